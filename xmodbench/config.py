@@ -1,0 +1,186 @@
+"""The config: pydantic models that are the single truth for what can be set, its schema and its documentation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from xmodbench.errors import UserError, did_you_mean
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+"""Ids become folder names and shell words: nothing else is let through."""
+Modality = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,20}$")]
+Direction = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,20}->[a-z][a-z0-9_]{0,20}$")]
+
+
+class Part(BaseModel):
+    """Base of all parts of the config: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class DatasetEntry(Part):
+    """One data set of the benchmark."""
+
+    plugin: Id | None = Field(None, description="Data-set plugin; the entry's own id if left out.")
+    raw: str | None = Field(None, description="Folder of the raw volumes; `<paths.raw>/<id>` if left out.")
+    directions: list[Direction] | None = Field(
+        None, min_length=1, description="Translations to run, such as `t1->pd`; all pairs of modalities if left out."
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
+
+
+class MethodEntry(Part):
+    """One method of the benchmark; the same plugin may stand in it several times under different ids."""
+
+    plugin: Id | None = Field(None, description="Method plugin; the entry's own id if left out.")
+    label: str | None = Field(None, max_length=40, description="Name in tables and figures.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
+
+
+class Paths(Part):
+    """Where things are kept, relative to the working directory."""
+
+    raw: str = Field("raw", min_length=1, description="Raw volumes, a folder per data set.")
+    data: str = Field("data", min_length=1, description="Slice stores, a folder per data set.")
+    results: str = Field("results", min_length=1, description="Outputs, a folder per run.")
+    work: str = Field("work", min_length=1, description="Training state for resuming; safe to delete after a run.")
+
+
+class Compute(Part):
+    """How jobs run. Nothing here changes a result beyond rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one.")
+    threads: int = Field(4, ge=1, le=256, description="CPU threads of a training or translation job.")
+    batch_size: int = Field(32, ge=1, le=4096, description="Slices translated at once.")
+
+
+class Scoring(Part):
+    """What is scored."""
+
+    fid_weights: str | None = Field(
+        None,
+        description="Path or URL of pytorch-fid's Inception weights (sha256 is checked; the environment variable "
+        "FID_WEIGHTS does the same). Without them the FID column says so.",
+    )
+    bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamples of subjects for the confidence intervals.")
+
+
+class Reporting(Part):
+    """What the report shows."""
+
+    title: str | None = Field(None, max_length=120, description="Title of the report; the run's id if left out.")
+    figure_slices: int = Field(2, ge=1, le=8, description="Test slices per direction in the figure.")
+
+
+class BenchmarkConfig(Part):
+    """A benchmark run: data sets x directions x methods."""
+
+    run: Id = Field(description="Name of the run; outputs go to `<paths.results>/<run>`.")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(1, description="Seed of everything random.")
+    datasets: dict[Id, DatasetEntry] = Field(min_length=1, description="Data sets by id.")
+    methods: dict[Id, MethodEntry] = Field(min_length=1, description="Methods by id, in the order of the table.")
+    paths: Paths = Field(default_factory=Paths, description="Folders.")
+    compute: Compute = Field(default_factory=Compute, description="Resources of jobs.")
+    scoring: Scoring = Field(default_factory=Scoring, description="Metrics.")
+    report: Reporting = Field(default_factory=Reporting, description="Report.")
+
+    @field_validator("datasets", "methods", mode="before")
+    @classmethod
+    def _empty_entries(cls, value: Any) -> Any:
+        # `copy_source:` alone in YAML is None: an entry with default settings
+        return {key: {} if entry is None else entry for key, entry in value.items()} if isinstance(value, dict) else value
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, but a key given twice is an error instead of the last one winning silently."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a config file as a dict; UserError with line and column where it is not valid YAML."""
+    try:
+        value = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a safe loader)
+    except FileNotFoundError:
+        raise UserError("no such config file", path) from None
+    except UnicodeDecodeError:
+        raise UserError("not UTF-8 text", path) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
+        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", place) from None
+    if not isinstance(value, dict):
+        raise UserError("not a config (it should be a mapping of keys)", path)
+    return value
+
+
+def load_config(path: str | os.PathLike, overrides: dict[str, Any] | None = None) -> BenchmarkConfig:
+    """Read and check a config file; `overrides` are merged over it, key by key."""
+    return parse_config(merge(read_yaml(path), overrides or {}), str(path))
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`, recursively; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def parse_config(values: dict[str, Any], where: str) -> BenchmarkConfig:
+    """Check a config's values.
+
+    Raises:
+        UserError: one line for each problem, with the key's path and, for a typo, the key that was meant.
+    """
+    return validated(BenchmarkConfig, values, where)
+
+
+def validated(model: type[BaseModel], values: dict[str, Any], where: str, prefix: str = "") -> Any:
+    """``model.model_validate(values)`` with pydantic's report turned into one UserError for people."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(model, item, prefix) for item in error.errors()]
+        raise UserError("; ".join(dict.fromkeys(problems)) + f" ({where})") from None
+
+
+def _describe(model: type[BaseModel], item: dict[str, Any], prefix: str) -> str:
+    place = [str(part) for part in item["loc"] if part != "[key]"]
+    path = ".".join(part for part in [prefix, *place] if part) or "config"
+    if item["type"] == "extra_forbidden":
+        hint = did_you_mean(place[-1], _keys_at(model, place[:-1]))
+        return f"{path}: unknown option" + (f"; {hint}" if hint else "")
+    if item["type"] == "missing":
+        return f"{path}: missing; it has to be set"
+    if item["type"] == "string_pattern_mismatch":
+        return f"{path}: {item['input']!r} must match {item['ctx']['pattern']}"
+    given = repr(item.get("input"))
+    return f"{path}: {item['msg'].lower().rstrip('.')} (got {given if len(given) < 60 else given[:57] + '...'})"
+
+
+def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
+    """Names of the fields of the model that the path `place` leads to."""
+    for part in place:
+        inner = model.model_fields.get(part)
+        if inner is None:
+            continue  # an id within datasets or methods
+        candidates = [inner.annotation, *getattr(inner.annotation, "__args__", ())]
+        models = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
+        if not models:
+            return []
+        model = models[-1]
+    return list(model.model_fields)

@@ -1,0 +1,166 @@
+"""The plan of a run: which jobs a config asks for, where their files are, and what decides their results.
+
+The Snakefile and the report are both written against this module; it imports no torch and reads no volumes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from xmodbench.config import BenchmarkConfig, validated
+from xmodbench.errors import UserError, did_you_mean
+from xmodbench.files import sha256_json
+from xmodbench.plugins import DATASETS, METHODS, Dataset, Plugin, Supervision, available, find
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the benchmark: a method translating one data set in one direction."""
+
+    method: str
+    dataset: str
+    source: str
+    target: str
+
+    @property
+    def direction(self) -> str:
+        """``<source>-to-<target>``, as in paths."""
+        return f"{self.source}-to-{self.target}"
+
+    @property
+    def name(self) -> str:
+        """File-name stem of the cell's scores."""
+        return f"{self.method}.{self.dataset}.{self.direction}"
+
+
+class Plan:
+    """All of a run's cells, paths and parameters.
+
+    Args:
+        config: a checked config.
+        where: the config file's name, for messages.
+
+    Raises:
+        UserError: an unknown plugin, a setting its plugin refuses, a direction its data set does not have.
+    """
+
+    def __init__(self, config: BenchmarkConfig, where: str):
+        self.config, self.where = config, where
+        self.dataset_plugins = {
+            key: self._plugin(DATASETS, "datasets", key, entry.plugin) for key, entry in config.datasets.items()
+        }
+        self.method_plugins = {
+            key: self._plugin(METHODS, "methods", key, entry.plugin) for key, entry in config.methods.items()
+        }
+        self.datasets: dict[str, Dataset] = {
+            key: plugin.cls(self._settings("datasets", key, plugin, config.datasets[key].settings))
+            for key, plugin in self.dataset_plugins.items()
+        }
+        self.method_settings = {
+            key: self._settings("methods", key, plugin, config.methods[key].settings)
+            for key, plugin in self.method_plugins.items()
+        }
+        self.directions = {key: self._directions(key) for key in config.datasets}
+
+    def _plugin(self, kind, part: str, key: str, plugin_id: str | None) -> Plugin:
+        name = plugin_id or key
+        if name not in available(kind):
+            known = available(kind)
+            hint = did_you_mean(name, known) or f"known: {', '.join(known)}"
+            place = f"{part}.{key}" + (".plugin" if plugin_id else "")
+            raise UserError(f"unknown {kind.name}; {hint} ({self.where})", place)
+        return find(kind, name)
+
+    def _settings(self, part: str, key: str, plugin: Plugin, values: dict[str, Any]):
+        return validated(plugin.cls.Config, values, self.where, prefix=f"{part}.{key}.settings")
+
+    def _directions(self, dataset: str) -> list[tuple[str, str]]:
+        modalities = self.datasets[dataset].modalities()
+        asked = self.config.datasets[dataset].directions
+        if asked is None:
+            return [(a, b) for a in modalities for b in modalities if a != b]
+        place = f"datasets.{dataset}.directions"
+        pairs = [tuple(direction.split("->")) for direction in asked]
+        for direction, (source, target) in zip(asked, pairs, strict=True):
+            unknown = [name for name in (source, target) if name not in modalities]
+            if unknown:
+                have = f"the data set has {', '.join(modalities)} ({self.where})"
+                raise UserError(f"'{direction}' asks for unknown modality '{unknown[0]}'; {have}", place)
+            if source == target:
+                raise UserError(f"'{direction}' translates a modality to itself ({self.where})", place)
+        return list(dict.fromkeys(pairs))
+
+    # -- cells ------------------------------------------------------------------------------------------------------
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """All cells, by data set, direction and method in the config's order."""
+        return [
+            Cell(method, dataset, source, target)
+            for dataset, pairs in self.directions.items()
+            for source, target in pairs
+            for method in self.config.methods
+        ]
+
+    def supervision(self, method: str) -> Supervision:
+        """What the method may see."""
+        return self.method_plugins[method].cls.supervision
+
+    def method_label(self, method: str) -> str:
+        """The method's name in tables."""
+        return self.config.methods[method].label or self.method_plugins[method].label
+
+    def dataset_label(self, dataset: str) -> str:
+        """The data set's name in tables."""
+        return self.dataset_plugins[dataset].label if dataset == self.dataset_plugins[dataset].id else dataset
+
+    def simulated(self, dataset: str) -> bool:
+        """Whether the data set is a stand-in whose numbers must never pose as real ones."""
+        return self.datasets[dataset].simulated
+
+    # -- paths ------------------------------------------------------------------------------------------------------
+    @property
+    def results(self) -> Path:
+        """Folder of the run's outputs."""
+        return Path(self.config.paths.results) / self.config.run
+
+    def raw_dir(self, dataset: str) -> Path:
+        """Folder of the raw volumes."""
+        return Path(self.config.datasets[dataset].raw or Path(self.config.paths.raw) / dataset)
+
+    def data_dir(self, dataset: str) -> Path:
+        """Folder of the slice stores ``train`` and ``test``."""
+        return Path(self.config.paths.data) / dataset
+
+    def model_name(self, cell: Cell) -> str:
+        """Folder name of the cell's model: it holds the source only where training needs the source."""
+        return f"{cell.target}-from-{cell.source}" if self.supervision(cell.method).needs_source else cell.target
+
+    def model_dir(self, cell: Cell) -> Path:
+        """Folder of the cell's model; one zero-shot model per target serves all sources."""
+        return self.results / "models" / cell.method / cell.dataset / self.model_name(cell)
+
+    def translation_dir(self, cell: Cell) -> Path:
+        """Folder of the cell's translations: a slice store with the one modality ``target``."""
+        return self.results / "translations" / cell.method / cell.dataset / cell.direction
+
+    def scores_file(self, cell: Cell) -> Path:
+        """Per-image scores; the distribution distances and the record stand beside it as ``<stem>.json`` and
+        ``<stem>.record.json``."""
+        return self.results / "scores" / f"{cell.name}.csv"
+
+    # -- what decides results ---------------------------------------------------------------------------------------
+    def dataset_settings(self, dataset: str) -> str:
+        """The data set's settings as JSON, defaults filled in."""
+        return self.datasets[dataset].settings.model_dump_json()
+
+    def settings(self, method: str) -> str:
+        """The method's settings as JSON, defaults filled in."""
+        return self.method_settings[method].model_dump_json()
+
+    def plan_hash(self) -> str:
+        """Hash of everything the report depends on beside the scores."""
+        return sha256_json(json.loads(self.config.model_dump_json(exclude={"compute", "paths"})))

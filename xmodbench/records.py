@@ -1,0 +1,101 @@
+"""The record beside every output: what made it, from what, with what, and how long it took."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from xmodbench.errors import UserError
+from xmodbench.files import read_json, write_json
+
+RECORD = "record.json"
+FAILURE = "failure.json"
+_PACKAGES = ("xmodbench", "torch", "diffusers", "numpy", "scipy", "scikit-image", "SimpleITK", "torchmetrics", "numba")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide results."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_mb() -> dict[str, float]:
+    """Peak resident memory of this process, and of the GPU where torch used one, in MiB."""
+    scale = 1024 if sys.platform.startswith("linux") else 1024**2
+    peak = {"cpu": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, 1)}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        peak["gpu"] = round(torch.cuda.max_memory_allocated() / 1024**2, 1)
+    return peak
+
+
+@contextmanager
+def recorded(directory: Path, verb: str, name: str = RECORD, **facts: Any) -> Iterator[dict[str, Any]]:
+    """Record a job in ``directory``: yields a dict to add facts to, and writes it last, with status ``complete``.
+
+    When the block raises, nothing is recorded as complete; ``failure.json`` says what happened (so that the report can
+    show the cell as failed) and the exception goes on. A failure that is no UserError becomes one, with the traceback on
+    standard error.
+    """
+    directory = Path(directory)
+    record: dict[str, Any] = {"verb": verb, **facts}
+    failure = directory / (FAILURE if name == RECORD else name.replace(".record.json", "." + FAILURE))
+    started = time.time()
+    try:
+        yield record
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(failure, {**_jsonable(record), "status": "failed", "error": message})
+        if isinstance(error, UserError):
+            raise
+        traceback.print_exc()
+        raise UserError(message, verb) from error
+    record.update(
+        status="complete",
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        duration_s=round(time.time() - started, 3),
+        peak_memory_mb=peak_memory_mb(),
+        host={"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
+        versions=versions(),
+    )
+    write_json(directory / name, _jsonable(record))
+    failure.unlink(missing_ok=True)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return str(value)
+
+
+def read_record(directory: Path, name: str = RECORD) -> dict[str, Any]:
+    """The record of a finished job.
+
+    Raises:
+        UserError: there is none, or it is not of a finished job.
+    """
+    record = read_json(Path(directory) / name)
+    if record.get("status") != "complete":
+        raise UserError("not the record of a finished job", Path(directory) / name, "run the job again")
+    return record

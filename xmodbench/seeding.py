@@ -1,0 +1,46 @@
+"""Random numbers that belong to an image, not to a job.
+
+Each image's generator is seeded from (seed, image id) alone, so batch size, sharding, resuming and order change nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+def derive_seed(seed: int, *names: object) -> int:
+    """A 63-bit seed from a run's seed and any names (purpose, subject, image id), stable across machines."""
+    text = "\0".join([str(int(seed)), *map(str, names)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class ImageGenerator:
+    """The random stream of one image, as a NumPy or a torch generator (made on first use, then continued)."""
+
+    seed: int
+
+    @classmethod
+    def of(cls, seed: int, image_id: str) -> ImageGenerator:
+        """The generator of image `image_id` in a run with seed `seed`."""
+        return cls(derive_seed(seed, "image", image_id))
+
+    @cached_property
+    def numpy(self) -> np.random.Generator:
+        """NumPy generator."""
+        return np.random.default_rng(self.seed)
+
+    @cached_property
+    def torch(self) -> torch.Generator:
+        """CPU torch generator: noise is drawn on the CPU and moved, so a GPU sees the same noise as a CPU."""
+        import torch
+
+        return torch.Generator().manual_seed(self.seed)

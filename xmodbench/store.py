@@ -1,0 +1,159 @@
+"""The slice store: the only data format between the stages of the benchmark.
+
+A store is a folder with one ``<modality>.npy`` per modality (float32 ``[N, H, W]`` in ``[0, 1]``, all in the same
+order), ``slices.csv`` (a row per slice: ``id``, ``subject``, ``site``, ``position_mm`` and whatever is needed to put the
+slice back into its volume) and ``manifest.json`` (hashes, preparation, counts), which is written last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from xmodbench.errors import UserError
+from xmodbench.files import atomic_dir, read_json, sha256_file, write_json
+
+FORMAT_VERSION = 1
+REQUIRED_COLUMNS = ("id", "subject", "site", "position_mm")
+
+
+class SliceStore:
+    """Read access to a store folder; arrays are memory-mapped.
+
+    Raises:
+        UserError: the folder is no complete store, or its files disagree with the manifest.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = Path(directory)
+        if not (self.directory / "manifest.json").is_file():
+            raise UserError("no slice store here (manifest.json is missing)", self.directory, "run `xmodbench prepare`")
+        self.manifest: dict[str, Any] = read_json(self.directory / "manifest.json")
+        if self.manifest.get("format") != FORMAT_VERSION:
+            raise UserError(f"slice store of format {self.manifest.get('format')}", self.directory, "prepare it again")
+        self.slices = pd.read_csv(self.directory / "slices.csv", dtype={"id": str, "subject": str, "site": str})
+        if len(self.slices) != self.manifest["count"]:
+            raise UserError(
+                f"slices.csv has {len(self.slices)} rows, the manifest says {self.manifest['count']}",
+                self.directory,
+                "prepare it again",
+            )
+
+    @property
+    def ids(self) -> list[str]:
+        """Slice ids, in array order."""
+        return self.slices["id"].tolist()
+
+    @property
+    def modalities(self) -> list[str]:
+        """Names of the modalities in this store."""
+        return sorted(self.manifest["arrays"])
+
+    def array(self, modality: str) -> np.ndarray:
+        """The slices of one modality, read-only, float32 ``[N, H, W]`` in ``[0, 1]``."""
+        if modality not in self.manifest["arrays"]:
+            raise UserError(f"no modality '{modality}' (it has {', '.join(self.modalities)})", self.directory)
+        path = self.directory / f"{modality}.npy"
+        expected = (self.manifest["count"], *self.manifest["shape"])
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot be read ({error})", path, "prepare the data set again") from None
+        if array.shape != expected or array.dtype != np.float32:
+            raise UserError(f"holds {array.dtype} {array.shape}, expected float32 {expected}", path, "prepare it again")
+        return array
+
+    def verify(self) -> None:
+        """Compare every array with the hash in the manifest; raises UserError naming the first that differs."""
+        for modality, entry in self.manifest["arrays"].items():
+            path = self.directory / f"{modality}.npy"
+            if not path.is_file() or sha256_file(path) != entry["sha256"]:
+                raise UserError("changed since it was prepared", path, "prepare the data set again")
+
+
+class StoreWriter:
+    """Writes a store slice by slice, so that memory is bounded by one slice; the folder appears only when complete.
+
+    Use as a context manager::
+
+        with StoreWriter(directory, ["pd", "t1"], (128, 128), manifest) as writer:
+            writer.add({"pd": image, "t1": image}, id=..., subject=..., site=..., position_mm=...)
+    """
+
+    def __init__(self, directory: str | os.PathLike, modalities, shape: tuple[int, int], manifest: Mapping[str, Any]):
+        self.directory, self.shape = Path(directory), tuple(shape)
+        self.modalities, self.manifest = sorted(modalities), dict(manifest)
+        self.rows: list[dict[str, Any]] = []
+        self._ids: set[str] = set()
+        self._atomic = atomic_dir(self.directory)
+        self._files: dict[str, BinaryIO] = {}
+
+    def __enter__(self) -> StoreWriter:
+        self._folder = self._atomic.__enter__()
+        for modality in self.modalities:
+            self._files[modality] = open(self._folder / f"{modality}.npy", "wb")
+            self._write_header(self._files[modality])
+        return self
+
+    def add(self, images: Mapping[str, np.ndarray], **row: Any) -> None:
+        """Append one slice in all modalities; `row` needs at least ``id``, ``subject``, ``site``, ``position_mm``."""
+        missing = [name for name in REQUIRED_COLUMNS if name not in row]
+        if missing or set(images) != set(self.modalities):
+            raise ValueError(f"incomplete slice: columns {missing} missing or modalities {sorted(images)}")
+        if row["id"] in self._ids:
+            raise UserError(f"two slices with the id '{row['id']}'", self.directory, "give each subject its own name")
+        checked = {name: self._checked(image, row["id"], name) for name, image in images.items()}
+        for name, image in checked.items():
+            self._files[name].write(image.tobytes())
+        self._ids.add(row["id"])
+        self.rows.append(row)
+
+    def _checked(self, image: np.ndarray, slice_id: str, modality: str) -> np.ndarray:
+        image = np.ascontiguousarray(image, dtype=np.float32)
+        if image.shape != self.shape:
+            raise ValueError(f"slice {slice_id} of {modality} has shape {image.shape}, the store {self.shape}")
+        if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+            raise UserError(f"{modality} has values that are not finite or outside [0, 1]", f"slice {slice_id}")
+        return image
+
+    def _write_header(self, handle: BinaryIO) -> None:
+        # NumPy pads the header so that the first axis can grow: it is rewritten in place with the final count
+        handle.seek(0)
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(self.rows), *self.shape)}
+        np.lib.format.write_array_header_1_0(handle, header)
+
+    def __exit__(self, kind, value, traceback) -> bool | None:
+        try:
+            for handle in self._files.values():
+                if kind is None:
+                    self._write_header(handle)
+                handle.close()
+            if kind is None:
+                self._finish()
+        except BaseException as error:
+            self._atomic.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self._atomic.__exit__(kind, value, traceback)
+
+    def _finish(self) -> None:
+        if not self.rows:
+            raise UserError("no slice was left to write", self.directory, "loosen the foreground filter or the stride")
+        pd.DataFrame(self.rows).to_csv(self._folder / "slices.csv", index=False)
+        hashes = {name: {"sha256": sha256_file(self._folder / f"{name}.npy")} for name in self.modalities}
+        write_json(
+            self._folder / "manifest.json",
+            {
+                **self.manifest,
+                "format": FORMAT_VERSION,
+                "arrays": hashes,
+                "slices_sha256": sha256_file(self._folder / "slices.csv"),
+                "count": len(self.rows),
+                "subjects": sorted({row["subject"] for row in self.rows}),
+                "shape": list(self.shape),
+            },
+        )
