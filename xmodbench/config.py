@@ -29,7 +29,9 @@ class DatasetEntry(Part):
     plugin: Id | None = Field(None, description="Data-set plugin; the entry's own id if left out.")
     raw: str | None = Field(None, description="Folder of the raw volumes; `<paths.raw>/<id>` if left out.")
     directions: list[Direction] | None = Field(
-        None, min_length=1, description="Translations to run, such as `t1->pd`; all pairs of modalities if left out."
+        None,
+        min_length=1,
+        description="Translations to run, such as `t1->pd`; all pairs of modalities if left out.",
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
 
@@ -93,7 +95,9 @@ class BenchmarkConfig(Part):
     @classmethod
     def _empty_entries(cls, value: Any) -> Any:
         # `copy_source:` alone in YAML is None: an entry with default settings
-        return {key: {} if entry is None else entry for key, entry in value.items()} if isinstance(value, dict) else value
+        return (
+            {key: {} if entry is None else entry for key, entry in value.items()} if isinstance(value, dict) else value
+        )
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -70,7 +70,7 @@ class Plan:
         name = plugin_id or key
         if name not in available(kind):
             known = available(kind)
-            hint = did_you_mean(name, known) or f"known: {', '.join(known)}"
+            hint = did_you_mean(name, known) or f"known: {', '.join(known) or 'none'}"
             place = f"{part}.{key}" + (".plugin" if plugin_id else "")
             raise UserError(f"unknown {kind.name}; {hint} ({self.where})", place)
         return find(kind, name)

@@ -191,7 +191,7 @@ class Plugin:
     def code_hash(self) -> str:
         """SHA-256 of the plugin's own code and of the shared machinery it imports; an edit there reruns its cells."""
         own = [path for path in self.folder.rglob("*") if path.suffix in {".py", ".yaml", ".json"}]
-        shared = _shared_machinery(tuple(sorted(path for path in own if path.suffix == ".py")))
+        shared = shared_machinery(tuple(sorted(path for path in own if path.suffix == ".py")))
         return sha256_files(own, self.folder)[:16] + sha256_files(shared, PACKAGE_ROOT)[:16]
 
 
@@ -199,7 +199,7 @@ class Plugin:
 SHARED_MACHINERY = ("diffusion", "gan", "volumes", "training", "seeding")
 
 
-def _shared_machinery(files: tuple[Path, ...]) -> set[Path]:
+def shared_machinery(files: tuple[Path, ...]) -> set[Path]:
     """Modules of this package that `files` import, directly or through each other, of those that affect results."""
     found: set[Path] = set()
     waiting = list(files)

@@ -19,7 +19,17 @@ from xmodbench.files import read_json, write_json
 
 RECORD = "record.json"
 FAILURE = "failure.json"
-_PACKAGES = ("xmodbench", "torch", "diffusers", "numpy", "scipy", "scikit-image", "SimpleITK", "torchmetrics", "numba")
+_PACKAGES = (
+    "xmodbench",
+    "torch",
+    "diffusers",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "SimpleITK",
+    "torchmetrics",
+    "numba",
+)
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,59 @@
+# Every target brings its own set-up; a second call is instant. Only Python 3.11 or 3.12, make and git are needed.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+CORES  ?= all
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format lock generate clean
+
+help:
+	@echo "make setup   create $(VENV) with the locked packages"
+	@echo "make demo    run the demo and say where its report is"
+	@echo "make test    run the tests"
+	@echo "make lint    check style, workflow and generated files"
+	@echo "make clean   remove results, data, training state (keeps raw volumes and $(VENV))"
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
+		{ echo "xmodbench needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: setup
+	snakemake --cores $(CORES) --configfile config/demo.yaml
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	codespell
+	xmodbench generate --check
+	snakemake --lint --configfile config/demo.yaml
+
+format: setup
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+# no package index in the lock: it works wherever pip is set up to look
+lock: setup
+	uv pip compile pyproject.toml --extra test --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet -o requirements.lock
+	xmodbench generate
+
+generate: setup
+	xmodbench generate
+
+clean:
+	rm -rf data work .snakemake results/*/

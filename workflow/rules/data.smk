@@ -1,0 +1,49 @@
+# Raw volumes, and the slice stores made of them.
+
+
+rule acquire:
+    output:
+        record=f"{DATA}/{{dataset}}/acquire.record.json",
+    log:
+        f"{RESULTS}/logs/acquire/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/acquire/{{dataset}}.tsv"
+    conda:
+        "../envs/xmodbench.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        options=jobs.dataset_options,
+        code=jobs.dataset_code,
+        raw=jobs.raw_listing,
+        out=subpath(output.record, parent=True),
+    shell:
+        "python -m xmodbench acquire {wildcards.dataset} {params.options:q}"
+        " --out {params.out:q} 2> {log:q}"
+
+
+rule prepare:
+    input:
+        acquired=rules.acquire.output.record,
+    output:
+        train=f"{DATA}/{{dataset}}/train/manifest.json",
+        test=f"{DATA}/{{dataset}}/test/manifest.json",
+        record=f"{DATA}/{{dataset}}/record.json",
+    log:
+        f"{RESULTS}/logs/prepare/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prepare/{{dataset}}.tsv"
+    conda:
+        "../envs/xmodbench.yaml"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=720,
+    params:
+        options=jobs.dataset_options,
+        code=jobs.dataset_code,
+        out=subpath(output.record, parent=True),
+    shell:
+        "python -m xmodbench prepare {wildcards.dataset} {params.options:q}"
+        " --threads {threads} --out {params.out:q} 2> {log:q}"

@@ -1,0 +1,65 @@
+# Training and translation: the same two rules for every method plugin.
+
+
+rule train:
+    input:
+        data=rules.prepare.output.train,
+    output:
+        record=f"{RESULTS}/models/{{method}}/{{dataset}}/{{model}}/record.json",
+    log:
+        f"{RESULTS}/logs/train/{{method}}.{{dataset}}.{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{method}}.{{dataset}}.{{model}}.tsv"
+    conda:
+        "../envs/xmodbench.yaml"
+    threads: jobs.threads
+    resources:
+        gpu=jobs.gpu,
+        mem_mb=jobs.mem_mb,
+        runtime=jobs.runtime,
+    params:
+        options=jobs.method_options,
+        modalities=jobs.training_modalities,
+        code=jobs.method_code,
+        data=subpath(input.data, parent=True),
+        device=jobs.device,
+        # not an output: Snakemake would delete it before a retry, and training could not resume
+        state=f"{jobs.config.paths.work}/{jobs.config.run}/{{method}}.{{dataset}}.{{model}}",
+        out=subpath(output.record, parent=True),
+    shell:
+        "python -m xmodbench train {wildcards.method} {params.options:q} {params.modalities:q}"
+        " --data {params.data:q} --device {params.device} --threads {threads}"
+        " --state {params.state:q} --out {params.out:q} 2> {log:q}"
+
+
+rule translate:
+    input:
+        model=jobs.model_record,
+        data=rules.prepare.output.test,
+    output:
+        record=f"{RESULTS}/translations/{{method}}/{{dataset}}/{{source}}-to-{{target}}/record.json",
+    log:
+        f"{RESULTS}/logs/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.tsv"
+    conda:
+        "../envs/xmodbench.yaml"
+    threads: jobs.threads
+    resources:
+        gpu=jobs.gpu,
+        mem_mb=jobs.mem_mb,
+        runtime=jobs.runtime,
+    params:
+        options=jobs.method_options,
+        code=jobs.method_code,
+        model=subpath(input.model, parent=True),
+        data=subpath(input.data, parent=True),
+        device=jobs.device,
+        batch_size=jobs.config.compute.batch_size,
+        out=subpath(output.record, parent=True),
+    shell:
+        "python -m xmodbench translate {wildcards.method} {params.options:q}"
+        " --model {params.model:q} --data {params.data:q}"
+        " --source {wildcards.source} --target {wildcards.target}"
+        " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
+        " --out {params.out:q} 2> {log:q}"

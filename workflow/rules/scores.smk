@@ -1,0 +1,74 @@
+# Scores of every cell, and the report on all of them.
+
+
+rule score:
+    input:
+        translation=rules.translate.output.record,
+        test=rules.prepare.output.test,
+        train=rules.prepare.output.train,
+    output:
+        scores=f"{RESULTS}/scores/{{method}}.{{dataset}}.{{source}}-to-{{target}}.csv",
+        distances=f"{RESULTS}/scores/{{method}}.{{dataset}}.{{source}}-to-{{target}}.json",
+        record=f"{RESULTS}/scores/{{method}}.{{dataset}}.{{source}}-to-{{target}}.record.json",
+    log:
+        f"{RESULTS}/logs/score/{{method}}.{{dataset}}.{{source}}-to-{{target}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/score/{{method}}.{{dataset}}.{{source}}-to-{{target}}.tsv"
+    conda:
+        "../envs/xmodbench.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        options=jobs.scoring_options,
+        code=jobs.scoring_code,
+        translation=subpath(input.translation, parent=True),
+        test=subpath(input.test, parent=True),
+        train=subpath(input.train, parent=True),
+    shell:
+        "python -m xmodbench score {params.options:q} --translation {params.translation:q}"
+        " --data {params.test:q} --train-data {params.train:q}"
+        " --source {wildcards.source} --target {wildcards.target}"
+        " --out {output.scores:q} 2> {log:q}"
+
+
+rule report:
+    input:
+        jobs.score_files(),
+    output:
+        html=report(
+            f"{RESULTS}/report.html",
+            caption="../report/report.rst",
+            category="Benchmark",
+            labels={"output": "report"},
+        ),
+        figure=report(
+            f"{RESULTS}/figure.png",
+            caption="../report/figure.rst",
+            category="Benchmark",
+            labels={"output": "figure"},
+        ),
+        table=report(
+            f"{RESULTS}/table.csv",
+            caption="../report/table.rst",
+            category="Benchmark",
+            labels={"output": "table"},
+        ),
+        svg=f"{RESULTS}/figure.svg",
+        json=f"{RESULTS}/table.json",
+        markdown=f"{RESULTS}/table.md",
+    log:
+        f"{RESULTS}/logs/report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report.tsv"
+    conda:
+        "../envs/xmodbench.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        config=jobs.config_json(),
+        code=jobs.report_code(),
+        out=subpath(output.html, parent=True),
+    shell:
+        "python -m xmodbench report --config {params.config:q} --out {params.out:q} 2> {log:q}"

@@ -1,0 +1,72 @@
+"""Which processor a job runs on, and one job per GPU.
+
+Snakemake counts GPUs but hands out no device ids, and any ``--resources`` on its command line drops the default profile's
+count; so the jobs of one machine agree among themselves through file locks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+from xmodbench.errors import UserError
+from xmodbench.progress import Progress
+
+_held: list[IO] = []  # a lock lives as long as its job's process
+
+
+def resolve_device(asked: str, threads: int, progress: Progress) -> str:
+    """``"cpu"`` or ``"cuda"`` for ``auto|cpu|cuda``; on CUDA, wait for a free GPU and make it the only visible one.
+
+    Raises:
+        UserError: ``cuda`` was asked for and torch sees none.
+    """
+    if asked != "cpu" and (ids := _visible_gpus()):
+        os.environ["CUDA_VISIBLE_DEVICES"] = claim(ids, lock_folder(), progress)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
+    import torch
+
+    torch.set_num_threads(threads)
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UserError("no CUDA device here", "compute.device", "use `auto` or `cpu`")
+    return asked
+
+
+def lock_folder() -> Path:
+    """Where the locks of this machine's jobs are, one set per user."""
+    folder = Path(tempfile.gettempdir()) / f"xmodbench-gpus-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _visible_gpus() -> list[str]:
+    """Ids of the GPUs this job may use, without initialising CUDA (which would fix the choice)."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return [item for item in listed.split(",") if item not in ("", "-1", "NoDevFiles")]
+    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
+def claim(ids: list[str], folder: Path, progress: Progress, poll_s: float = 2.0) -> str:
+    """Lock the first free of the GPUs ``ids`` for this process's life; wait while all are taken."""
+    waiting = False
+    while True:
+        for gpu in ids:
+            handle = open(folder / gpu, "w")
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.close()
+                continue
+            _held.append(handle)
+            return gpu
+        if not waiting:
+            progress.say(f"waiting for a free GPU (of {', '.join(ids)})")
+            waiting = True
+        time.sleep(poll_s)

@@ -1,0 +1,32 @@
+"""Files that are written from the code, so that they cannot disagree with it; a test fails when they drift."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xmodbench.errors import UserError
+from xmodbench.files import write_text
+from xmodbench.plugins import REPOSITORY
+
+
+def generated_files() -> dict[Path, str]:
+    """Path and content of every generated file."""
+    from xmodbench.generate.environments import environment_files
+    from xmodbench.generate.options import option_files
+
+    return {**option_files(REPOSITORY), **environment_files(REPOSITORY)}
+
+
+def generate(check_only: bool) -> list[Path]:
+    """Write the generated files that are out of date and return them; with ``check_only`` raise UserError instead."""
+    stale = [
+        path
+        for path, text in generated_files().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+    if check_only and stale:
+        names = ", ".join(path.relative_to(REPOSITORY).as_posix() for path in stale)
+        raise UserError("out of date", names, "run `xmodbench generate` and commit")
+    for path in stale:
+        write_text(path, generated_files()[path])
+    return stale

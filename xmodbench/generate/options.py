@@ -1,0 +1,88 @@
+"""The config's JSON schema and the option tables of config/README.md, from the pydantic models."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from xmodbench.config import BenchmarkConfig, Compute, DatasetEntry, MethodEntry, Paths, Reporting, Scoring
+from xmodbench.plugins import DATASETS, METHODS, REPOSITORY, Kind, find
+
+BEGIN, END = "<!-- generated: options -->", "<!-- end of generated -->"
+
+PARTS: list[tuple[str, type[BaseModel]]] = [
+    ("Top level", BenchmarkConfig),
+    ("`datasets.<id>`", DatasetEntry),
+    ("`methods.<id>`", MethodEntry),
+    ("`compute`", Compute),
+    ("`scoring`", Scoring),
+    ("`report`", Reporting),
+    ("`paths`", Paths),
+]
+
+
+def option_files(repository: Path) -> dict[Path, str]:
+    """``config/schema.json`` and ``config/README.md`` (only what is between its two markers)."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **BenchmarkConfig.model_json_schema()}
+    readme = repository / "config/README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    return {
+        repository / "config/schema.json": json.dumps(schema, indent=2) + "\n",
+        readme: f"{before}{BEGIN}\n\n{option_tables()}\n{END}{after}",
+    }
+
+
+def option_tables() -> str:
+    """A table for each part of the config and for each plugin of this repository."""
+    sections = [_section(f"### {title}", model) for title, model in PARTS]
+    for kind, title in ((DATASETS, "Data set"), (METHODS, "Method")):
+        sections += [
+            _section(
+                f"### {title} `{name}`: settings\n\n{find(kind, name).meta['summary']}", find(kind, name).cls.Config
+            )
+            for name in _own_plugins(kind)
+        ]
+    return "\n".join(sections)
+
+
+def _own_plugins(kind: Kind) -> list[str]:
+    return sorted(path.parent.name for path in (REPOSITORY / kind.folder).glob(f"*/{kind.module}.py"))
+
+
+def _section(heading: str, model: type[BaseModel]) -> str:
+    if not model.model_fields:
+        return f"{heading}\n\nNo settings.\n"
+    rows = [
+        f"| `{name}` | {_type(info)} | {_default(info)} | {_cell(info.description or '')} |"
+        for name, info in model.model_fields.items()
+    ]
+    return "\n".join([heading, "", "| option | type | default | meaning |", "|---|---|---|---|", *rows, ""])
+
+
+def _type(info: FieldInfo) -> str:
+    text = str(info.annotation) if not isinstance(info.annotation, type) else info.annotation.__name__
+    text = re.sub(r"typing\.|xmodbench_?[\w.]*\.|pathlib\.", "", text)
+    text = re.sub(r"Annotated\[(\w+), [^\]]*\]", r"\1", text)
+    text = re.sub(r"Literal\[([^\]]*)\]", lambda match: match[1].replace(", ", " or "), text)
+    return _cell(text).replace("NoneType", "None")
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    value = info.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
+        return ""
+    if isinstance(value, BaseModel):
+        return "see below"
+    return f"`{_cell(json.dumps(value, default=str))}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "or").split())

@@ -1,0 +1,54 @@
+"""Start Snakemake for a config, also after a run that was killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from xmodbench.plugins import REPOSITORY
+
+
+def snakefile() -> Path:
+    """The workflow's entry: the working directory's Snakefile, or the repository's."""
+    local = Path("Snakefile")
+    return local if local.is_file() else REPOSITORY / "Snakefile"
+
+
+def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: list[str]) -> int:
+    """Run the workflow and return its exit code.
+
+    A killed Snakemake leaves its lock and half-written outputs behind: the lock is removed here when no other Snakemake
+    works in this directory, and the default profile's ``rerun-incomplete`` sees to the rest.
+    """
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())]
+    given = ["--configfile", str(config)]
+    if overrides:
+        given += ["--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items())]
+    if _locked() and not _another_runs():
+        subprocess.run([*command, "--unlock", "--quiet", *given], check=False)
+    return subprocess.run([*command, "--cores", cores, *given, *extra], check=False).returncode
+
+
+def _locked() -> bool:
+    locks = Path(".snakemake/locks")
+    return locks.is_dir() and any(locks.iterdir())
+
+
+def _another_runs() -> bool:
+    """Whether another Snakemake process has this working directory as its own (Linux; elsewhere: assume so)."""
+    proc = Path("/proc")
+    if not proc.is_dir():
+        return True
+    here = Path.cwd().resolve()
+    for process in proc.glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if any(b"snakemake" in word for word in words) and (process / "cwd").resolve() == here:
+                if not any(b"xmodbench" in word for word in words):
+                    return True
+        except OSError:
+            continue
+    return False

@@ -1,0 +1,73 @@
+"""train: fit one method on what its supervision lets it see."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xmodbench.errors import UserError
+from xmodbench.files import atomic_dir, sha256_files
+from xmodbench.plugins import Method, Run, TrainData
+from xmodbench.records import recorded
+from xmodbench.store import SliceStore
+
+
+def train(
+    method: Method, store_dir: Path, target: str, source: str | None, out: Path, run: Run, **facts: Any
+) -> None:
+    """Train ``method`` towards ``target`` and write the model folder ``out``; its record comes last.
+
+    The method gets copies of the arrays its supervision allows, in a private folder that holds nothing else, so that even
+    a method that goes looking finds no source and no test slice (design invariant 1).
+
+    Raises:
+        UserError: source given or missing against the supervision, an unusable store, a method that fails.
+    """
+    supervision = method.supervision
+    if supervision.needs_source != (source is not None):
+        need = "needs the source modality" if supervision.needs_source else "must not be given a source"
+        raise UserError(f"a {supervision} method {need}", "train")
+    with recorded(
+        out, "train", target=target, source=source, supervision=str(supervision), **facts
+    ) as record:
+        store = SliceStore(store_dir)
+        run.state_dir.mkdir(parents=True, exist_ok=True)
+        with staged(store, target, source if supervision.needs_source else None) as data:
+            method.fit(data, run)
+        with atomic_dir(out) as folder:
+            method.save(folder)
+            written = [path for path in folder.rglob("*") if path.is_file()]
+            record["outputs_sha256"] = sha256_files(written, folder)
+        shutil.rmtree(run.state_dir, ignore_errors=True)
+        record.update(
+            run.facts, n_train=len(store.slices), seed=run.seed, device=run.device, threads=run.threads
+        )
+        record["data_sha256"] = {
+            name: store.manifest["arrays"][name]["sha256"] for name in (target, source) if name is not None
+        }
+
+
+@contextmanager
+def staged(store: SliceStore, target: str, source: str | None) -> Iterator[TrainData]:
+    """Copies of the allowed arrays in a private temporary folder, as [N, 1, H, W] read-only memory maps.
+
+    Copies, not links: the file behind a link would tell where the other modality lies.
+    """
+    with tempfile.TemporaryDirectory(prefix="xmodbench-train-") as private:
+        yield TrainData(
+            target=_staged_copy(store, target, Path(private)),
+            source=None if source is None else _staged_copy(store, source, Path(private)),
+        )
+
+
+def _staged_copy(store: SliceStore, modality: str, folder: Path) -> np.ndarray:
+    store.array(modality)  # checks shape and type first
+    path = folder / f"{modality}.npy"
+    shutil.copyfile(store.directory / f"{modality}.npy", path)
+    return np.load(path, mmap_mode="r", allow_pickle=False)[:, None]

@@ -1,0 +1,182 @@
+"""What the Snakemake rules need to know of the plan; the rules themselves hold no logic.
+
+Methods that take wildcards are used as input and params functions. Whatever changes a result is among the params, the
+hash of the code included: Snakemake reruns a job when its params change.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from xmodbench.config import parse_config, read_yaml
+from xmodbench.errors import UserError
+from xmodbench.files import read_json, sha256_files
+from xmodbench.plan import Cell, Plan
+from xmodbench.plugins import PACKAGE_ROOT, REPOSITORY, shared_machinery
+from xmodbench.records import FAILURE
+
+
+def plan_of(config: dict[str, Any], configfiles: list[str]) -> Plan:
+    """The plan of Snakemake's merged config; a config that is wrong ends Snakemake with one line before it plans."""
+    where = ", ".join(os.path.relpath(path) for path in configfiles) or "--config"
+    try:
+        for path in configfiles:
+            read_yaml(
+                os.path.relpath(path)
+            )  # Snakemake lets the last of two equal keys win silently; this refuses them
+        return Plan(parse_config(config, where), where)
+    except UserError as error:
+        print(f"xmodbench: error: {error}", file=sys.stderr)
+        # not sys.exit: Snakemake would print the exit code as if it were a crash of the Snakefile
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def shell_prefix(uses_environments: bool) -> str:
+    """Put before every shell command: this package on the path, and this interpreter unless a conda env provides one."""
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    exports = [f"export PYTHONPATH={shlex.quote(path)}"]
+    if not uses_environments:
+        exports.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+    return "; ".join(exports) + "; "
+
+
+@cache
+def package_code_hash(*parts: str) -> str:
+    """Hash of parts of this package (modules or folders, relative to it) and what they import of the shared machinery."""
+    files: set[Path] = set()
+    for part in parts:
+        path = PACKAGE_ROOT / part
+        files |= set(path.rglob("*.*")) - set(path.rglob("*.pyc")) if path.is_dir() else {path}
+    files |= shared_machinery(tuple(sorted(path for path in files if path.suffix == ".py")))
+    return sha256_files(files, PACKAGE_ROOT)[:16]
+
+
+class Jobs:
+    """The plan, in the form the rules ask for it."""
+
+    def __init__(self, plan: Plan):
+        self.plan, self.config = plan, plan.config
+        self.results, self.data = str(plan.results), plan.config.paths.data
+
+    # -- wildcards --------------------------------------------------------------------------------------------------
+    def datasets(self) -> str:
+        """Constraint of the wildcard ``dataset``."""
+        return "|".join(self.config.datasets)
+
+    def methods(self) -> str:
+        """Constraint of the wildcard ``method``."""
+        return "|".join(self.config.methods)
+
+    def _cell(self, wildcards) -> Cell:
+        return Cell(wildcards.method, wildcards.dataset, wildcards.source, wildcards.target)
+
+    # -- data sets --------------------------------------------------------------------------------------------------
+    def dataset_options(self, wildcards) -> list[str]:
+        """Options of acquire and prepare that come from the config."""
+        name = wildcards.dataset
+        options = ["--raw", str(self.plan.raw_dir(name)), "--settings", self.plan.dataset_settings(name)]
+        return [*self._plugin_option(self.plan.dataset_plugins[name], name), *options, *self._seed()]
+
+    def dataset_code(self, wildcards) -> str:
+        """Hash of the data set's code and of the preparation's."""
+        return self.plan.dataset_plugins[wildcards.dataset].code_hash + package_code_hash("volumes", "store.py")
+
+    def raw_listing(self, wildcards) -> str:
+        """Names, sizes and times of raw volumes the user provides: a changed volume is prepared again."""
+        if self.config.datasets[wildcards.dataset].raw is None:
+            return ""  # acquired by this workflow, whose outputs Snakemake follows
+        files = sorted(path for path in self.plan.raw_dir(wildcards.dataset).rglob("*") if path.is_file())
+        return str([(path.name, path.stat().st_size, int(path.stat().st_mtime)) for path in files])
+
+    # -- methods ----------------------------------------------------------------------------------------------------
+    def method_options(self, wildcards) -> list[str]:
+        """Options of train and translate that come from the config."""
+        name = wildcards.method
+        plugin = self._plugin_option(self.plan.method_plugins[name], name)
+        return [*plugin, "--settings", self.plan.settings(name), *self._seed()]
+
+    def method_code(self, wildcards) -> str:
+        """Hash of the method's code."""
+        return self.plan.method_plugins[wildcards.method].code_hash + package_code_hash("plugins.py", "seeding.py")
+
+    def training_modalities(self, wildcards) -> list[str]:
+        """``--target`` and, only where the supervision allows it, ``--source``."""
+        target, _, source = wildcards.model.partition("-from-")
+        return ["--target", target, *(["--source", source] if source else [])]
+
+    def model_record(self, wildcards) -> str:
+        """Record of the model that translates a cell."""
+        return str(self.plan.model_dir(self._cell(wildcards)) / "record.json")
+
+    def device(self, wildcards) -> str:
+        """Device the method may use."""
+        return self.config.compute.device
+
+    def threads(self, wildcards) -> int:
+        """Threads of a training or translation; controls need one."""
+        return 1 if self._resources(wildcards).get("gpu", 1) == 0 else self.config.compute.threads
+
+    def gpu(self, wildcards) -> int:
+        """GPUs of a job, counted by Snakemake and by the cluster."""
+        return 0 if self.config.compute.device == "cpu" else int(self._resources(wildcards).get("gpu", 1))
+
+    def mem_mb(self, wildcards, attempt: int = 1) -> int:
+        """Memory of a job; half as much again with every retry."""
+        return int(self._resources(wildcards).get("mem_mb", 16000) * (1 + 0.5 * (attempt - 1)))
+
+    def runtime(self, wildcards, attempt: int = 1) -> int:
+        """Minutes a job may take; training resumes, so a retry gets as many again."""
+        return int(self._resources(wildcards).get("runtime", 1440) * attempt)
+
+    def _resources(self, wildcards) -> dict[str, Any]:
+        return self.plan.method_plugins[wildcards.method].meta.get("resources", {})
+
+    # -- scores and report ------------------------------------------------------------------------------------------
+    def scoring_options(self, wildcards) -> list[str]:
+        """Options of score that come from the config."""
+        return ["--settings", self.config.scoring.model_dump_json(), *self._seed()]
+
+    def scoring_code(self, wildcards) -> str:
+        """Hash of the metrics' code."""
+        return package_code_hash("metrics", "stages/score.py")
+
+    def score_files(self) -> list[str]:
+        """All per-image scores of the run."""
+        return [str(self.plan.scores_file(cell)) for cell in self.plan.cells]
+
+    def report_code(self) -> str:
+        """Hash of the report's code and of the settings it shows."""
+        return package_code_hash("report", "stats.py") + self.plan.plan_hash()[:16]
+
+    def config_json(self) -> str:
+        """The whole config, resolved, as JSON."""
+        return self.config.model_dump_json()
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+    def failures(self) -> list[str]:
+        """One line for each failed job of this run's folders."""
+        roots = [self.plan.results, *(self.plan.data_dir(name) for name in self.config.datasets)]
+        found = sorted(path for root in roots for path in root.rglob(f"*{FAILURE}"))
+        return [f"{path.parent}: {read_json(path).get('error', 'failed')}" for path in found]
+
+    def success_message(self) -> str:
+        """What to open after a run."""
+        return f"\nReport: {self.plan.results / 'report.html'}\nTable:  {self.plan.results / 'table.md'}\n"
+
+    def error_message(self, command: str) -> str:
+        """What failed and how to go on."""
+        lines = ["", "Failed:", *(f"  {line}" for line in self.failures()), "", "What is there, with the failed cells:"]
+        lines += [f"  {self.plan.results / 'partial' / 'report.html'}", "To continue, once the cause is mended:"]
+        return "\n".join([*lines, f"  {command}", ""])
+
+    def _plugin_option(self, plugin, name: str) -> list[str]:
+        return ["--plugin", plugin.id] if plugin.id != name else []
+
+    def _seed(self) -> list[str]:
+        return ["--seed", str(self.config.seed)]
