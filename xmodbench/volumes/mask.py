@@ -1,0 +1,51 @@
+"""The mask of the head or body."""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+
+from xmodbench.errors import UserError
+
+SMOOTHING_MM = 2.0
+CLOSING_MM = 6.0
+
+
+def head_mask(image: sitk.Image, above: float | None = None) -> sitk.Image:
+    """Mask (uint8) of the head or body: the largest bright component, closed and with its holes filled slice by slice.
+
+    Args:
+        image: volume in raw values.
+        above: threshold; by default half of Otsu's, so that dark tissue counts and the noise of the air does not.
+
+    Raises:
+        UserError: nothing or everything is above the threshold.
+    """
+    smooth = sitk.SmoothingRecursiveGaussian(image, [max(SMOOTHING_MM, s) for s in image.GetSpacing()])
+    threshold = _dark_threshold(smooth) if above is None else above
+    mask = sitk.Cast(smooth > threshold, sitk.sitkUInt8)
+    share = float(sitk.GetArrayViewFromImage(mask).mean())
+    if not 0.001 < share < 0.999:
+        raise UserError(f"no head or body found: {share:.1%} of the volume is above {threshold:g}")
+    mask = sitk.BinaryMorphologicalClosing(mask, [max(1, round(CLOSING_MM / s)) for s in image.GetSpacing()])
+    components = sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True)
+    return _filled(components == 1)
+
+
+def _dark_threshold(smooth: sitk.Image) -> float:
+    # the brightest voxels (fat, vessels) would pull Otsu's threshold above brain tissue
+    top = float(np.percentile(sitk.GetArrayViewFromImage(smooth), 99))
+    clamped = sitk.Clamp(smooth, sitk.sitkFloat32, upperBound=top)
+    otsu = sitk.OtsuThresholdImageFilter()
+    otsu.Execute(clamped)
+    low = float(np.percentile(sitk.GetArrayViewFromImage(smooth), 1))
+    return low + 0.5 * (otsu.GetThreshold() - low)
+
+
+def _filled(mask: sitk.Image) -> sitk.Image:
+    # air in the sinuses is open to the outside in 3-D but belongs to the head in most axial slices
+    filled = sitk.Image(mask.GetSize(), sitk.sitkUInt8)
+    filled.CopyInformation(mask)
+    for k in range(mask.GetSize()[2]):
+        filled[:, :, k] = sitk.BinaryFillhole(mask[:, :, k])
+    return filled

@@ -1,0 +1,156 @@
+"""The options of preparing a data set, and what a data-set plugin says about a subject. Imports no image library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from xmodbench.plugins import Settings
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Spacing = Annotated[float, Field(gt=0, le=20)]
+
+
+@dataclass(frozen=True)
+class SubjectRecord:
+    """A subject found in the raw folder: a volume file per modality; a modality without a file is left out.
+
+    ``problem`` says why the files found cannot be used (two candidates for one modality, for example).
+    """
+
+    subject: str
+    site: str
+    files: dict[str, Path]
+    problem: str | None = None
+
+
+class Normalisation(Settings):
+    """How the intensities of one modality become [0, 1]."""
+
+    method: Literal["percentile", "window", "minmax_slice", "zscore"] = Field(
+        "percentile",
+        description="`percentile`: between two percentiles of the volume inside the head or body; `window`: between two "
+        "fixed values (CT, in HU); `minmax_slice`: each slice by its own range; `zscore`: mean +- 3 sd inside the mask.",
+    )
+    low: float | None = Field(None, description="Lower percentile (0.5 if left out) or lower end of the window.")
+    high: float | None = Field(None, description="Upper percentile (99.5 if left out) or upper end of the window.")
+    fill: float = Field(0.0, description="Raw value outside the scanned field: 0 for MR, -1000 for CT in HU.")
+    mask_above: float | None = Field(
+        None,
+        description="Raw value above which a voxel is head or body (-500 for CT); found by Otsu's method if left out.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Normalisation:
+        low, high = self.low, self.high
+        if self.method == "window" and (low is None or high is None):
+            raise ValueError("a window needs `low` and `high`")
+        if self.method == "percentile" and not 0 <= self.range[0] < self.range[1] <= 100:
+            raise ValueError("percentiles need 0 <= low < high <= 100")
+        if low is not None and high is not None and low >= high:
+            raise ValueError("`low` must be below `high`")
+        return self
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """``low`` and ``high`` with the defaults of percentiles filled in."""
+        return 0.5 if self.low is None else self.low, 99.5 if self.high is None else self.high
+
+
+class SliceSelection(Settings):
+    """Which slices are taken along the axis; at most one way of choosing, every slice if none is given."""
+
+    stride_mm: float | None = Field(None, gt=0, description="One slice per so many millimetres.")
+    stride_slices: int | None = Field(None, ge=1, description="Every so many slices of the grid.")
+    fractions: tuple[Fraction, ...] | None = Field(
+        None, min_length=1, description="Slices at these fractions of the height (see `height_range`), 0 the lower end."
+    )
+    count: int | None = Field(None, ge=1, description="So many slices at equal distances over the `height_range`.")
+    height_range: tuple[Fraction, Fraction] = Field(
+        (0.0, 1.0),
+        description="Part of the head's or body's extent along the axis that slices are taken from; 0 is its lower end "
+        "(axial), front (coronal) or right (sagittal). Given with `fractions`, those are within this part.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> SliceSelection:
+        ways = [self.stride_mm, self.stride_slices, self.fractions, self.count]
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError("choose one of stride_mm, stride_slices, fractions, count")
+        if self.height_range[0] >= self.height_range[1]:
+            raise ValueError("height_range must rise")
+        return self
+
+
+class Split(Settings):
+    """Which subjects are for testing. A lone subject is split by blocks of slices instead."""
+
+    order: Literal["sorted", "random"] = Field(
+        "sorted",
+        description="`sorted`: the first subjects by name train, the last test; `random`: shuffled by the seed.",
+    )
+    n_train: int | None = Field(None, ge=1, description="Training subjects; all that are left if not given.")
+    n_test: int | None = Field(None, ge=1, description="Test subjects; overrides `test_fraction`.")
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of subjects (of slices, for a lone one) to test on."
+    )
+    test_subjects: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Test subjects by name; overrides the other ways of choosing."
+    )
+    gap_mm: float = Field(
+        10.0, ge=0, description="A lone subject only: distance left out between the training and the test block."
+    )
+
+
+class Preparation(Settings):
+    """How volumes become slices. Every option changes the slices, so each is part of the data set's manifest."""
+
+    image_size: int = Field(128, ge=16, le=1024, description="Height and width of the slices, pixels.")
+    reference: str | None = Field(
+        None,
+        description="Modality whose grid the others are brought to, and the fixed image of a registration; the first "
+        "modality if left out.",
+    )
+    spacing_mm: Spacing | tuple[Spacing, Spacing, Spacing] | None = Field(
+        None,
+        description="Voxel size to resample to before slicing: one value, or left-right, front-back, up-down; the "
+        "reference's own if left out.",
+    )
+    axis: Literal["axial", "coronal", "sagittal"] = Field("axial", description="Plane of the slices.")
+    slices: SliceSelection = Field(SliceSelection(), description="Which slices are taken.")
+    min_foreground: Fraction = Field(0.05, description="Slices with a smaller share of head or body are left out.")
+    fov_mm: float | None = Field(
+        None,
+        gt=0,
+        description="Side of the square field of view cut out around the head or body; the whole slice, padded "
+        "to a square, if left out.",
+    )
+    normalise: dict[str, Normalisation] = Field(
+        default_factory=dict,
+        description="Intensity normalisation by modality; percentiles 0.5 and 99.5 where not given.",
+    )
+    mask_background: bool = Field(False, description="Set everything outside the head or body to 0.")
+    interpolation: Literal["linear", "bspline"] = Field("linear", description="Of the one resampling of each volume.")
+    resample: Literal["world", "refuse"] = Field(
+        "world",
+        description="Modalities on different grids: `world` takes their headers' positions as shared and resamples "
+        "onto the reference's grid; `refuse` excludes the subject.",
+    )
+    registration: Literal["none", "rigid"] = Field(
+        "none",
+        description="`rigid`: the other modalities are aligned to the reference (6 degrees of freedom, mutual "
+        "information).",
+    )
+    rejected_registration: Literal["exclude", "keep"] = Field(
+        "exclude",
+        description="A subject whose registration fails the acceptance test: left out, or kept as the headers say.",
+    )
+    split: Split = Field(Split(), description="Division into training and test subjects.")
+    exclude: dict[str, str] = Field(default_factory=dict, description="Subjects left out, with the reason.")
+
+    def normalisation(self, modality: str) -> Normalisation:
+        """The modality's normalisation, the default where none was set."""
+        return self.normalise.get(modality, Normalisation())
