@@ -1,0 +1,215 @@
+"""Distances between sets: closed forms, the matrix square root, and what happens without weights."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+from scipy.ndimage import gaussian_filter
+
+from xmodbench.errors import UserError
+from xmodbench.metrics import distribution, weights
+from xmodbench.metrics.distribution import frechet_distance
+
+
+def by_matrix_root(a, b):
+    """The textbook formula, with the square root of the product of covariances."""
+    s1, s2 = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = sqrtm(s1 @ s2).real
+    return np.square(a.mean(0) - b.mean(0)).sum() + np.trace(s1 + s2 - 2 * root)
+
+
+@pytest.mark.parametrize(("n", "m"), [(60, 80), (60, 12), (200, 60)])
+def test_frechet_distance_is_the_textbook_formula(n, m):
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((20, 20))
+    a, b = rng.standard_normal((n, 20)) @ mixing, 0.5 + rng.standard_normal((m, 20))
+    assert frechet_distance(a, b) == pytest.approx(by_matrix_root(a, b), rel=1e-6)
+
+
+def test_frechet_distance_of_scaled_and_shifted_samples_has_a_closed_form():
+    a = np.random.default_rng(1).standard_normal((30, 50))  # fewer images than features
+    expected = 3.0**2 * 50 + (2 - 1) ** 2 * np.trace(np.cov(a, rowvar=False))
+    shifted = 2 * (a - a.mean(0)) + a.mean(0) + 3.0
+    assert frechet_distance(a, shifted) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_distance_of_a_set_with_itself_in_another_order_is_zero():
+    a = np.random.default_rng(2).standard_normal((25, 300))
+    assert frechet_distance(a, a[::-1]) == pytest.approx(0, abs=1e-9)
+
+
+def test_constant_features_are_no_trouble_and_one_image_is_refused():
+    assert frechet_distance(np.zeros((3, 4)), np.ones((5, 4))) == pytest.approx(4)
+    with pytest.raises(ValueError, match="two images"):
+        frechet_distance(np.zeros((1, 4)), np.zeros((5, 4)))
+
+
+def images(n: int, seed: int, blur: float = 2.0, size: int = 64) -> np.ndarray:
+    field = gaussian_filter(np.random.default_rng(seed).standard_normal((n, size, size)), (0, blur, blur))
+    return np.clip(0.5 + 0.2 * field / field.std(), 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [16, 64, 70, 128])
+def test_hog_features_have_one_length_and_two_equal_parts(size):
+    features = distribution.hog_features(images(2, 0, size=size))
+    assert features.shape == (2, 1600)
+    np.testing.assert_allclose(np.square(features[:, 1568:]).sum(1), 1)
+    np.testing.assert_allclose(np.square(features[:, :1568]).sum(1), 1, atol=0.05)
+
+
+def test_hog_features_of_a_blank_image_are_finite():
+    assert np.isfinite(distribution.hog_features(np.zeros((1, 64, 64), np.float32))).all()
+
+
+def test_the_proxy_sees_blur_and_gives_the_floor(monkeypatch):
+    monkeypatch.delenv(weights.VARIABLE, raising=False)
+    target, train = images(40, 0), images(90, 1)
+    same = distribution.distances(target[::-1], target, train, None)["standard.frechet_hog"]
+    sharp = distribution.distances(images(40, 2), target, train, None)["standard.frechet_hog"]
+    blurred = distribution.distances(images(40, 2, blur=5.0), target, train, None)["standard.frechet_hog"]
+    assert same["value"] == pytest.approx(0, abs=1e-9)
+    assert sharp["value"] == pytest.approx(sharp["floor"], rel=0.2)
+    assert blurred["value"] > 1.5 * sharp["value"]
+
+
+def test_without_weights_fid_is_null_with_a_reason_and_torch_is_not_imported():
+    code = (
+        "import sys, numpy as np; from xmodbench.metrics.distribution import distances\n"
+        "x = np.random.default_rng(0).random((4, 32, 32), dtype='f4'); found = distances(x, x, x, None)\n"
+        "assert found['paper.fid']['value'] is None and found['standard.kid']['value'] is None\n"
+        "assert 'FID_WEIGHTS' in found['paper.fid']['reason'], found\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": ""})
+
+
+def test_too_few_images_give_reasons_not_numbers():
+    found = distribution.distances(images(1, 0), images(1, 1), images(5, 2), None)
+    assert {entry["value"] for entry in found.values()} == {None}
+    assert all("two" in entry["reason"] for entry in found.values())
+
+
+# -- the weights ----------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A folder served over HTTP that has the weights' file, with a checksum of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(weights.VARIABLE, raising=False)
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / weights.NAME).write_bytes(b"weights")
+    monkeypatch.setattr(weights, "SHA256", hashlib.sha256(b"weights").hexdigest())
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    handler.log_message = lambda *args: None
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}/{weights.NAME}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_weights_are_downloaded_once_and_kept(served):
+    folder, url = served
+    path = weights.fid_weights(url)
+    assert path.read_bytes() == b"weights"
+    assert path.parent == weights.cache_dir()
+    (folder / weights.NAME).unlink()
+    assert weights.fid_weights(url) == path
+
+
+def test_a_download_that_is_not_the_weights_is_refused_and_leaves_nothing(served):
+    folder, url = served
+    (folder / weights.NAME).write_bytes(b"something else")
+    with pytest.raises(UserError, match="not pytorch-fid's Inception weights"):
+        weights.fid_weights(url)
+    assert list(weights.cache_dir().iterdir()) == []
+
+
+def test_a_damaged_cached_file_is_fetched_again(served):
+    _, url = served
+    weights.cache_dir().mkdir(parents=True)
+    (weights.cache_dir() / weights.NAME).write_bytes(b"damaged")
+    assert weights.fid_weights(url).read_bytes() == b"weights"
+
+
+def test_a_missing_page_is_a_reason(served):
+    _, url = served
+    with pytest.raises(weights.WeightsUnavailable, match="could not be downloaded"):
+        weights.fid_weights(url + ".gone")
+
+
+def test_a_path_may_come_from_the_environment_and_must_be_right(served, monkeypatch, tmp_path):
+    folder, _ = served
+    monkeypatch.setenv(weights.VARIABLE, str(folder / weights.NAME))
+    assert weights.fid_weights(None) == folder / weights.NAME
+    with pytest.raises(UserError, match="no such file"):
+        weights.fid_weights(str(tmp_path / "absent.pth"))
+    (tmp_path / "other.pth").write_bytes(b"?")
+    with pytest.raises(UserError, match="not pytorch-fid's Inception weights"):
+        weights.fid_weights(str(tmp_path / "other.pth"))
+
+
+def test_kid_is_the_unbiased_polynomial_mmd_where_the_subset_is_fixed():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 20, 6))
+    kernel = lambda x, y: (x @ y.T / 6 + 1) ** 3  # noqa: E731
+    values = []
+    for _ in range(3000):
+        x, y = (s[rng.permutation(20)[:10]] for s in (a, b))
+        off = [(kernel(s, s).sum() - np.trace(kernel(s, s))) / 90 for s in (x, y)]
+        values.append(sum(off) - 2 * kernel(x, y).mean())
+    spread = np.std(values) / np.sqrt(distribution.KID_SUBSETS)
+    assert distribution.kernel_distance(a, b) == pytest.approx(np.mean(values), abs=5 * spread)
+    assert distribution.kernel_distance(a, b) == distribution.kernel_distance(a, b)
+
+
+def test_inception_features_come_from_the_file_given(tmp_path):
+    torch = pytest.importorskip("torch")
+    import pytorch_fid.inception as reference
+
+    from xmodbench.metrics.inception import inception_features
+
+    torch.manual_seed(0)
+    path = tmp_path / "random.pth"
+    saved = {}
+
+    def keep(*_args, **_kwargs):  # what pytorch-fid builds asks for weights: give it its own random ones
+        return saved["state"]
+
+    shell = reference._inception_v3(num_classes=1008, aux_logits=False, weights=None)
+    for name, block in {
+        "Mixed_5b": reference.FIDInceptionA(192, 32),
+        "Mixed_5c": reference.FIDInceptionA(256, 64),
+        "Mixed_5d": reference.FIDInceptionA(288, 64),
+        "Mixed_6b": reference.FIDInceptionC(768, 128),
+        "Mixed_6c": reference.FIDInceptionC(768, 160),
+        "Mixed_6d": reference.FIDInceptionC(768, 160),
+        "Mixed_6e": reference.FIDInceptionC(768, 192),
+        "Mixed_7b": reference.FIDInceptionE_1(1280),
+        "Mixed_7c": reference.FIDInceptionE_2(2048),
+    }.items():
+        setattr(shell, name, block)
+    saved["state"] = shell.state_dict()
+    torch.save(saved["state"], path)
+    grey = images(2, 0, size=32)
+    features = inception_features(grey, path)
+    original = reference.load_state_dict_from_url
+    try:
+        reference.load_state_dict_from_url = keep
+        net = reference.InceptionV3([3]).eval()
+    finally:
+        reference.load_state_dict_from_url = original
+    rgb = torch.from_numpy(np.round(grey * 255) / 255)[:, None].repeat(1, 3, 1, 1).float()
+    with torch.inference_mode():
+        expected = net(rgb)[0][:, :, 0, 0].numpy()
+    assert features.shape == (2, 2048)
+    assert features.dtype == np.float64
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)

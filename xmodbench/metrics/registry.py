@@ -1,0 +1,211 @@
+"""Every metric's identity card: what the table, the report and the documentation say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PSNR_CAP = 100.0
+"""PSNR in dB given to identical images, where the formula is infinite, so that means stay finite. An 8-bit image of
+less than 390 x 390 pixels that differs in a single grey level lies below it."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric in one definition.
+
+    ``bounds`` are the values it can take (None: no bound). ``level`` says what a value belongs to: an image, or a whole
+    direction (a distance between two sets of images, which has no per-image value and no interval here).
+    ``published`` is the column of the paper's Table 1 it stands beside.
+    """
+
+    id: str
+    label: str
+    definition: str
+    higher_is_better: bool
+    bounds: tuple[float | None, float | None]
+    unit: str = ""
+    level: Literal["image", "direction"] = "image"
+    published: str | None = None
+    digits: int = 3
+    headline: bool = True  # one of the columns of the readable tables
+    ranked: bool = True  # whether being better in it means being a better translation
+
+    @property
+    def family(self) -> str:
+        """``paper`` or ``standard``."""
+        return self.id.split(".")[0]
+
+    @property
+    def arrow(self) -> str:
+        """Up or down: where better is."""
+        return "↑" if self.higher_is_better else "↓"
+
+
+_SSIM_2004 = "Wang et al. 2004, K1 = 0.01, K2 = 0.03"
+_FOREGROUND = "foreground: target or source above 0.05, holes filled"
+
+_ALL = (
+    Metric(
+        "paper.ssim_tar",
+        "SSIM-Tar",
+        f"Structural similarity with the target ({_SSIM_2004}): 8-bit images as floats 0..255, 7 x 7 uniform window, "
+        "sample covariance, L = 2 (what scikit-image 0.19 takes for floats). With constants this small a noisy "
+        "background scores 0 and opposite contrast goes negative, as in the paper's table.",
+        True,
+        (-1.0, 1.0),
+        published="ssim_tar",
+    ),
+    Metric(
+        "paper.ssim_src",
+        "SSIM-Src",
+        "The same structural similarity with the source: how much of the source's look was kept. A copy of the source "
+        "has 1, so more is not better translation.",
+        True,
+        (-1.0, 1.0),
+        published="ssim_src",
+        ranked=False,
+    ),
+    Metric(
+        "paper.mse",
+        "MSE",
+        "Mean squared error with the target, 8-bit grey levels.",
+        False,
+        (0.0, 65025.0),
+        unit="grey levels²",
+        published="mse",
+        digits=1,
+    ),
+    Metric(
+        "paper.mi",
+        "MI",
+        "Normalised mutual information with the target, (H(A) + H(B)) / H(A, B) (Studholme 1999) as in scikit-image: "
+        "100 bins over each 8-bit image's own range. The paper calls it MI; its values fit this definition. 1: "
+        "independent (also where both images are constant), 2: each determines the other.",
+        True,
+        (1.0, 2.0),
+        published="mi",
+    ),
+    Metric(
+        "paper.psnr",
+        "PSNR",
+        f"Peak signal-to-noise ratio with the target per image, L = 255, then averaged; {PSNR_CAP:g} dB for identical "
+        "images.",
+        True,
+        (0.0, PSNR_CAP),
+        unit="dB",
+        published="psnr",
+        digits=2,
+    ),
+    Metric(
+        "paper.fid",
+        "FID",
+        "Fréchet distance between translations and real targets in pytorch-fid's Inception-v3 features (2048, pool3; "
+        "8-bit grey copied to RGB, bilinear to 299). Biased upwards where images are fewer than features: compare only "
+        "within one data set.",
+        False,
+        (0.0, None),
+        level="direction",
+        published="fid",
+        digits=1,
+    ),
+    Metric(
+        "paper.ssim_uint8",
+        "SSIM (8-bit)",
+        f"Structural similarity with the target ({_SSIM_2004}): 8-bit images, 7 x 7 uniform window, sample "
+        "covariance, L = 255.",
+        True,
+        (-1.0, 1.0),
+        headline=False,
+    ),
+    Metric(
+        "standard.ssim_tar",
+        "SSIM-Tar",
+        f"Structural similarity with the target ({_SSIM_2004}): floats, L = 1, Gaussian window 11 x 11 of sd 1.5, "
+        "population covariance, border of 5 pixels left out.",
+        True,
+        (-1.0, 1.0),
+    ),
+    Metric(
+        "standard.ssim_src",
+        "SSIM-Src",
+        "The same structural similarity with the source. A copy of the source has 1, so more is not better translation.",
+        True,
+        (-1.0, 1.0),
+        ranked=False,
+    ),
+    Metric(
+        "standard.ssim_fg",
+        "SSIM-Tar (foreground)",
+        f"Mean of the same structural similarity map over the foreground ({_FOREGROUND}).",
+        True,
+        (-1.0, 1.0),
+        headline=False,
+    ),
+    Metric("standard.mse", "MSE", "Mean squared error with the target, floats in [0, 1].", False, (0.0, 1.0), digits=4),
+    Metric(
+        "standard.mi",
+        "MI",
+        f"Mutual information with the target in nats, 64 fixed bins over [0, 1], foreground only ({_FOREGROUND}). "
+        "Estimated from one slice it is biased upwards; the shuffled control shows by how much.",
+        True,
+        (0.0, None),
+        unit="nats",
+    ),
+    Metric(
+        "standard.nmi",
+        "NMI",
+        "Normalised mutual information (H(A) + H(B)) / H(A, B) of the same histogram; 1: independent.",
+        True,
+        (1.0, 2.0),
+    ),
+    Metric(
+        "standard.psnr",
+        "PSNR",
+        f"Peak signal-to-noise ratio with the target per image, floats, L = 1; at most {PSNR_CAP:g} dB.",
+        True,
+        (0.0, PSNR_CAP),
+        unit="dB",
+        digits=2,
+    ),
+    Metric(
+        "standard.psnr_fg",
+        "PSNR (foreground)",
+        f"The same over the foreground only ({_FOREGROUND}).",
+        True,
+        (0.0, PSNR_CAP),
+        unit="dB",
+        digits=2,
+        headline=False,
+    ),
+    Metric(
+        "standard.kid",
+        "KID",
+        "Kernel distance (unbiased cubic-polynomial MMD², Binkowski et al. 2018) in the same Inception features, mean "
+        "over 100 subsets of min(50, n/2) images.",
+        False,
+        (None, None),
+        level="direction",
+        digits=4,
+    ),
+    Metric(
+        "standard.frechet_hog",
+        "Fréchet-HOG (proxy, not FID)",
+        "Fréchet distance between translations and real targets in features that need no weights: histograms of "
+        "oriented gradients (8 x 8 cells, 8 orientations) and of grey levels (32 bins). A proxy for realism where the "
+        "Inception weights are not at hand; its numbers are not FIDs.",
+        False,
+        (0.0, None),
+        level="direction",
+        digits=4,
+    ),
+)
+
+METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
+PAIRED = tuple(metric.id for metric in _ALL if metric.level == "image")
+DISTANCES = tuple(metric.id for metric in _ALL if metric.level == "direction")
+
+
+def family(name: str, headline: bool = True) -> list[Metric]:
+    """The metrics of one definition, in the order of its table."""
+    return [metric for metric in _ALL if metric.family == name and (metric.headline or not headline)]

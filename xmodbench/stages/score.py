@@ -1,0 +1,100 @@
+"""score: compare translations with the real targets, per image and per direction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from xmodbench.config import Scoring
+from xmodbench.errors import UserError
+from xmodbench.files import atomic_file, sha256_file, write_json
+from xmodbench.metrics.distribution import distances
+from xmodbench.metrics.paired import foreground, score_images
+from xmodbench.records import recorded
+from xmodbench.store import SliceStore
+
+CHUNK = 64  # slices scored at once; bounds memory, changes no result
+
+
+def score(
+    translation_dir: Path,
+    test_dir: Path,
+    train_dir: Path,
+    source: str,
+    target: str,
+    out_csv: Path,
+    settings: Scoring,
+    **facts: Any,
+) -> None:
+    """Write per-image scores to ``out_csv``, the distances and counts to ``<stem>.json``, then ``<stem>.record.json``.
+
+    Args:
+        translation_dir: slice store whose one modality is ``target``, with the test store's ids in its order.
+        test_dir: store with ``source`` and ``target``.
+        train_dir: store with ``target``, for the floor of the distances.
+
+    Raises:
+        UserError: the stores do not fit each other, or hold values that cannot be scored.
+    """
+    out_csv = Path(out_csv)
+    record_name = f"{out_csv.stem}.record.json"
+    (out_csv.parent / record_name).unlink(missing_ok=True)  # never an old record beside new scores
+    with recorded(out_csv.parent, "score", name=record_name, source=source, target=target, **facts) as record:
+        translation, test, train = map(SliceStore, (translation_dir, test_dir, train_dir))
+        check_match(translation, test, target)
+        translation.verify()
+        images = (translation.array(target), test.array(target), test.array(source))
+        scores = pd.concat([_scored(test, images, start) for start in range(0, len(test.ids), CHUNK)])
+        with atomic_file(out_csv) as temporary:
+            scores.to_csv(temporary, index=False)
+        summary = {
+            "distances": distances(images[0], images[1], train.array(target), settings.fid_weights),
+            "counts": _counts(images, test),
+        }
+        write_json(out_csv.with_suffix(".json"), summary)
+        record.update(
+            n_test=len(scores),
+            scores_sha256=sha256_file(out_csv),
+            translation_sha256=translation.manifest["arrays"][target]["sha256"],
+            test_sha256={name: test.manifest["arrays"][name]["sha256"] for name in (source, target)},
+            settings=settings.model_dump(),
+        )
+
+
+def check_match(translation: SliceStore, test: SliceStore, target: str) -> None:
+    """Raise UserError unless the translations are the test slices, all of them, in the same order."""
+    where, fix = translation.directory, "translate again from this test store"
+    if translation.modalities != [target]:
+        raise UserError(f"holds {', '.join(translation.modalities)}, expected only '{target}'", where, fix)
+    if translation.manifest["shape"] != test.manifest["shape"]:
+        found, wanted = translation.manifest["shape"], test.manifest["shape"]
+        raise UserError(f"images of {found} pixels, the test slices have {wanted}", where, fix)
+    if translation.ids == test.ids:
+        return
+    missing, extra = set(test.ids) - set(translation.ids), set(translation.ids) - set(test.ids)
+    example = f", such as '{min(missing or extra)}'" if missing or extra else ""
+    problem = f"not the test slices: {len(missing)} missing, {len(extra)} unknown{example}"
+    raise UserError(problem if example else "the test slices, but in another order", where, fix)
+
+
+def _scored(test: SliceStore, images: tuple[np.ndarray, ...], start: int) -> pd.DataFrame:
+    part = slice(start, start + CHUNK)
+    rows = test.slices.iloc[part][["id", "subject", "site"]].reset_index(drop=True)
+    return pd.concat([rows, pd.DataFrame(score_images(*(array[part] for array in images)))], axis=1)
+
+
+def _counts(images: tuple[np.ndarray, ...], test: SliceStore) -> dict[str, int]:
+    """How many images there are, and how many hit a metric's special case."""
+    _, target, source = images
+    flat = [array.reshape(len(array), -1) for array in images]
+    return {
+        "images": len(target),
+        "subjects": int(test.slices["subject"].nunique()),
+        "identical": int((flat[0] == flat[1]).all(1).sum()),
+        "constant_translation": int((np.ptp(flat[0], axis=1) == 0).sum()),
+        "constant_target": int((np.ptp(flat[1], axis=1) == 0).sum()),
+        "no_foreground": int((~foreground(target, source).any(axis=(1, 2))).sum()),
+    }
