@@ -181,6 +181,19 @@ def plugins() -> None:
             typer.echo(f"{kind.name:8} {plugin_id:22} {found.meta['summary']}")
 
 
+@app.command()
+def validate(method: str) -> None:
+    """Check that a method plugin keeps the contract, on a few small slices."""
+    from xmodbench.contract import validate_method
+
+    problems = 0
+    for requirement, problem in validate_method(find(METHODS, method)):
+        problems += problem is not None
+        typer.echo(f"{'FAILED' if problem else 'ok':6} {requirement}" + (f"\n       {problem}" if problem else ""))
+    if problems:
+        raise UserError(f"{problems} checks failed", f"method '{method}'", "see docs/add-a-method.md")
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     context: typer.Context,

@@ -58,7 +58,7 @@ def claim(ids: list[str], folder: Path, progress: Progress, poll_s: float = 2.0)
     waiting = False
     while True:
         for gpu in ids:
-            handle = open(folder / gpu, "w")
+            handle = open(folder / gpu, "w")  # noqa: SIM115 (held open: closing it gives the lock back)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,9 +47,9 @@ def _another_runs() -> bool:
     for process in proc.glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")
-            if any(b"snakemake" in word for word in words) and (process / "cwd").resolve() == here:
-                if not any(b"xmodbench" in word for word in words):
-                    return True
+            named = any(Path(os.fsdecode(word)).name == "snakemake" for word in words)
+            if named and (process / "cwd").resolve() == here:
+                return True
         except OSError:
             continue
     return False

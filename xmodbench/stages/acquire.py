@@ -13,7 +13,9 @@ ACQUIRED = "acquire.record.json"
 
 
 def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Progress, **facts: Any) -> None:
-    """Let the data set fetch or simulate its volumes into ``raw_dir``; ``<out>/acquire.record.json`` lists the subjects found.
+    """Let the data set fetch or simulate its volumes into ``raw_dir``.
+
+    ``<out>/acquire.record.json`` lists the subjects found.
 
     Raises:
         UserError: the volumes are not there and cannot be had; the message says how to get them.

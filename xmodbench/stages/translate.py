@@ -60,10 +60,10 @@ def _translated(method: Method, sources: np.ndarray, ids: list[str], run: Run, b
     for start in run.progress.track(starts, "translate", total=len(starts)):
         part = slice(start, start + batch_size)
         generators = [ImageGenerator.of(run.seed, image_id) for image_id in ids[part]]
-        yield _checked(method.translate(np.ascontiguousarray(sources[part]), generators), sources[part].shape)
+        yield checked_images(method.translate(np.ascontiguousarray(sources[part]), generators), sources[part].shape)
 
 
-def _checked(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def checked_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Images as float32, or a UserError saying how they break the contract."""
     if not isinstance(images, np.ndarray):
         raise UserError(f"returned {type(images).__name__}, expected a NumPy array", "translate")

@@ -1,0 +1,39 @@
+"""Tiny plugins written into a working folder, for tests of the harness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+HEAD = """
+import numpy as np
+from xmodbench.plugins import Dataset, Method, Settings, Supervision
+"""
+
+GRADIENT = """
+class Toy(Method):
+    supervision = Supervision.ZERO_SHOT
+    def fit(self, train, run): self.level = float(train.target.mean())
+    def save(self, directory): (directory / "level.txt").write_text(repr(self.level))
+    def load(self, directory, run): self.level = float((directory / "level.txt").read_text())
+    def translate(self, source, generators):
+        noise = np.stack([item.numpy.random(source.shape[1:], dtype=np.float32) for item in generators])
+        return (0.5 * source + 0.5 * noise).astype(np.float32)
+"""
+
+
+def write_method(root: Path, name: str, body: str = GRADIENT, meta: str = "label: Toy\nsummary: toy\n") -> Path:
+    """A method plugin ``<root>/methods/<name>`` with the class given as source text."""
+    return _write(root / "methods" / name, "method", body, meta)
+
+
+def write_dataset(root: Path, name: str, body: str, meta: str = "label: Toy data\nsummary: toy\n") -> Path:
+    """A data-set plugin ``<root>/data_prep/<name>``."""
+    return _write(root / "data_prep" / name, "dataset", body, meta)
+
+
+def _write(folder: Path, module: str, body: str, meta: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{module}.py").write_text(HEAD + dedent(body))
+    (folder / f"{module}.yaml").write_text(meta)
+    return folder

@@ -1,0 +1,80 @@
+"""The plan: cells, paths that show the supervision, and plugins' own settings checked before anything runs."""
+
+import pytest
+
+from tests.plugins import write_dataset, write_method
+from xmodbench.config import parse_config
+from xmodbench.errors import UserError
+from xmodbench.plan import Plan
+
+DATASET = """
+class Config(Settings):
+    size: int = 8
+
+class Toy(Dataset):
+    Config = Config
+    def modalities(self): return ("ct", "mr", "pd")
+    def acquire(self, raw_dir, seed, progress): pass
+    def volumes(self, raw_dir): return []
+"""
+PAIRED = """
+class Toy(Method):
+    supervision = Supervision.PAIRED
+    def fit(self, train, run): pass
+    def save(self, directory): pass
+    def load(self, directory, run): pass
+    def translate(self, source, generators): return source
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_dataset(tmp_path, "toy", DATASET)
+    write_method(tmp_path, "zero")
+    write_method(tmp_path, "both", PAIRED)
+
+    def make(**changes):
+        values = {"run": "r", "datasets": {"toy": {}}, "methods": {"zero": {}, "both": {}}, **changes}
+        return Plan(parse_config(values, "c.yaml"), "c.yaml")
+
+    return make
+
+
+def test_all_directions_by_default(plan):
+    made = plan()
+    assert len(made.cells) == 6 * 2
+    assert {cell.direction for cell in made.cells} >= {"ct-to-mr", "mr-to-ct", "pd-to-ct"}
+
+
+def test_zero_shot_models_carry_no_source(plan):
+    """A new source costs a zero-shot method no training: the plan shows it (design invariant 1)."""
+    made = plan(datasets={"toy": {"directions": ["ct->mr", "pd->mr"]}})
+    models = {
+        method: {made.model_dir(cell) for cell in made.cells if cell.method == method} for method in made.config.methods
+    }
+    assert [path.name for path in models["zero"]] == ["mr"]
+    assert sorted(path.name for path in models["both"]) == ["mr-from-ct", "mr-from-pd"]
+
+
+def test_one_plugin_under_two_ids(plan):
+    made = plan(methods={"a": {"plugin": "zero"}, "b": {"plugin": "zero", "label": "B"}})
+    assert [made.method_label(name) for name in ("a", "b")] == ["Toy", "B"]
+    assert len({made.model_dir(cell) for cell in made.cells}) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"methods": {"zer": {}}}, r"methods.zer: unknown method; did you mean 'zero'\? \(c.yaml\)"),
+        ({"methods": {"a": {"plugin": "zer"}}}, r"methods.a.plugin: unknown method; did you mean 'zero'\?"),
+        ({"datasets": {"toi": {}}}, r"datasets.toi: unknown dataset; did you mean 'toy'\?"),
+        ({"datasets": {"toy": {"settings": {"sise": 3}}}}, r"toy.settings.sise: unknown option; did you mean 'size'\?"),
+        ({"datasets": {"toy": {"settings": {"size": "x"}}}}, r"datasets.toy.settings.size: .*valid integer"),
+        ({"datasets": {"toy": {"directions": ["ct->xx"]}}}, r"unknown modality 'xx'; the data set has ct, mr, pd"),
+        ({"datasets": {"toy": {"directions": ["ct->ct"]}}}, r"translates a modality to itself"),
+    ],
+)
+def test_errors_name_the_key(plan, change, expected):
+    with pytest.raises(UserError, match=expected):
+        plan(**change)

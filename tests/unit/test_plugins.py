@@ -1,0 +1,93 @@
+"""Plugins: found by folder, checked before use, hashed with what they depend on."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.plugins import write_method
+from xmodbench.errors import UserError
+from xmodbench.plugins import METHODS, available, find, shared_machinery
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_is_enough(here):
+    write_method(here, "mine")
+    assert "mine" in available(METHODS)
+    assert find(METHODS, "mine").label == "Toy"
+
+
+@pytest.mark.parametrize(
+    ("body", "meta", "expected"),
+    [
+        ("import nothing_like_this", "label: a\nsummary: b\n", r"method.py: cannot be imported \(ModuleNotFoundError"),
+        ("class Toy(Method", "label: a\nsummary: b\n", r"method.py: cannot be imported \(SyntaxError"),
+        ("x = 1", "label: a\nsummary: b\n", "defines 0 subclasses"),
+        ("class A(Method): pass\nclass B(Method): pass", "label: a\nsummary: b\n", "defines 2 subclasses"),
+        (
+            "class A(Method): supervision = Supervision.PAIRED",
+            "label: a\nsummary: b\n",
+            "lacks fit, load, save, translate",
+        ),
+        ("class A(Method): pass", "nothing: b\n", "needs at least the keys label and summary"),
+        ("class A(Method): pass", "{", "not valid YAML"),
+    ],
+)
+def test_broken_plugins_are_named(here, body, meta, expected, request):
+    name = f"broken{abs(hash(request.node.name)) % 10**8}"
+    write_method(here, name, body, meta)
+    with pytest.raises(UserError, match=expected):
+        find(METHODS, name)
+
+
+def test_no_supervision_is_refused(here):
+    body = """
+    class Toy(Method):
+        def fit(self, train, run): pass
+        def save(self, directory): pass
+        def load(self, directory, run): pass
+        def translate(self, source, generators): return source
+    """
+    write_method(here, "unsupervised", body)
+    with pytest.raises(UserError, match="has no supervision"):
+        find(METHODS, "unsupervised")
+
+
+def test_unknown_plugin_suggests(here):
+    with pytest.raises(UserError, match=r"unknown method; did you mean 'oracle'\?"):
+        find(METHODS, "oracel")
+
+
+def test_code_hash_follows_the_code(here):
+    folder = write_method(here, "hashed")
+    plugin = find(METHODS, "hashed")
+    before = plugin.code_hash
+    (folder / "README.md").write_text("words")
+    assert plugin.code_hash == before
+    (folder / "extra.py").write_text("x = 1\n")
+    assert plugin.code_hash != before
+
+
+def test_shared_machinery_is_followed(tmp_path):
+    (tmp_path / "a.py").write_text("from xmodbench.seeding import derive_seed\nimport xmodbench.cli\n")
+    assert [path.name for path in shared_machinery((tmp_path / "a.py",))] == ["seeding.py"]
+
+
+def test_plan_imports_no_torch():
+    """Every plugin of the repository can be planned without waiting for torch."""
+    code = (
+        "import sys\n"
+        "from xmodbench.plugins import DATASETS, METHODS, available, find\n"
+        "import xmodbench.workflow, xmodbench.cli\n"
+        "for kind in (METHODS, DATASETS):\n"
+        "    for name in available(kind): find(kind, name)\n"
+        "heavy = {'torch', 'SimpleITK', 'diffusers', 'matplotlib'} & set(sys.modules)\n"
+        "print(*heavy); sys.exit(bool(heavy))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,131 @@
+"""Training sees only what the supervision allows; translation checks what comes back."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xmodbench.errors import UserError
+from xmodbench.plugins import Method, Run, Settings, Supervision
+from xmodbench.records import read_record
+from xmodbench.stages.train import train
+from xmodbench.stages.translate import translate
+from xmodbench.store import SliceStore
+
+
+class Toy(Method):
+    """Keeps what it saw; translates by adding its own noise per image."""
+
+    supervision = Supervision.ZERO_SHOT
+
+    def __init__(self, settings=None):
+        super().__init__(settings or Settings())
+
+    def fit(self, train, run):
+        self.target, self.source = train.target, train.source
+        self.neighbours = sorted(os.listdir(Path(train.target.base.filename).parent))
+        self.copied = np.array(train.target)
+
+    def save(self, directory):
+        (directory / "w.txt").write_text("weights")
+
+    def load(self, directory, run):
+        assert (directory / "w.txt").read_text() == "weights"
+
+    def translate(self, source, generators):
+        noise = [item.numpy.random(source.shape[1:], dtype=np.float32) for item in generators]
+        return (source + np.stack(noise)) / 2
+
+
+class Paired(Toy):
+    supervision = Supervision.PAIRED
+
+
+@pytest.fixture
+def run(tmp_path, quiet):
+    return Run(seed=5, device="cpu", state_dir=tmp_path / "state", progress=quiet)
+
+
+def test_zero_shot_training_finds_no_source(tmp_path, make_store, run):
+    store, method = make_store(tmp_path / "train"), Toy()
+    train(method, store, "t1", None, tmp_path / "model", run)
+    assert method.source is None
+    assert method.neighbours == ["t1.npy"]
+    np.testing.assert_array_equal(method.copied[:, 0], SliceStore(store).array("t1"))
+    # not a link that would lead back to the other modality, and gone when training is over
+    staged = Path(method.target.base.filename)
+    assert tmp_path not in staged.resolve().parents
+    assert not staged.exists()
+
+
+def test_paired_training_gets_both_in_order(tmp_path, make_store, run):
+    store, method = make_store(tmp_path / "train"), Paired()
+    train(method, store, "t1", "pd", tmp_path / "model", run)
+    np.testing.assert_array_equal(method.source[:, 0], SliceStore(store).array("pd"))
+    np.testing.assert_array_equal(method.target[:, 0], SliceStore(store).array("t1"))
+    assert method.neighbours == ["pd.npy", "t1.npy"]
+    record = read_record(tmp_path / "model")
+    assert set(record["data_sha256"]) == {"pd", "t1"}
+    assert record["supervision"] == "paired"
+
+
+@pytest.mark.parametrize(
+    ("method", "source", "expected"), [(Toy(), "pd", "must not be given"), (Paired(), None, "needs")]
+)
+def test_supervision_is_enforced(tmp_path, make_store, run, method, source, expected):
+    with pytest.raises(UserError, match=expected):
+        train(method, make_store(tmp_path / "train"), "t1", source, tmp_path / "model", run)
+
+
+@pytest.fixture
+def model(tmp_path, make_store, run):
+    train(Toy(), make_store(tmp_path / "train"), "t1", None, tmp_path / "model", run)
+    return tmp_path / "model"
+
+
+def test_batches_change_nothing(tmp_path, make_store, run, model):
+    store = make_store(tmp_path / "test", n=7, seed=1)
+    images = []
+    for batch_size in (1, 3, 7):
+        translate(Toy(), model, store, "pd", "t1", tmp_path / f"out{batch_size}", run, batch_size)
+        images.append(SliceStore(tmp_path / f"out{batch_size}").array("t1"))
+    np.testing.assert_array_equal(images[0], images[1])
+    np.testing.assert_array_equal(images[0], images[2])
+    assert len(np.unique(images[0] - SliceStore(store).array("pd") / 2)) > 100
+    assert SliceStore(tmp_path / "out1").ids == SliceStore(store).ids
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (lambda x: None, "returned NoneType"),
+        (lambda x: x[:, :, :-1], r"returned shape \(6, 1, 15, 16\)"),
+        (lambda x: x * np.nan, "6 of 6 images hold NaN"),
+        (lambda x: x + 1, r"expected \[0, 1\]"),
+        (lambda x: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_broken_translations_are_refused(tmp_path, make_store, run, model, result, expected, capsys):
+    class Broken(Toy):
+        def translate(self, source, generators):
+            return result(source)
+
+    with pytest.raises(UserError, match=expected):
+        translate(Broken(), model, make_store(tmp_path / "test"), "pd", "t1", tmp_path / "out", run, 8)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["failure.json"]
+
+
+def test_no_model_no_translation(tmp_path, make_store, run):
+    with pytest.raises(UserError, match="no such file"):
+        translate(Toy(), tmp_path / "none", make_store(tmp_path / "test"), "pd", "t1", tmp_path / "out", run, 8)
+
+
+def test_failed_training_leaves_no_model(tmp_path, make_store, run, capsys):
+    class Failing(Toy):
+        def fit(self, train, run):
+            raise MemoryError("out of memory")
+
+    with pytest.raises(UserError, match="out of memory"):
+        train(Failing(), make_store(tmp_path / "train"), "t1", None, tmp_path / "model", run)
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["failure.json"]

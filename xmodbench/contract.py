@@ -1,0 +1,151 @@
+"""What every method plugin must do, as checks that run in seconds: ``xmodbench validate <method>`` and the tests.
+
+The method is trained on a few small synthetic slices with the settings under ``smoke`` in its ``method.yaml`` (its own
+defaults otherwise), and asked to translate.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from xmodbench.config import validated
+from xmodbench.errors import UserError
+from xmodbench.plugins import Control, Plugin, Run, TrainData
+from xmodbench.progress import Progress
+from xmodbench.seeding import ImageGenerator
+from xmodbench.stages.translate import checked_images
+
+SIZE, N_TRAIN, N_TEST = 32, 8, 5
+PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
+
+
+def phantom(n: int, seed: int, invert: bool = False) -> np.ndarray:
+    """``n`` slices [N,1,SIZE,SIZE] of a bright ellipse with a darker core on black; ``invert`` swaps the two contrasts."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
+    images = np.zeros((n, 1, SIZE, SIZE), np.float32)
+    for image, (a, b, core) in zip(images[:, 0], rng.uniform(0.35, 0.75, (n, 3)), strict=True):
+        radius = (x / a) ** 2 + (y / b) ** 2
+        image[radius < 1] = 0.4 if invert else 0.8
+        image[radius < core**2] = 0.9 if invert else 0.3
+    return images
+
+
+class Subject:
+    """The plugin under test and the small jobs it is put through."""
+
+    def __init__(self, plugin: Plugin, folder: Path):
+        self.plugin, self.folder = plugin, folder
+        self.target, self.source = phantom(N_TRAIN, 1), phantom(N_TRAIN, 1, invert=True)
+        self.test_source, self.test_target = phantom(N_TEST, 2, invert=True), phantom(N_TEST, 2)
+        self.ids = [f"image{index}" for index in range(N_TEST)]
+
+    def run(self, name: str) -> Run:
+        state = self.folder / f"state-{name}"
+        state.mkdir(exist_ok=True)
+        return Run(seed=3, device="cpu", state_dir=state, progress=Progress(quiet=True))
+
+    def make(self):
+        """A new object of the method with its smoke settings."""
+        values = self.plugin.meta.get("smoke", {})
+        return self.plugin.cls(validated(self.plugin.cls.Config, values, "method.yaml", prefix="smoke"))
+
+    def train(self, name: str) -> Path:
+        """Train and save; returns the model folder."""
+        method, folder = self.make(), self.folder / f"model-{name}"
+        folder.mkdir()
+        source = self.source if method.supervision.needs_source else None
+        method.fit(TrainData(self.target, source), self.run(name))
+        method.save(folder)
+        return folder
+
+    def translate(self, model: Path, order: list[int], batch_size: int) -> np.ndarray:
+        """Load the model anew and translate the test slices in the given order and batches; returned in order of id."""
+        method = self.make()
+        method.load(model, self.run("translate"))
+        if isinstance(method, Control):
+            answer = method.answer(self.test_source, self.test_target, ["a", "a", "b", "b", "c"], 7)
+            return checked_images(answer, self.test_source.shape)
+        images = np.full_like(self.test_source, np.nan)
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            generators = [ImageGenerator.of(3, self.ids[index]) for index in part]
+            images[part] = checked_images(method.translate(self.test_source[part], generators), images[part].shape)
+        return images
+
+
+def check_metadata(subject: Subject) -> None:
+    """README.md stands beside the code and the settings survive JSON."""
+    if not (subject.plugin.folder / "README.md").is_file():
+        raise UserError("has no README.md", subject.plugin.folder)
+    config = subject.plugin.cls.Config
+    if config.model_validate_json(config().model_dump_json()) != config():
+        raise UserError("the settings change when written as JSON and read back", subject.plugin.folder / "method.py")
+
+
+def check_import(subject: Subject) -> None:
+    """Importing the plugin does not import torch."""
+    code = (
+        "import sys; from xmodbench.plugins import METHODS, find; find(METHODS, sys.argv[1]); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, subject.plugin.id], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError("imports torch at the top", subject.plugin.folder / "method.py", "import it inside the methods")
+
+
+def check_images(subject: Subject) -> None:
+    """Translations have the source's shape, are finite and lie in [0, 1]; the model holds no pickles."""
+    model = subject.train("images")
+    subject.translate(model, list(range(N_TEST)), N_TEST)  # raises where the images break the contract
+    pickles = [path.name for path in model.rglob("*") if path.suffix in PICKLES]
+    if pickles:
+        raise UserError(f"the model holds {', '.join(pickles)}", "save", "use safetensors, npy and JSON")
+
+
+def check_independence(subject: Subject) -> None:
+    """Batch size and order change nothing, bit for bit."""
+    model = subject.train("independence")
+    whole = subject.translate(model, list(range(N_TEST)), N_TEST)
+    for order, batch_size in (([4, 2, 0, 1, 3], 2), ([0, 1, 2, 3, 4], 1)):
+        again = subject.translate(model, order, batch_size)
+        if not np.array_equal(whole, again):
+            worst = float(np.abs(whole - again).max())
+            raise UserError(f"images change by up to {worst:.2g} with batch size and order", "translate")
+
+
+def check_training_repeats(subject: Subject) -> None:
+    """Two trainings with one seed give the same translations, bit for bit on a CPU."""
+    first, second = (
+        subject.translate(subject.train(name), list(range(N_TEST)), N_TEST) for name in ("first", "second")
+    )
+    if not np.array_equal(first, second):
+        raise UserError("two trainings with the same seed differ", "fit", "take all randomness from run.seed")
+
+
+CHECKS: list[Callable[[Subject], None]] = [
+    check_metadata,
+    check_import,
+    check_images,
+    check_independence,
+    check_training_repeats,
+]
+
+
+def validate_method(plugin: Plugin) -> Iterator[tuple[str, str | None]]:
+    """Run all checks; yields what each requires and None, or what is wrong."""
+    for check in CHECKS:
+        with tempfile.TemporaryDirectory(prefix="xmodbench-validate-") as folder:
+            try:
+                check(Subject(plugin, Path(folder)))
+            except Exception as error:
+                problem = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                yield check.__doc__, problem
+            else:
+                yield check.__doc__, None
