@@ -1,0 +1,108 @@
+"""The whole workflow on tiny real volumes: from NIfTI to the report, and what it does when run again."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from xmodbench.plugins import REPOSITORY
+
+CELLS = 2 * 3
+
+
+def test_a_run_makes_everything(finished):
+    for name in ("report.html", "table.csv", "table.json", "table.md", "figure.png", "figure.svg"):
+        assert (finished.results / name).stat().st_size > 500, name
+    scores = sorted((finished.results / "scores").glob("*.csv"))
+    assert len(scores) == CELLS
+    frame = pd.read_csv(finished.results / "scores" / "oracle.heads.pd-to-t1.csv")
+    assert (frame["paper.mse"] == 0).all()
+    assert set(frame["subject"]) == {"sub2", "sub3"}
+    assert str(finished.results.relative_to(finished.folder) / "report.html") in finished.output
+
+
+def test_every_output_has_its_record(finished):
+    records = list(finished.results.rglob("*record.json")) + list((finished.folder / "data").rglob("*record.json"))
+    assert len(records) == 2 + 6 + CELLS + CELLS  # data set; models; translations; scores
+    for path in records:
+        record = json.loads(path.read_text())
+        assert record["status"] == "complete", path
+        assert record["duration_s"] > 0
+        assert record["peak_memory_mb"]["cpu"] > 10
+        assert "seed" in record, path
+        assert "python" in record["versions"]
+
+
+def test_every_job_has_a_log_and_a_benchmark(finished):
+    for folder in ("logs", "benchmarks"):
+        kinds = {path.parent.name for path in (finished.results / folder).rglob("*.*")}
+        assert {"acquire", "prepare", "train", "translate", "score"} <= kinds
+
+
+def test_a_second_run_does_nothing(finished):
+    assert finished.planned() == {}
+
+
+def test_editing_a_plugin_reruns_only_its_cells(work):
+    code = work.folder / "methods" / "gradient" / "method.py"
+    code.write_text(code.read_text().replace("0.5 * noise", "0.4 * noise"))
+    planned = work.planned()
+    assert {name: planned[name] for name in ("train", "translate", "score", "report")} == {
+        "train": 2,
+        "translate": 2,
+        "score": 2,
+        "report": 1,
+    }
+    assert "prepare" not in planned
+
+
+def test_a_new_direction_costs_a_zero_shot_method_no_training(fresh):
+    entry = {
+        "plugin": "folder",
+        "raw": "volumes",
+        "settings": {"patterns": {"pd": "{subject}_PD.nii.gz", "t1": "{subject}_T1.nii.gz"}, "image_size": 32},
+    }
+    methods = {"gradient": {}}
+    fresh.write_config(datasets={"heads": {**entry, "directions": ["pd->t1"]}}, methods=methods)
+    one = fresh.planned()
+    fresh.write_config(datasets={"heads": entry, "more": {**entry, "directions": ["pd->t1"]}}, methods=methods)
+    assert one["train"] == 1
+    assert fresh.planned()["train"] == 3  # a model per target and data set, not per direction
+
+
+def test_changing_a_setting_reruns_its_cells(work):
+    work.write_config(methods={"gradient": {}, "copy_source": {}, "oracle": {}}, scoring={"bootstrap": 200})
+    planned = work.planned()
+    assert planned["score"] == CELLS
+    assert "train" not in planned
+    work.write_config(seed=4)
+    assert work.planned()["prepare"] == 1
+
+
+def test_both_entries_plan_the_same(fresh):
+    root, inner = fresh.planned(), fresh.planned(entry="workflow/Snakefile")
+    root.pop("benchmark"), inner.pop("all")
+    assert root == inner
+    assert sum(root.values()) == 2 + 6 + CELLS + CELLS + 1
+
+
+def test_results_do_not_depend_on_the_cut(finished, fresh):
+    """Batches of one instead of 32, and another working folder: the same bits."""
+    fresh.write_config(compute={"device": "cpu", "threads": 1, "batch_size": 1})
+    done = fresh.run("results/tiny/translations/gradient/heads/pd-to-t1/record.json")
+    assert done.returncode == 0, done.stderr
+    for name in ("t1.npy", "slices.csv"):
+        path = f"translations/gradient/heads/pd-to-t1/{name}"
+        assert (fresh.results / path).read_bytes() == (finished.results / path).read_bytes()
+
+
+@pytest.mark.parametrize("profile", ["slurm", "generic"])
+def test_cluster_profiles_plan(fresh, profile):
+    done = fresh.snakemake("-n", "--profile", str(REPOSITORY / "profiles" / profile))
+    assert done.returncode == 0, done.stderr
+    assert "mem_mb=16000" in done.stdout + done.stderr
+
+
+def test_workflow_is_lint_clean(fresh):
+    done = fresh.snakemake("--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
