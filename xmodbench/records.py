@@ -54,7 +54,7 @@ def peak_memory_mb() -> dict[str, float]:
 
 
 @contextmanager
-def recorded(directory: Path, verb: str, name: str = RECORD, **facts: Any) -> Iterator[dict[str, Any]]:
+def recorded(directory: Path, verb: str, file: str = RECORD, **facts: Any) -> Iterator[dict[str, Any]]:
     """Record a job in ``directory``: yields a dict to add facts to, and writes it last, with status ``complete``.
 
     When the block raises, nothing is recorded as complete; ``failure.json`` says what happened (so that the report can
@@ -63,7 +63,7 @@ def recorded(directory: Path, verb: str, name: str = RECORD, **facts: Any) -> It
     """
     directory = Path(directory)
     record: dict[str, Any] = {"verb": verb, **facts}
-    failure = directory / (FAILURE if name == RECORD else name.replace(".record.json", "." + FAILURE))
+    failure = directory / (FAILURE if file == RECORD else file.replace(".record.json", "." + FAILURE))
     started = time.time()
     try:
         yield record
@@ -85,7 +85,7 @@ def recorded(directory: Path, verb: str, name: str = RECORD, **facts: Any) -> It
         host={"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
         versions=versions(),
     )
-    write_json(directory / name, _jsonable(record))
+    write_json(directory / file, _jsonable(record))
     failure.unlink(missing_ok=True)
 
 

@@ -42,7 +42,7 @@ def score(
     out_csv = Path(out_csv)
     record_name = f"{out_csv.stem}.record.json"
     (out_csv.parent / record_name).unlink(missing_ok=True)  # never an old record beside new scores
-    with recorded(out_csv.parent, "score", name=record_name, source=source, target=target, **facts) as record:
+    with recorded(out_csv.parent, "score", file=record_name, source=source, target=target, **facts) as record:
         translation, test, train = map(SliceStore, (translation_dir, test_dir, train_dir))
         check_match(translation, test, target)
         translation.verify()
