@@ -1,0 +1,22 @@
+"""Write all files of a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xmodbench.plan import Plan
+from xmodbench.report.figure import write_figures
+from xmodbench.report.model import Report
+from xmodbench.report.page import write_page
+from xmodbench.report.tables import write_csv, write_markdown, write_table_json
+
+
+def build(plan: Plan, out_dir: Path, partial: bool) -> None:
+    """See `xmodbench.report.build_report`."""
+    report = Report.read(plan, partial)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    write_csv(report, out_dir / "table.csv")
+    write_table_json(report, out_dir / "table.json")
+    write_markdown(report, out_dir / "table.md")
+    pictures = write_figures(report, out_dir)
+    write_page(report, pictures, out_dir / "report.html")

@@ -1,0 +1,114 @@
+"""What a run has produced: every cell with its scores and records, or with the reason why it has none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from xmodbench.errors import UserError
+from xmodbench.files import read_json, sha256_file
+from xmodbench.metrics.published import published
+from xmodbench.metrics.registry import DISTANCES, PAIRED
+from xmodbench.plan import Cell, Plan
+from xmodbench.records import FAILURE, RECORD, read_record
+
+Status = Literal["complete", "failed", "not run"]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A cell of the benchmark as it stands. Without complete scores, ``reason`` says why and there are no numbers."""
+
+    cell: Cell
+    status: Status
+    reason: str | None = None
+    scores: pd.DataFrame | None = None  # a row per test slice: id, subject, site and the per-image metrics
+    distances: dict[str, dict[str, Any]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
+    published: dict[str, float] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are scores to show."""
+        return self.status == "complete"
+
+
+def collect(plan: Plan) -> list[CellResult]:
+    """All cells of the plan, in its order."""
+    return [collect_cell(plan, cell) for cell in plan.cells]
+
+
+def collect_cell(plan: Plan, cell: Cell) -> CellResult:
+    """One cell: complete only if no job on its way failed and its scores, distances and record agree."""
+    known = {"published": published(plan, cell), "records": _records(plan, cell)}
+    if failure := _failure(plan, cell):
+        return CellResult(cell, "failed", failure, **known)
+    if not plan.scores_file(cell).is_file():
+        return CellResult(cell, "not run", "not run", **known)
+    try:
+        scores, summary = read_scores(plan.scores_file(cell))
+    except UserError as error:
+        return CellResult(cell, "failed", str(error), **known)
+    return CellResult(cell, "complete", None, scores, summary["distances"], summary["counts"], **known)
+
+
+def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Per-image scores and the summary beside them.
+
+    Raises:
+        UserError: a file is missing, damaged or not the one that its record speaks of.
+    """
+    record = read_record(path.parent, f"{path.stem}.record.json")
+    if record.get("scores_sha256") != sha256_file(path):
+        raise UserError("not the scores of the record beside them", path, "score again")
+    try:
+        scores = pd.read_csv(path, dtype={"id": str, "subject": str, "site": str}, keep_default_na=False)
+        values = scores[list(PAIRED)].to_numpy(float)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"not a table of scores ({error})", path, "score again") from None
+    if not len(values) or not np.isfinite(values).all():
+        raise UserError("holds no scores, or some that are not finite", path, "score again")
+    summary = read_json(path.with_suffix(".json"))
+    if not isinstance(summary, dict) or set(DISTANCES) - set(summary.get("distances", {})) or "counts" not in summary:
+        raise UserError("not the summary of scores", path.with_suffix(".json"), "score again")
+    return scores, summary
+
+
+def _places(plan: Plan, cell: Cell) -> dict[str, tuple[Path, str]]:
+    """Folder and record name of each of the cell's jobs, in the order they run."""
+    scores = plan.scores_file(cell)
+    return {
+        "prepare": (plan.data_dir(cell.dataset), RECORD),
+        "train": (plan.model_dir(cell), RECORD),
+        "translate": (plan.translation_dir(cell), RECORD),
+        "score": (scores.parent, f"{scores.stem}.{RECORD}"),
+    }
+
+
+def _failure(plan: Plan, cell: Cell) -> str | None:
+    """The first job on the cell's way that failed, and its message."""
+    for verb, (folder, name) in _places(plan, cell).items():
+        path = folder / name.replace(RECORD, FAILURE)
+        if not path.is_file():
+            continue
+        try:
+            failure = read_json(path)
+        except UserError as error:
+            return f"{verb}: {error}"
+        return f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}"
+    return None
+
+
+def _records(plan: Plan, cell: Cell) -> dict[str, dict[str, Any]]:
+    found = {}
+    for verb, (folder, name) in _places(plan, cell).items():
+        try:
+            found[verb] = read_record(folder, name)
+        except (UserError, AttributeError):  # absent, damaged, or no mapping: shown as absent
+            continue
+    return found

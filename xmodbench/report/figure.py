@@ -1,0 +1,248 @@
+"""The qualitative figure: test slices, their translations, a detail of each and the error, in one shared window."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xmodbench.errors import UserError
+from xmodbench.files import atomic_file
+from xmodbench.metrics.paired import FOREGROUND_THRESHOLD
+from xmodbench.report.collect import CellResult
+from xmodbench.report.model import Report
+from xmodbench.report.summary import Group
+from xmodbench.report.text import group_title
+from xmodbench.store import SliceStore
+
+ERROR_WINDOW = 0.5
+"""Upper end of the error maps' window, as a share of the intensity range; the lower end is 0."""
+ERROR_COLOURS = "cividis"  # readable with any colour vision
+PANEL = 1.15  # inches
+STYLE = {"font.size": 8, "axes.titlesize": 8, "svg.fonttype": "none", "svg.hashsalt": "xmodbench", "figure.dpi": 200}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of panels: a name and images [k, H, W], or the reason why there are none."""
+
+    title: str
+    images: np.ndarray | None
+    problem: str | None = None
+    is_translation: bool = True
+
+
+@dataclass(frozen=True)
+class Panels:
+    """What is drawn for a group: its columns, the slices' ids and the detail's corner in each slice."""
+
+    columns: list[Column]
+    ids: list[str]
+    corners: list[tuple[int, int]]
+    side: int
+
+
+def write_figures(report: Report, out_dir: Path) -> dict[str, bytes]:
+    """Write ``figure.png`` and ``figure.svg`` with all groups, and return a PNG of each group for the page.
+
+    Groups whose test store cannot be read are left out (the tables say why).
+    """
+    panels = {group.key: read_panels(report, group) for group in report.groups}
+    shown = [(group, panels[group.key]) for group in report.groups if panels[group.key]]
+    with _drawing() as plt:
+        whole = _canvas(plt, report, shown)
+        for suffix in ("png", "svg"):
+            with atomic_file(out_dir / f"figure.{suffix}") as temporary:
+                # no date: the same run gives the same bytes
+                whole.savefig(temporary, format=suffix, metadata={"Date": None} if suffix == "svg" else None)
+    return _cut(out_dir / "figure.png", shown)
+
+
+def read_panels(report: Report, group: Group) -> Panels | None:
+    """The slices to show and all methods' images of them; None without a test store.
+
+    Of controls only the copy-like ones are known by sight (the source and target columns), so none is drawn.
+    """
+    plan = report.plan
+    try:
+        test = SliceStore(plan.data_dir(group.dataset) / "test")
+        target, source = test.array(group.target), test.array(group.source)
+    except UserError:
+        return None
+    chosen = choose_slices(test, target, plan.config.report.figure_slices)
+    columns = [
+        Column(f"source ({group.source.upper()})", source[chosen], is_translation=False),
+        Column(f"target ({group.target.upper()})", target[chosen], is_translation=False),
+    ]
+    columns += [_column(report, item, test, chosen) for item in group.results if not report.control(item.cell)]
+    side = max(8, target.shape[1] // 3)
+    ids = [test.ids[index] for index in chosen]
+    return Panels(columns, ids, [detail(image, side) for image in target[chosen]], side)
+
+
+def choose_slices(test: SliceStore, target: np.ndarray, count: int) -> list[int]:
+    """Indices of `count` slices: of subjects spread evenly over the test set, each one's slice with most anatomy."""
+    area = (np.asarray(target) > FOREGROUND_THRESHOLD).sum(axis=(1, 2))
+    rows = test.slices.assign(area=area, index=range(len(area))).sort_values(["area", "index"], ascending=[False, True])
+    best = rows.groupby("subject", sort=True)["index"].first().tolist()
+    if len(best) < count:  # few subjects: further slices of theirs
+        best += [index for index in rows["index"] if index not in best][: count - len(best)]
+    places = np.linspace(0, len(best) - 1, min(count, len(best))).round().astype(int)
+    return [int(best[place]) for place in places]
+
+
+def detail(image: np.ndarray, side: int) -> tuple[int, int]:
+    """Upper left corner of the square of `side` pixels with the strongest edges."""
+    gradient = np.hypot(*np.gradient(np.asarray(image, np.float64)))
+    sums = np.pad(gradient.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    boxes = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    return tuple(int(value) for value in np.unravel_index(boxes.argmax(), boxes.shape))
+
+
+def _column(report: Report, item: CellResult, test: SliceStore, chosen: list[int]) -> Column:
+    label = report.plan.method_label(item.cell.method)
+    if not item.complete:
+        return Column(label, None, item.reason if item.status == "failed" else "not run")
+    try:
+        store = SliceStore(report.plan.translation_dir(item.cell))
+        images = store.array(item.cell.target)[chosen]
+    except (UserError, IndexError) as error:
+        return Column(label, None, str(error))
+    return Column(label, images)
+
+
+# -- drawing --------------------------------------------------------------------------------------------------------------
+@contextmanager
+def _drawing():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(STYLE):
+        try:
+            yield plt
+        finally:
+            plt.close("all")
+
+
+def _canvas(plt, report: Report, shown: list[tuple[Group, Panels]]):
+    """A figure with a block for each group."""
+    if not shown:
+        figure = plt.figure(figsize=(6, 1.5))
+        figure.text(0.5, 0.5, "no test slices to show", ha="center", va="center", fontsize=10)
+        return figure
+    heights = [_height(panels) for _, panels in shown]
+    width = max(len(panels.columns) for _, panels in shown) * PANEL + 1.5
+    figure = plt.figure(figsize=(max(width, 5.5), sum(heights)))
+    blocks = np.atleast_1d(figure.subfigures(len(shown), 1, height_ratios=heights))
+    for block, height, (group, panels) in zip(blocks, heights, shown, strict=True):
+        _draw_group(block, height, figure.get_figwidth(), report, group, panels)
+    return figure
+
+
+def _draw_group(block, height: float, width: float, report: Report, group: Group, panels: Panels) -> None:
+    simulated = report.plan.simulated(group.dataset)
+    title = _literal(group_title(report.plan, group)) + (" (simulated data)" if simulated else "")
+    colour = "#a33b00" if simulated else "black"
+    block.text(0.1 / width, 1 - 0.2 / height, title, fontsize=10, weight="bold", color=colour, va="center")
+    left, right = 0.75 / width, (0.75 + len(panels.columns) * PANEL) / width
+    axes = block.subplots(
+        3 * len(panels.ids),
+        len(panels.columns),
+        squeeze=False,
+        gridspec_kw={
+            "left": left,
+            "right": right,
+            "top": 1 - 0.55 / height,
+            "bottom": 0.08 / height,
+            "wspace": 0.04,
+            "hspace": 0.04,
+        },
+    )
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for place, column in enumerate(panels.columns):
+        axes[0, place].set_title(_wrapped(column.title), fontsize=8)
+        for number in range(len(panels.ids)):
+            _draw_column(axes[3 * number : 3 * number + 3, place], column, panels, number)
+    for number in range(len(panels.ids)):
+        for row, label in enumerate(("image", "detail", "error")):
+            axes[3 * number + row, 0].set_ylabel(label, fontsize=8)
+        name = _wrapped(f"slice {panels.ids[number]}", 18, 3)
+        axes[3 * number + 2, 0].text(
+            0.02, 0.95, name, fontsize=8, va="top", transform=axes[3 * number + 2, 0].transAxes
+        )
+        _scales(axes[3 * number : 3 * number + 3], number == 0)
+
+
+def _draw_column(axes, column: Column, panels: Panels, number: int) -> None:
+    """Image, detail and error of one slice in one column."""
+    if column.images is None:
+        text = _wrapped(f"failed: {column.problem}" if column.problem != "not run" else "not run", 17, 6)
+        axes[0].text(0.02, 0.98, text, transform=axes[0].transAxes, fontsize=8, va="top", color="#a33b00")
+        return
+    image, (row, left), side = column.images[number], panels.corners[number], panels.side
+    window = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+    axes[0].imshow(image, **window)
+    axes[1].imshow(image[row : row + side, left : left + side], **window)
+    if column.title.startswith("target"):
+        axes[0].plot(
+            left + side * np.array([0, 1, 1, 0, 0]) - 0.5,
+            row + side * np.array([0, 0, 1, 1, 0]) - 0.5,
+            color="#e69f00",
+            linewidth=0.8,
+        )
+        axes[0].set_xlim(-0.5, image.shape[1] - 0.5)
+    if column.is_translation:
+        error = np.abs(np.asarray(image, np.float64) - panels.columns[1].images[number])
+        axes[2].imshow(error, cmap=ERROR_COLOURS, vmin=0, vmax=ERROR_WINDOW, interpolation="nearest")
+
+
+def _scales(axes, labelled: bool) -> None:
+    """Scale bars right of the image and error rows."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    for row, top, colours, label in ((0, 1.0, "gray", "intensity"), (2, ERROR_WINDOW, ERROR_COLOURS, "|error|")):
+        bar = axes[row, -1].inset_axes([1.06, 0.1, 0.07, 0.8])
+        mappable = ScalarMappable(Normalize(0, top), colours)
+        scale = axes[row, -1].figure.colorbar(mappable, cax=bar, ticks=[0, top])
+        scale.outline.set_linewidth(0.4)
+        scale.ax.tick_params(labelsize=8, length=2, pad=1)
+        scale.ax.set_yticklabels(["0", f"≥ {top:g}" if row == 2 else f"{top:g}"])
+        scale.set_label(label, fontsize=8, labelpad=-6 if row == 0 else -14)
+
+
+def _wrapped(text: str, width: int = 20, lines: int = 2) -> str:
+    import textwrap
+
+    return _literal("\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…")))
+
+
+def _literal(text: str) -> str:
+    """Text that matplotlib does not read as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _height(panels: Panels) -> float:
+    """Inches of a group's block."""
+    return 3 * len(panels.ids) * PANEL + 0.75
+
+
+def _cut(path: Path, shown: list[tuple[Group, Panels]]) -> dict[str, bytes]:
+    """The blocks of the drawn figure as PNGs of their own (cutting is much quicker than drawing again)."""
+    from PIL import Image
+
+    pieces, top = {}, 0.0
+    with Image.open(path) as whole:
+        scale = whole.height / sum(_height(panels) for _, panels in shown) if shown else 0
+        for group, panels in shown:
+            bottom, buffer = top + _height(panels) * scale, io.BytesIO()
+            whole.crop((0, round(top), whole.width, round(bottom))).convert("RGB").save(buffer, "png")
+            pieces[group.key], top = buffer.getvalue(), bottom
+    return pieces

@@ -1,0 +1,81 @@
+"""Everything a report shows, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from xmodbench.metrics.registry import Metric
+from xmodbench.plan import Cell, Plan
+from xmodbench.report.checks import Check, not_better_than_controls, run_checks
+from xmodbench.report.collect import CellResult, collect
+from xmodbench.report.summary import Entry, Group, comparisons, groups, is_control, summarise
+
+
+@dataclass(frozen=True)
+class Report:
+    """The state of a run, with all that is derived from it."""
+
+    plan: Plan
+    results: list[CellResult]
+    partial: bool
+
+    @classmethod
+    def read(cls, plan: Plan, partial: bool) -> Report:
+        """Read what the run has produced."""
+        return cls(plan, collect(plan), partial)
+
+    @property
+    def title(self) -> str:
+        """The report's title."""
+        return self.plan.config.report.title or self.plan.config.run
+
+    @property
+    def complete(self) -> int:
+        """How many cells have scores."""
+        return sum(item.complete for item in self.results)
+
+    @property
+    def simulated(self) -> list[str]:
+        """Labels of the simulated data sets in it."""
+        names = dict.fromkeys(item.cell.dataset for item in self.results)
+        return [self.plan.dataset_label(name) for name in names if self.plan.simulated(name)]
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Data sets and directions, in the plan's order."""
+        return groups(self.results)
+
+    @cached_property
+    def entries(self) -> dict[str, list[Entry]]:
+        """All numbers, by group."""
+        return {group.key: summarise(self.plan, group) for group in self.groups}
+
+    @cached_property
+    def _by_cell(self) -> dict[tuple[Cell, str], Entry]:
+        return {(entry.cell, entry.metric.id): entry for entries in self.entries.values() for entry in entries}
+
+    def cell_entries(self, cell: Cell, metrics: Sequence[Metric]) -> list[Entry]:
+        """A cell's numbers of some metrics."""
+        return [self._by_cell[cell, metric.id] for metric in metrics]
+
+    @cached_property
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Paired tests within each group."""
+        return [row for group in self.groups for row in comparisons(self.plan, group)]
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """What the controls must show."""
+        return [check for group in self.groups for check in run_checks(self.plan, group, self.entries[group.key])]
+
+    @cached_property
+    def unskilled(self) -> list[tuple[Entry, list[str]]]:
+        """Numbers that a control without skill matches or beats."""
+        return [found for entries in self.entries.values() for found in not_better_than_controls(self.plan, entries)]
+
+    def control(self, cell: Cell) -> bool:
+        """Whether the cell's method is a control."""
+        return is_control(self.plan, cell)

@@ -1,0 +1,166 @@
+"""The page: one file that opens without a network."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from xmodbench.files import write_text
+from xmodbench.metrics.registry import METRICS, Metric, family
+from xmodbench.report import text
+from xmodbench.report.model import Report
+from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot
+from xmodbench.report.summary import Entry, Group
+from xmodbench.report.tables import FAMILIES
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
+    """``report.html``; `pictures` are the groups' PNGs by key."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"heading": text.heading, "seconds": text.seconds, "value": text.with_interval}
+    environment.globals |= {"number": text.number, "simulated_note": text.SIMULATED}
+    page = environment.get_template("report.html.j2").render(**_context(report, pictures))
+    write_text(path, page)
+
+
+def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
+    failed = [item for item in report.results if not item.complete]
+    return {
+        "report": report,
+        "plan": report.plan,
+        "sections": [_section(report, group, pictures) for group in report.groups],
+        "incomplete": report.partial or bool(failed),
+        "failed": failed,
+        "dots": Markup(to_html(dot_plot(report), "dots")),
+        "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
+        "all_rows": [entry for group in report.groups for entry in report.entries[group.key] if entry.metric.headline],
+        "checks": report.checks,
+        "failed_checks": [check for check in report.checks if check.passed is False],
+        "unskilled": report.unskilled,
+        "comparisons": report.comparisons,
+        "metrics": METRICS,
+        "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
+        "resize": _resize(report),
+        "jobs": jobs(report),
+        "software": _software(report),
+        "assets": _assets(),
+    }
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one group."""
+
+    group: Group
+    title: str
+    note: str
+    simulated: bool
+    families: list[tuple[str, str, list[Metric]]]
+    methods: list[list[Any]]  # results of methods and of controls
+    published: list[Entry]
+    picture: str | None
+    notes: dict[str, list[str]]  # by family: why a column is empty, and the floors of distances
+
+
+def _section(report: Report, group: Group, pictures: dict[str, bytes]) -> Section:
+    controls = [item for item in group.results if report.control(item.cell)]
+    return Section(
+        group=group,
+        title=text.group_title(report.plan, group),
+        note=text.subjects_note(group),
+        simulated=report.plan.simulated(group.dataset),
+        families=[(name, title, family(name)) for name, title in FAMILIES.items()],
+        methods=[[item for item in group.results if item not in controls], controls],
+        published=[entry for entry in report.entries[group.key] if entry.published is not None],
+        picture=b64encode(pictures[group.key]).decode() if group.key in pictures else None,
+        notes={name: text.footnotes(report.entries[group.key], name) for name in FAMILIES},
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One finished job, for the provenance table."""
+
+    name: str
+    verb: str
+    record: dict[str, Any]
+
+    @property
+    def per_image(self) -> float | None:
+        """Seconds per image of a translation."""
+        count = self.record.get("n_test")
+        return self.record["duration_s"] / count if self.verb == "translate" and count else None
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """All hashes in the record, by name."""
+        found = {}
+        for key, value in self.record.items():
+            if "sha256" in key or "hash" in key or key == "code":
+                nested = value.items() if isinstance(value, dict) else [("", value)]
+                found |= {f"{key} {name}".strip(): str(item) for name, item in nested}
+        return found
+
+
+def jobs(report: Report) -> list[Job]:
+    """The jobs of all cells, each once (a zero-shot model serves several cells)."""
+    found: dict[tuple[str, str], Job] = {}
+    for item in report.results:
+        cell, plan = item.cell, report.plan
+        names = {
+            "prepare": cell.dataset,
+            "train": f"{cell.method} {cell.dataset} {plan.model_name(cell)}",
+            "translate": cell.name,
+            "score": cell.name,
+        }
+        for verb, record in item.records.items():
+            found.setdefault((verb, names[verb]), Job(names[verb], verb, record))
+    return list(found.values())
+
+
+def _software(report: Report) -> dict[str, str]:
+    """Versions of the software that scored, from the first record that has them."""
+    records = [job.record for job in jobs(report) if job.verb == "score"]
+    return records[0].get("versions", {}) if records else {}
+
+
+def _resize(report: Report) -> list[str]:
+    """How each data set's slices came to their size."""
+    lines = []
+    for name in dict.fromkeys(group.dataset for group in report.groups):
+        size = getattr(report.plan.datasets[name].settings, "image_size", None)
+        lines.append(f"{report.plan.dataset_label(name)}: {size} × {size} pixels")
+    return lines
+
+
+def _assets() -> dict[str, Markup]:
+    """Style and scripts, inlined: the page must work from a file without a network."""
+    from plotly.offline import get_plotlyjs
+
+    bundle = Path(find_spec("itables").origin).parent / "html" / "dt_bundle.js"
+    return {
+        "style": Markup(_read("report.css")),
+        "table_style": Markup(bundle.with_suffix(".css").read_text(encoding="utf-8")),
+        "table_code": b64encode(bundle.read_bytes()).decode(),
+        "plotly": Markup(re.sub(r"</(?=script)", r"<\\/", get_plotlyjs())),
+        "script": Markup(_read("report.js")),
+    }
+
+
+def _read(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")

@@ -1,0 +1,175 @@
+"""The interactive plots of the page, as plotly figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xmodbench.metrics.registry import METRICS, Metric
+from xmodbench.report.model import Report
+from xmodbench.report.summary import Entry, Group
+from xmodbench.report.text import group_title, heading, with_interval
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+# Okabe & Ito (2008), distinguishable with any colour vision; the symbols differ as well
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
+CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+
+
+def dot_plot(report: Report) -> go.Figure:
+    """Means with their intervals, a row for each method and a symbol for each direction; a menu chooses the metric."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    metrics = [metric for metric in METRICS.values() if _values(report, metric)]
+    first = next((metric for metric in metrics if metric.id == "paper.psnr"), metrics[0] if metrics else None)
+    for metric in metrics:
+        for place, group in enumerate(report.groups):
+            figure.add_trace(_dots(report, group, metric, place, visible=metric is first))
+    names = [report.plan.method_label(name) for name in report.plan.config.methods]
+    menu = [_choice(report, metric, metrics) for metric in metrics]
+    figure.update_layout(
+        **_layout(height=170 + 30 * len(names) + 24 * len(report.groups)),
+        xaxis_title=_axis_title(first) if first else "no scores yet",
+        yaxis={"categoryorder": "array", "categoryarray": _rows(names)[::-1], "automargin": True, "title": None},
+        updatemenus=[
+            {
+                "buttons": menu,
+                "active": metrics.index(first) if first else 0,
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.02,
+                "yanchor": "bottom",
+                "bgcolor": "white",
+            }
+        ]
+        if menu
+        else [],
+    )
+    return figure
+
+
+def tradeoff_plot(report: Report) -> go.Figure:
+    """Faithfulness (similarity with the source) against realism (distance between sets): both can be had cheaply alone,
+    by copying the source and by showing any real image."""
+    import plotly.graph_objects as go
+
+    distance = METRICS["paper.fid" if _values(report, METRICS["paper.fid"]) else "standard.frechet_hog"]
+    faithful, figure = METRICS["standard.ssim_src"], go.Figure()
+    methods = list(report.plan.config.methods)
+    for place, group in enumerate(report.groups):
+        points = [item for item in group.results if item.complete]
+        pairs = [report.cell_entries(item.cell, [faithful, distance]) for item in points]
+        pairs = [(x, y) for x, y in pairs if y.value is not None]
+        if not pairs:
+            continue
+        colours = [COLOURS[methods.index(x.cell.method) % len(COLOURS)] for x, _ in pairs]
+        hollow = [SYMBOLS[place % len(SYMBOLS)] + ("-open" if report.control(x.cell) else "") for x, _ in pairs]
+        labels = [report.plan.method_label(x.cell.method) for x, _ in pairs]
+        figure.add_trace(
+            go.Scatter(
+                x=[x.value for x, _ in pairs],
+                y=[y.value for _, y in pairs],
+                mode="markers+text",
+                text=_rows(labels),
+                textposition="top center",
+                textfont_size=11,
+                marker={"size": 11, "color": colours, "symbol": hollow, "line": {"width": 1.5}},
+                name=_plain(group_title(report.plan, group)),
+                visible=True if place == 0 else "legendonly",
+                hovertemplate="%{text}<br>SSIM-Src %{x:.3f}<br>distance %{y:.4g}<extra></extra>",
+            )
+        )
+    figure.update_layout(
+        **_layout(height=460),
+        xaxis_title="faithfulness: SSIM-Src (standard) →",
+        yaxis={"title": f"← realism: {distance.label}", "automargin": True},
+    )
+    return figure
+
+
+def to_html(figure: go.Figure, name: str) -> str:
+    """A ``<div>`` and its script, without plotly's own code; `name` becomes the element's id."""
+    from plotly.io import to_html as render
+
+    return render(figure, include_plotlyjs=False, full_html=False, div_id=name, config=CONFIG)
+
+
+def _dots(report: Report, group: Group, metric: Metric, place: int, *, visible: bool) -> go.Scatter:
+    import plotly.graph_objects as go
+
+    found = [report.cell_entries(item.cell, [metric])[0] for item in group.results if item.complete]
+    entries = [entry for entry in found if entry.value is not None]
+    labels = [report.plan.method_label(entry.cell.method) for entry in entries]
+    # numbers, not means, for screen readers and hovering
+    return go.Scatter(
+        x=[entry.value for entry in entries],
+        y=_rows(labels),
+        error_x=_bars(entries),
+        mode="markers",
+        marker={"size": 10, "color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)]},
+        name=_plain(group_title(report.plan, group)),
+        visible=visible,
+        customdata=[with_interval(entry) for entry in entries],
+        hovertemplate="%{y}<br>%{customdata}<extra></extra>",
+    )
+
+
+def _bars(entries: list[Entry]) -> dict[str, Any] | None:
+    if not entries or any(entry.low is None for entry in entries):
+        return None
+    return {
+        "type": "data",
+        "array": [entry.high - entry.value for entry in entries],
+        "arrayminus": [entry.value - entry.low for entry in entries],
+        "thickness": 1.2,
+        "width": 4,
+    }
+
+
+def _choice(report: Report, metric: Metric, metrics: list[Metric]) -> dict[str, Any]:
+    shown = [other is metric for other in metrics for _ in report.groups]
+    title = f"{heading(metric)}, {metric.family}"
+    return {
+        "label": title,
+        "method": "update",
+        "args": [{"visible": shown}, {"xaxis.title.text": _axis_title(metric)}],
+    }
+
+
+def _axis_title(metric: Metric) -> str:
+    better = "" if not metric.ranked else f" ({'higher' if metric.higher_is_better else 'lower'} is better)"
+    unit = f", {metric.unit}" if metric.unit else ""
+    return f"{metric.label}{unit}, {metric.family} definition{better}"
+
+
+def _values(report: Report, metric: Metric) -> list[float]:
+    return [
+        entry.value
+        for entries in report.entries.values()
+        for entry in entries
+        if entry.metric is metric and entry.value is not None
+    ]
+
+
+def _layout(height: int) -> dict[str, Any]:
+    return {
+        "template": "plotly_white",
+        "height": height,
+        "margin": {"l": 8, "r": 8, "t": 56, "b": 8},
+        "font": {"size": 13},
+        "legend": {"orientation": "h", "yanchor": "top", "y": -0.2},
+        "dragmode": "zoom",
+    }
+
+
+def _rows(labels: list[str]) -> list[str]:
+    """Labels as axis categories: short enough for a narrow screen."""
+    return [_plain(label if len(label) <= 22 else label[:21] + "…") for label in labels]
+
+
+def _plain(text: str) -> str:
+    """Text that plotly's small HTML shows as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

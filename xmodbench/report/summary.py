@@ -1,0 +1,135 @@
+"""From per-image scores to the numbers of the table: means, intervals, ranks and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from xmodbench import stats
+from xmodbench.metrics.registry import METRICS, PAIRED, Metric
+from xmodbench.plan import Cell, Plan
+from xmodbench.plugins import Supervision
+from xmodbench.report.collect import CellResult
+from xmodbench.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One metric of one cell. ``value`` is None where there is none, and ``reason`` says why."""
+
+    result: CellResult
+    metric: Metric
+    value: float | None = None
+    low: float | None = None  # 95 % interval over subjects
+    high: float | None = None
+    floor: float | None = None  # of a distance: real test against real training slices
+    reason: str | None = None
+    rank: float | None = None  # among methods that are no controls, 1 is best
+    rank_low: float | None = None
+    rank_high: float | None = None
+    best: bool = False
+
+    @property
+    def cell(self) -> Cell:
+        """The cell it belongs to."""
+        return self.result.cell
+
+    @property
+    def published(self) -> float | None:
+        """The paper's number for the same column, to be shown in its own block only."""
+        found = self.result.published
+        return found.get(self.metric.published) if found and self.metric.published else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """A data set in one direction: the cells that can be compared with each other."""
+
+    dataset: str
+    source: str
+    target: str
+    results: list[CellResult]
+
+    @property
+    def key(self) -> str:
+        """Name for anchors and files."""
+        return f"{self.dataset}.{self.source}-to-{self.target}"
+
+
+def groups(results: Iterable[CellResult]) -> list[Group]:
+    """Results by data set and direction, in the plan's order."""
+    by = groupby(results, key=lambda item: (item.cell.dataset, item.cell.source, item.cell.target))
+    return [Group(*key, list(items)) for key, items in by]
+
+
+def is_control(plan: Plan, cell: Cell) -> bool:
+    """Whether the cell's method is a control, which is never ranked."""
+    return plan.supervision(cell.method) is Supervision.CONTROL
+
+
+def summarise(plan: Plan, group: Group) -> list[Entry]:
+    """All metrics of all cells of a group, ranked; cells without scores have entries with their reason."""
+    resamples = {item.cell: _resamples(plan, group, item) for item in group.results if item.complete}
+    entries = [entry for item in group.results for entry in _entries(item, resamples.get(item.cell))]
+    return [_ranked(plan, entry, entries, resamples) for entry in entries]
+
+
+def _resamples(plan: Plan, group: Group, item: CellResult) -> np.ndarray:
+    """Means of the per-image metrics in each resample of subjects; the same resamples for all methods of a group."""
+    seed = derive_seed(plan.config.seed, "bootstrap", group.key)
+    scores = item.scores
+    return stats.resampled_means(scores[list(PAIRED)], scores["subject"], plan.config.scoring.bootstrap, seed)
+
+
+def _entries(item: CellResult, resamples: np.ndarray | None) -> list[Entry]:
+    if resamples is None:
+        return [Entry(item, metric, reason=f"{item.status}: {item.reason}") for metric in METRICS.values()]
+    means = item.scores[list(PAIRED)].mean()
+    bounds = stats.interval(resamples) if item.scores["subject"].nunique() > 1 else None
+    entries = []
+    for metric in METRICS.values():
+        if metric.level == "image":
+            place = PAIRED.index(metric.id)
+            low, high = (None, None) if bounds is None else map(float, bounds[:, place])
+            entries.append(Entry(item, metric, float(means[metric.id]), low, high))
+        else:
+            found = item.distances[metric.id]
+            entries.append(Entry(item, metric, found["value"], floor=found.get("floor"), reason=found.get("reason")))
+    return entries
+
+
+def _ranked(plan: Plan, entry: Entry, entries: list[Entry], resamples: dict[Cell, np.ndarray]) -> Entry:
+    rivals = [
+        other
+        for other in entries
+        if other.metric is entry.metric and other.value is not None and not is_control(plan, other.cell)
+    ]
+    if entry not in rivals or len(rivals) < 2 or not entry.metric.ranked:
+        return entry
+    place, better = rivals.index(entry), entry.metric.higher_is_better
+    ranks = stats.ranks([other.value for other in rivals], better)
+    entry = replace(entry, rank=float(ranks[place]), best=bool(ranks[place] == ranks.min()))
+    if entry.low is None:
+        return entry
+    column = PAIRED.index(entry.metric.id)
+    shuffled = stats.ranks(np.stack([resamples[other.cell][:, column] for other in rivals], axis=1), better)
+    low, high = stats.interval(shuffled[:, place])
+    return replace(entry, rank_low=float(low), rank_high=float(high))
+
+
+def comparisons(plan: Plan, group: Group) -> list[dict[str, Any]]:
+    """Paired tests between all methods (no controls) of a group on subject means, for each ranked per-image metric of
+    the readable tables; Holm's adjustment is over the pairs within one metric."""
+    done = [item for item in group.results if item.complete and not is_control(plan, item.cell)]
+    metrics = [m for m in METRICS.values() if m.level == "image" and m.ranked and m.headline]
+    means = {item.cell.method: stats.subject_means(item.scores, PAIRED) for item in done}
+    rows = []
+    for metric in metrics:
+        tests = stats.paired_tests({name: frame[metric.id] for name, frame in means.items()})
+        shared = {"dataset": group.dataset, "source": group.source, "target": group.target, "metric": metric.id}
+        rows += [shared | test for test in tests]
+    return rows

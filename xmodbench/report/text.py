@@ -1,0 +1,77 @@
+"""How numbers and names are written in tables."""
+
+from __future__ import annotations
+
+from xmodbench.metrics.registry import Metric
+from xmodbench.plan import Plan
+from xmodbench.report.summary import Entry, Group
+
+NONE = "–"
+SIMULATED = (
+    "Simulated data: these numbers test the benchmark. They say nothing about the real data set of a similar name "
+    "and must not be compared with published ones."
+)
+
+
+def number(value: float | None, metric: Metric) -> str:
+    """A value with the metric's digits; more where it would read as 0."""
+    if value is None:
+        return NONE
+    if value and abs(value) < 0.5 * 10**-metric.digits:
+        return f"{value:.1e}"
+    return f"{value:.{metric.digits}f}"
+
+
+def with_interval(entry: Entry) -> str:
+    """``mean [low, high]``, or the mean alone where there is no interval."""
+    if entry.low is None:
+        return number(entry.value, entry.metric)
+    bounds = f"[{number(entry.low, entry.metric)}, {number(entry.high, entry.metric)}]"
+    return f"{number(entry.value, entry.metric)} {bounds}"
+
+
+def heading(metric: Metric) -> str:
+    """A column's heading: label, unit and the arrow towards better (none where the metric is not ranked)."""
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.label}{unit}" + (f" {metric.arrow}" if metric.ranked else "")
+
+
+def group_title(plan: Plan, group: Group) -> str:
+    """``<data set>: <source> → <target>``."""
+    return f"{plan.dataset_label(group.dataset)}: {group.source.upper()} → {group.target.upper()}"
+
+
+def subjects_note(group: Group) -> str:
+    """How many images and subjects the group's numbers rest on, and what that allows."""
+    counts = [item.counts for item in group.results if item.complete]
+    if not counts:
+        return "no cell of this direction is complete"
+    images, subjects = counts[0]["images"], counts[0]["subjects"]
+    text = f"{images} test slices of {subjects} subject{'s' if subjects != 1 else ''}"
+    if subjects == 1:
+        return text + "; no intervals: one subject says nothing about others"
+    few = "; with so few subjects they are too narrow" if subjects < 10 else ""
+    return f"{text}; 95 % intervals by resampling subjects{few}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people."""
+    if value is None:
+        return NONE
+    if value < 100:
+        return f"{value:.3g} s"
+    if value < 6000:
+        return f"{value / 60:.1f} min"
+    return f"{value / 3600:.1f} h"
+
+
+def footnotes(entries: list[Entry], definition: str) -> list[str]:
+    """Why columns are empty and what the distances' floors are, each once."""
+    shown = [entry for entry in entries if entry.metric.family == definition and entry.result.complete]
+    missing = [f"{entry.metric.label}: {entry.reason}" for entry in shown if entry.reason]
+    floors = [
+        f"{entry.metric.label} between real test and real training slices: {number(entry.floor, entry.metric)}"
+        for entry in shown
+        if entry.floor is not None
+    ]
+    return list(dict.fromkeys(missing + floors))
