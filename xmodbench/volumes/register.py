@@ -16,7 +16,8 @@ from xmodbench.volumes.resample import resample
 
 LEVEL_SPACING_MM = (4.0, 2.0, 1.0)
 LEVEL_SMOOTHING_MM = (2.0, 1.0, 0.0)
-MAX_SAMPLES = 80_000
+# a fifth of the head's voxels, but more samples than this no longer change the result
+MAX_SHARE, MAX_SAMPLES = 0.2, 20_000
 MAX_TRANSLATION_MM, MAX_ROTATION_DEG, MIN_COVERAGE = 15.0, 15.0, 0.95
 # a start that is already right leaves nothing to gain: below this shift a missing gain is no failure
 STILL_MM, STILL_DEG = 1.0, 1.0
@@ -75,7 +76,7 @@ def register_rigid(
     inside = sitk.GetArrayViewFromImage(fixed_mask) > 0
     reference = sitk.GetArrayViewFromImage(fixed)[inside]
     before, after = (
-        nmi(reference, sitk.GetArrayViewFromImage(resample(moving, fixed, t, fill=fill))[inside])
+        nmi(reference, sitk.GetArrayFromImage(resample(moving, fixed, t, fill=fill))[inside])
         for t in (start, transform)
     )
     covered = sitk.Resample(moving_mask, fixed, transform, sitk.sitkNearestNeighbor, 0)
@@ -103,12 +104,9 @@ def nmi(a: np.ndarray, b: np.ndarray, bins: int = 64) -> float:
 
 
 def _optimise(fixed, moving, mask, start, seed) -> sitk.Euler3DTransform:
-    spacing = float(np.mean(fixed.GetSpacing()))
-    shrink = [max(1, round(level / spacing)) for level in LEVEL_SPACING_MM]
+    shrink, smoothing = _levels(float(np.mean(fixed.GetSpacing())))
     voxels = int(sitk.GetArrayViewFromImage(mask).sum())
-    # 20 % of the masked voxels of each level; the finest levels need no more than some tens of thousands of samples
-    share = [min(0.2 if n > 1 else 0.1, MAX_SAMPLES / max(1, voxels / n**3)) for n in shrink]
-    share = [max(part, min(1.0, 5000 / max(1, voxels / n**3))) for part, n in zip(share, shrink, strict=True)]
+    share = [min(MAX_SHARE, MAX_SAMPLES / max(1, voxels / n**3)) for n in shrink]
     method = sitk.ImageRegistrationMethod()
     # sums over several threads end in another order, so in other last digits
     method.SetNumberOfThreads(1)
@@ -122,10 +120,18 @@ def _optimise(fixed, moving, mask, start, seed) -> sitk.Euler3DTransform:
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel(shrink)
-    method.SetSmoothingSigmasPerLevel(LEVEL_SMOOTHING_MM)
+    method.SetSmoothingSigmasPerLevel(smoothing)
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInitialTransform(sitk.Euler3DTransform(start), inPlace=False)
     return sitk.Euler3DTransform(sitk.CompositeTransform(method.Execute(fixed, moving)).GetBackTransform())
+
+
+def _levels(spacing: float) -> tuple[list[int], list[float]]:
+    """Shrink factors and smoothing (mm) of the levels; a coarse grid has fewer."""
+    levels: dict[int, float] = {}
+    for level, sigma in zip(LEVEL_SPACING_MM, LEVEL_SMOOTHING_MM, strict=True):
+        levels.setdefault(max(1, round(level / spacing)), sigma)
+    return list(levels), list(levels.values())
 
 
 def _centre(mask: sitk.Image) -> tuple[float, float, float]:

@@ -1,0 +1,9 @@
+"""Bring your own volumes: a folder, and a file-name pattern per modality."""
+
+from xmodbench.volumes.pattern import PatternConfig, PatternDataset
+
+
+class Folder(PatternDataset):
+    """Volumes of one's own; everything is said in the settings."""
+
+    Config = PatternConfig

@@ -1,0 +1,77 @@
+"""IXI: T1- and PD-weighted brain scans (https://brain-development.org/ixi-dataset/)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from xmodbench.config import Modality
+from xmodbench.errors import UserError
+from xmodbench.volumes.pattern import PatternConfig, PatternDataset
+from xmodbench.volumes.prepare import SliceSelection, Split
+
+if TYPE_CHECKING:
+    from xmodbench.progress import Progress
+
+URL = "https://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
+# bytes and MD5 of the archives, unchanged since October 2014
+ARCHIVES = {
+    "IXI-T1.tar": (4_840_816_640, "34901a0593b41dd19c1a1f746eac2d58"),
+    "IXI-PD.tar": (4_068_966_400, "88ecd9d1fa33cb4a2278183b42ffd749"),
+}
+GEOMETRY = "its PD and T2 scans have another geometry"
+EXCLUDE = {
+    "IXI014-HH-1236": "PD of 0.898 mm in plane and 4.98 mm between slices",
+    "IXI533-Guys-1066": GEOMETRY,
+    "IXI593-Guys-1109": GEOMETRY,
+    "IXI630-Guys-1108": GEOMETRY,
+}
+
+PATTERNS = {"t1": "{subject}-T1.nii.gz", "pd": "{subject}-PD.nii.gz"}
+
+
+class IxiConfig(PatternConfig):
+    """Three axial slices of 125 subjects, as the paper's 300 training and 75 test pairs suggest."""
+
+    patterns: dict[Modality, str] = Field(
+        {"t1": "{subject}-T1.nii.gz", "pd": "{subject}-PD.nii.gz"}, description="File names."
+    )
+    subject_pattern: str = Field(r"IXI\d{3}-(?P<site>[A-Za-z]+)-\d{4}", description="A subject's name, with its site.")
+    reference: str | None = Field("pd", description="PD is axial, T1 sagittal: PD's grid is kept.")
+    registration: Literal["none", "rigid"] = Field("rigid", description="T1 to PD; `none` believes the headers.")
+    fov_mm: float | None = Field(240.0, gt=0, description="Side of the square field of view.")
+    slices: SliceSelection = Field(SliceSelection(fractions=(0.45, 0.55, 0.65)), description="Heights within the head.")
+    split: Split = Field(Split(n_train=100, n_test=25), description="The first 100 subjects by name, then 25.")
+    exclude: dict[str, str] = Field(EXCLUDE, description="Subjects left out, with the reason.")
+
+
+class Ixi(PatternDataset):
+    """IXI's T1 and PD scans; T1 is aligned to PD (they are not aligned as distributed)."""
+
+    Config = IxiConfig
+
+    def acquire(self, raw_dir: Path, seed: int, progress: Progress) -> None:
+        """Use the volumes in `raw_dir`, unpacking the two archives where they lie there.
+
+        Raises:
+            UserError: neither is there, or an archive is damaged; says what to fetch and where to put it.
+        """
+        from xmodbench.volumes.archive import check_file, extract
+
+        raw_dir = Path(raw_dir)
+        for name, (size, md5) in ARCHIVES.items():
+            suffix = name.removeprefix("IXI").removesuffix(".tar") + ".nii.gz"
+            if any(raw_dir.glob(f"*{suffix}")):
+                continue
+            if not (raw_dir / name).is_file():
+                raise UserError(
+                    f"no *{suffix} volumes and no {name} here",
+                    raw_dir,
+                    f"fetch {URL}/{name} ({size / 1e9:.1f} GB) into it",
+                )
+            progress.say(f"unpacking {raw_dir / name}")
+            check_file(raw_dir / name, size=size, md5=md5)
+            extract(raw_dir / name, raw_dir, endings=(suffix,))
+        super().acquire(raw_dir, seed, progress)
