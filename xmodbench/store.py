@@ -7,16 +7,20 @@ slice back into its volume) and ``manifest.json`` (hashes, preparation, counts),
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import pandas as pd
 
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, read_json, sha256_file, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT_VERSION = 1
 REQUIRED_COLUMNS = ("id", "subject", "site", "position_mm")
@@ -36,18 +40,31 @@ class SliceStore:
         self.manifest: dict[str, Any] = read_json(self.directory / "manifest.json")
         if self.manifest.get("format") != FORMAT_VERSION:
             raise UserError(f"slice store of format {self.manifest.get('format')}", self.directory, "prepare it again")
-        self.slices = pd.read_csv(self.directory / "slices.csv", dtype={"id": str, "subject": str, "site": str})
-        if len(self.slices) != self.manifest["count"]:
+        with open(self.directory / "slices.csv", newline="", encoding="utf-8") as handle:
+            self.rows: list[dict[str, str]] = list(csv.DictReader(handle))
+        if len(self.rows) != self.manifest["count"]:
             raise UserError(
-                f"slices.csv has {len(self.slices)} rows, the manifest says {self.manifest['count']}",
+                f"slices.csv has {len(self.rows)} rows, the manifest says {self.manifest['count']}",
                 self.directory,
                 "prepare it again",
             )
 
+    @cached_property
+    def slices(self) -> pd.DataFrame:
+        """``slices.csv`` as a table, in array order (pandas is imported here: most jobs do without)."""
+        import pandas as pd
+
+        return pd.read_csv(self.directory / "slices.csv", dtype={"id": str, "subject": str, "site": str})
+
     @property
     def ids(self) -> list[str]:
         """Slice ids, in array order."""
-        return self.slices["id"].tolist()
+        return [row["id"] for row in self.rows]
+
+    @property
+    def subjects(self) -> list[str]:
+        """The subject of each slice, in array order."""
+        return [row["subject"] for row in self.rows]
 
     @property
     def modalities(self) -> list[str]:
@@ -143,7 +160,10 @@ class StoreWriter:
     def _finish(self) -> None:
         if not self.rows:
             raise UserError("no slice was left to write", self.directory, "loosen the foreground filter or the stride")
-        pd.DataFrame(self.rows).to_csv(self._folder / "slices.csv", index=False)
+        with open(self._folder / "slices.csv", "w", newline="", encoding="utf-8") as handle:
+            table = csv.DictWriter(handle, fieldnames=list(self.rows[0]), lineterminator="\n")
+            table.writeheader()
+            table.writerows(self.rows)
         hashes = {name: {"sha256": sha256_file(self._folder / f"{name}.npy")} for name in self.modalities}
         write_json(
             self._folder / "manifest.json",

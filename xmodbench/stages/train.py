@@ -46,7 +46,7 @@ def train(
             record["outputs_sha256"] = sha256_files(written, folder)
         shutil.rmtree(run.state_dir, ignore_errors=True)
         record.update(
-            run.facts, n_train=len(store.slices), seed=run.seed, device=run.device, threads=run.threads
+            run.facts, n_train=len(store.ids), seed=run.seed, device=run.device, threads=run.threads
         )
         record["data_sha256"] = {
             name: store.manifest["arrays"][name]["sha256"] for name in (target, source) if name is not None

@@ -38,9 +38,8 @@ def translate(
         method.load(model_dir, run)
         sources = store.array(source)[:, None]
         if isinstance(method, Control):
-            subjects = store.slices["subject"].tolist()
             seed = derive_seed(run.seed, "control", source, target)
-            batches = [method.answer(sources, store.array(target)[:, None], subjects, seed)]
+            batches = [method.answer(sources, store.array(target)[:, None], store.subjects, seed)]
         else:
             batches = _translated(method, sources, store.ids, run, batch_size)
         _write(store, batches, sources.shape, target, source, out)
@@ -79,7 +78,7 @@ def checked_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _write(store: SliceStore, batches, shape, target: str, source: str, out: Path) -> None:
-    rows = iter(store.slices.to_dict("records"))
+    rows = iter(store.rows)
     manifest = {"kind": "translation", "source": source, "target": target}
     with StoreWriter(out, [target], shape[2:], manifest) as writer:
         for batch in batches:
