@@ -154,8 +154,8 @@ class Jobs:
         """Hash of the report's code and of the settings it shows."""
         return package_code_hash("report", "stats.py") + self.plan.plan_hash()[:16]
 
-    def config_json(self) -> str:
-        """The whole config, resolved, as JSON."""
+    def config_json(self, wildcards=None) -> str:
+        """The whole config, resolved, as JSON; a params function, or Snakemake would take its braces for wildcards."""
         return self.config.model_dump_json()
 
     # -- messages ---------------------------------------------------------------------------------------------------

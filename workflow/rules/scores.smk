@@ -67,7 +67,7 @@ rule report:
         mem_mb=8000,
         runtime=60,
     params:
-        config=jobs.config_json(),
+        config=jobs.config_json,
         code=jobs.report_code(),
         out=subpath(output.html, parent=True),
     shell:
