@@ -106,6 +106,6 @@ def read_record(directory: Path, name: str = RECORD) -> dict[str, Any]:
         UserError: there is none, or it is not of a finished job.
     """
     record = read_json(Path(directory) / name)
-    if record.get("status") != "complete":
+    if not isinstance(record, dict) or record.get("status") != "complete":
         raise UserError("not the record of a finished job", Path(directory) / name, "run the job again")
     return record

@@ -31,6 +31,8 @@ class Toy(Method):
     def load(self, directory, run): pass
     def translate(self, source, generators): return source
 """
+# background, grey, white, fluid, skull
+CONTRASTS = {"pd": [0, 0.8, 0.6, 0.95, 0.3], "t1": [0, 0.5, 0.75, 0.15, 0.9]}
 CONTROLS = {"oracle": "target", "copy_source": "source", "mean_image": "mean", "shuffled_target": "shuffled"}
 METHODS = {"good": "ZERO_SHOT", "blurry": "PAIRED", "noisy": "FEW_SHOT"}
 
@@ -102,13 +104,12 @@ def write_plugins(root: Path, *, published: bool = True) -> None:
         write_method(root, name, METHOD.format(supervision="CONTROL"), meta)
 
 
-def make_plan(root: Path, *, datasets=("heads", "sim_heads"), methods=None, **report) -> Plan:
-    """The plan of a toy run whose files are below `root`."""
-    names = methods or [*METHODS, *CONTROLS]
+def make_plan(root: Path, *, datasets=("heads", "sim_heads"), directions=None, labels=None, **report) -> Plan:
+    """The plan of a toy run whose files are below `root`; `labels` by method replace the plugins' own."""
     config = {
         "run": "toy",
-        "datasets": {name: {} for name in datasets},
-        "methods": dict.fromkeys(names),
+        "datasets": {name: {"directions": directions} for name in datasets},
+        "methods": {name: {"label": (labels or {}).get(name)} for name in [*METHODS, *CONTROLS]},
         "paths": {part: str(root / part) for part in ("raw", "data", "results", "work")},
         "scoring": {"bootstrap": 200},
         "report": report,

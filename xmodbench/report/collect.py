@@ -109,6 +109,6 @@ def _records(plan: Plan, cell: Cell) -> dict[str, dict[str, Any]]:
     for verb, (folder, name) in _places(plan, cell).items():
         try:
             found[verb] = read_record(folder, name)
-        except (UserError, AttributeError):  # absent, damaged, or no mapping: shown as absent
+        except UserError:  # absent or damaged: shown as absent
             continue
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from xmodbench.metrics.registry import Metric
+from xmodbench.metrics.registry import Metric, family
 from xmodbench.plan import Cell, Plan
 from xmodbench.report.checks import Check, not_better_than_controls, run_checks
 from xmodbench.report.collect import CellResult, collect
@@ -72,9 +72,30 @@ class Report:
         return [check for group in self.groups for check in run_checks(self.plan, group, self.entries[group.key])]
 
     @cached_property
-    def unskilled(self) -> list[tuple[Entry, list[str]]]:
-        """Numbers that a control without skill matches or beats."""
-        return [found for entries in self.entries.values() for found in not_better_than_controls(self.plan, entries)]
+    def unskilled(self) -> dict[tuple[Cell, str], list[Metric]]:
+        """By cell and control without skill: the metrics in which the control is at least as good."""
+        found: dict[tuple[Cell, str], list[Metric]] = {}
+        for entries in self.entries.values():
+            for entry, controls in not_better_than_controls(self.plan, entries):
+                for control in controls:
+                    found.setdefault((entry.cell, control), []).append(entry.metric)
+        return found
+
+    @cached_property
+    def mean_ranks(self) -> dict[str, dict[str, float | None]]:
+        """Mean rank of each method over the paper's ranked columns that have values: by method, then group key."""
+        metrics = [metric for metric in family("paper") if metric.ranked]
+        table = {}
+        for method in self.plan.config.methods:
+            cells = {
+                group.key: item.cell for group in self.groups for item in group.results if item.cell.method == method
+            }
+            if any(self.control(cell) for cell in cells.values()):
+                continue
+            ranks = {key: [e.rank for e in self.cell_entries(cell, metrics)] for key, cell in cells.items()}
+            known = {key: [rank for rank in found if rank is not None] for key, found in ranks.items()}
+            table[method] = {key: sum(found) / len(found) if found else None for key, found in known.items()}
+        return table
 
     def control(self, cell: Cell) -> bool:
         """Whether the cell's method is a control."""

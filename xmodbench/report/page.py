@@ -39,6 +39,7 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
 
 
 def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
+    dots, choices = dot_plot(report)
     failed = [item for item in report.results if not item.complete]
     return {
         "report": report,
@@ -46,12 +47,14 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "sections": [_section(report, group, pictures) for group in report.groups],
         "incomplete": report.partial or bool(failed),
         "failed": failed,
-        "dots": Markup(to_html(dot_plot(report), "dots")),
+        "dots": Markup(to_html(dots, "dots")),
+        "choices": choices,
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
         "all_rows": [entry for group in report.groups for entry in report.entries[group.key] if entry.metric.headline],
         "checks": report.checks,
         "failed_checks": [check for check in report.checks if check.passed is False],
-        "unskilled": report.unskilled,
+        "unskilled": _unskilled(report),
+        "mean_ranks": {name: ranks for name, ranks in report.mean_ranks.items() if any(ranks.values())},
         "comparisons": report.comparisons,
         "metrics": METRICS,
         "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
@@ -131,6 +134,16 @@ def jobs(report: Report) -> list[Job]:
         for verb, record in item.records.items():
             found.setdefault((verb, names[verb]), Job(names[verb], verb, record))
     return list(found.values())
+
+
+def _unskilled(report: Report) -> list[tuple[str, str, str, str]]:
+    """Direction, method, control and the metrics in which the control is at least as good."""
+    plan = report.plan
+    where = {item.cell: text.group_title(plan, group) for group in report.groups for item in group.results}
+    return [
+        (where[cell], plan.method_label(cell.method), plan.method_label(control), ", ".join(m.id for m in metrics))
+        for (cell, control), metrics in report.unskilled.items()
+    ]
 
 
 def _software(report: Report) -> dict[str, str]:

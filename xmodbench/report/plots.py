@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xmodbench.metrics.registry import METRICS, Metric
+from xmodbench.report.checks import answers
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.text import group_title, heading, with_interval
@@ -18,37 +19,41 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 
 
-def dot_plot(report: Report) -> go.Figure:
-    """Means with their intervals, a row for each method and a symbol for each direction; a menu chooses the metric."""
+def dot_plot(report: Report) -> tuple[go.Figure, list[dict[str, Any]]]:
+    """Means with their intervals, a row for each method and a symbol for each direction, for one metric at a time.
+
+    Returns:
+        The figure, and for each metric what the page's menu needs to show it: ``label``, ``chosen``, the traces'
+        ``visible``, and the axis' ``title`` and ``range``.
+    """
     import plotly.graph_objects as go
 
-    figure = go.Figure()
-    metrics = [metric for metric in METRICS.values() if _values(report, metric)]
+    figure, metrics = go.Figure(), [metric for metric in METRICS.values() if _values(report, metric)]
     first = next((metric for metric in metrics if metric.id == "paper.psnr"), metrics[0] if metrics else None)
+    choices = []
     for metric in metrics:
-        for place, group in enumerate(report.groups):
-            figure.add_trace(_dots(report, group, metric, place, visible=metric is first))
-    names = [report.plan.method_label(name) for name in report.plan.config.methods]
-    menu = [_choice(report, metric, metrics) for metric in metrics]
-    figure.update_layout(
-        **_layout(height=170 + 30 * len(names) + 24 * len(report.groups)),
-        xaxis_title=_axis_title(first) if first else "no scores yet",
-        yaxis={"categoryorder": "array", "categoryarray": _rows(names)[::-1], "automargin": True, "title": None},
-        updatemenus=[
+        traces = [_dots(report, group, metric, place) for place, group in enumerate(report.groups)]
+        figure.add_traces([trace.update(visible=metric is first) for trace in traces])
+        choices.append(
             {
-                "buttons": menu,
-                "active": metrics.index(first) if first else 0,
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.02,
-                "yanchor": "bottom",
-                "bgcolor": "white",
+                "label": f"{heading(metric)}, {metric.family}",
+                "chosen": metric is first,
+                "visible": [other is metric for other in metrics for _ in report.groups],
+                "title": _axis_title(metric),
+                "range": _axis_range(traces),
             }
-        ]
-        if menu
-        else [],
+        )
+    shown = next((choice for choice in choices if choice["chosen"]), {"title": "no scores yet", "range": None})
+    methods = [name for name in report.plan.config.methods if answers(report.plan, name) != "target"]
+    rows = _rows([report.plan.method_label(name) for name in methods])
+    figure.update_layout(
+        **_layout(height=150 + (22 + 9 * len(report.groups)) * len(rows) + 24 * len(report.groups)),
+        scattermode="group",
+        scattergap=0.3,
+        xaxis={"title": shown["title"], "range": shown["range"]},
+        yaxis={"categoryorder": "array", "categoryarray": rows[::-1], "automargin": True, "title": None},
     )
-    return figure
+    return figure, choices
 
 
 def tradeoff_plot(report: Report) -> go.Figure:
@@ -77,7 +82,7 @@ def tradeoff_plot(report: Report) -> go.Figure:
                 textposition="top center",
                 textfont_size=11,
                 marker={"size": 11, "color": colours, "symbol": hollow, "line": {"width": 1.5}},
-                name=_plain(group_title(report.plan, group)),
+                name=_legend(report, group),
                 visible=True if place == 0 else "legendonly",
                 hovertemplate="%{text}<br>SSIM-Src %{x:.3f}<br>distance %{y:.4g}<extra></extra>",
             )
@@ -97,24 +102,31 @@ def to_html(figure: go.Figure, name: str) -> str:
     return render(figure, include_plotlyjs=False, full_html=False, div_id=name, config=CONFIG)
 
 
-def _dots(report: Report, group: Group, metric: Metric, place: int, *, visible: bool) -> go.Scatter:
+def _dots(report: Report, group: Group, metric: Metric, place: int) -> go.Scatter:
     import plotly.graph_objects as go
 
-    found = [report.cell_entries(item.cell, [metric])[0] for item in group.results if item.complete]
+    # the control that answers with the target is the end of every scale and would squeeze the rest
+    shown = [item for item in group.results if item.complete and answers(report.plan, item.cell.method) != "target"]
+    found = [report.cell_entries(item.cell, [metric])[0] for item in shown]
     entries = [entry for entry in found if entry.value is not None]
     labels = [report.plan.method_label(entry.cell.method) for entry in entries]
-    # numbers, not means, for screen readers and hovering
     return go.Scatter(
         x=[entry.value for entry in entries],
         y=_rows(labels),
         error_x=_bars(entries),
         mode="markers",
-        marker={"size": 10, "color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)]},
-        name=_plain(group_title(report.plan, group)),
-        visible=visible,
+        orientation="h",
+        offsetgroup=group.key,
+        marker={"size": 9, "color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)]},
+        name=_legend(report, group),
         customdata=[with_interval(entry) for entry in entries],
         hovertemplate="%{y}<br>%{customdata}<extra></extra>",
     )
+
+
+def _legend(report: Report, group: Group) -> str:
+    simulated = " (simulated)" if report.plan.simulated(group.dataset) else ""
+    return _plain(group_title(report.plan, group)) + simulated
 
 
 def _bars(entries: list[Entry]) -> dict[str, Any] | None:
@@ -129,20 +141,23 @@ def _bars(entries: list[Entry]) -> dict[str, Any] | None:
     }
 
 
-def _choice(report: Report, metric: Metric, metrics: list[Metric]) -> dict[str, Any]:
-    shown = [other is metric for other in metrics for _ in report.groups]
-    title = f"{heading(metric)}, {metric.family}"
-    return {
-        "label": title,
-        "method": "update",
-        "args": [{"visible": shown}, {"xaxis.title.text": _axis_title(metric)}],
-    }
+def _axis_range(traces: list[go.Scatter]) -> list[float]:
+    """From the lowest to the highest end of the intervals, with a margin."""
+    ends = [value for trace in traces for value in trace.x]
+    for trace in traces:
+        bars = trace.error_x
+        ends += [x + up for x, up in zip(trace.x, bars.array if bars.array is not None else (), strict=False)]
+        ends += [
+            x - down for x, down in zip(trace.x, bars.arrayminus if bars.arrayminus is not None else (), strict=False)
+        ]
+    margin = 0.06 * (max(ends) - min(ends)) or 0.5
+    return [min(ends) - margin, max(ends) + margin]
 
 
 def _axis_title(metric: Metric) -> str:
     better = "" if not metric.ranked else f" ({'higher' if metric.higher_is_better else 'lower'} is better)"
     unit = f", {metric.unit}" if metric.unit else ""
-    return f"{metric.label}{unit}, {metric.family} definition{better}"
+    return f"{metric.label}{unit}{better}"
 
 
 def _values(report: Report, metric: Metric) -> list[float]:
@@ -158,9 +173,9 @@ def _layout(height: int) -> dict[str, Any]:
     return {
         "template": "plotly_white",
         "height": height,
-        "margin": {"l": 8, "r": 8, "t": 56, "b": 8},
+        "margin": {"l": 8, "r": 8, "t": 40, "b": 8},
         "font": {"size": 13},
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.2},
+        "legend": {"orientation": "h", "yanchor": "top", "y": -0.18},
         "dragmode": "zoom",
     }
 

@@ -1,0 +1,59 @@
+"""A finished toy run, made once, and copies of it to break."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.report import synthetic
+from xmodbench.report import build_report
+from xmodbench.report.model import Report
+
+DIRECTIONS = ["pd->t1"]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """Folder of a finished run of a real-looking and a simulated data set, one direction each."""
+    root = tmp_path_factory.mktemp("toy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("FID_WEIGHTS", raising=False)
+        synthetic.write_plugins(root)
+        synthetic.finish(synthetic.make_plan(root, directions=DIRECTIONS), slices=2, size=32)
+    return root
+
+
+@pytest.fixture
+def plan_of(monkeypatch):
+    """Make the plan of the toy run in a folder: `plan_of(root, title=...)`."""
+
+    def make(root, **options):
+        monkeypatch.chdir(root)
+        return synthetic.make_plan(root, directions=DIRECTIONS, **options)
+
+    return make
+
+
+@pytest.fixture
+def copied(finished, tmp_path, plan_of):
+    """The plan of a copy of the finished run, to be broken."""
+    root = tmp_path / "copy"
+    shutil.copytree(finished, root)
+    return plan_of(root)
+
+
+@pytest.fixture
+def report(finished, plan_of):
+    return Report.read(plan_of(finished), partial=False)
+
+
+@pytest.fixture(scope="session")
+def built(finished, tmp_path_factory):
+    """Folder of the finished run's report."""
+    out = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(finished)
+        build_report(synthetic.make_plan(finished, directions=DIRECTIONS, title="Toy <b>heads</b>"), out, False)
+    return out

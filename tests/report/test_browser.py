@@ -1,0 +1,135 @@
+"""The page in a real browser, opened from a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from xmodbench.files import write_json
+from xmodbench.report.model import Report
+from xmodbench.report.page import write_page
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (shutil.which("chromium") and shutil.which("chromedriver")),
+        reason="needs Debian's packages chromium and chromium-driver",
+    ),
+]
+OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage"
+)
+
+
+@pytest.fixture(scope="module")
+def page(built):
+    return built / "report.html"
+
+
+@pytest.fixture(scope="module")
+def driver(page, tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    for option in [*OPTIONS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    browser = webdriver.Chrome(options=options, service=service)
+    try:
+        browser.get("about:blank")
+        browser.get_log("performance")  # what the browser's own start page asked for
+        browser.get(page.as_uri())
+        wait_for(browser, "document.documentElement.dataset.tables === 'ready'")
+        yield browser
+    finally:
+        browser.quit()
+
+
+def wait_for(browser, condition: str) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 30).until(lambda it: it.execute_script(f"return {condition}"))
+
+
+def resize(browser, width: int) -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def test_no_errors_and_no_request_beyond_the_file(driver, page):
+    assert [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    asked = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    asked = {url for url in asked if not url.startswith(("data:", "blob:", "chrome:"))}
+    assert asked == {page.as_uri()}
+
+
+def test_images_and_plots_are_drawn(driver):
+    sizes = driver.execute_script(
+        "return [...document.images].map((image) => [image.naturalWidth, image.getBoundingClientRect().width])"
+    )
+    assert len(sizes) == 2
+    assert all(width > 400 and shown > 300 for width, shown in sizes)
+    for name in ("dots", "tradeoff"):
+        wait_for(driver, f"document.querySelectorAll('#{name} .scatterlayer .point').length > 3")
+
+
+def column(driver, place: int) -> list[str]:
+    script = f"return [...document.querySelectorAll('#all tbody tr')].map((row) => row.cells[{place}].dataset.order)"
+    return driver.execute_script(script)
+
+
+def test_the_table_sorts_by_value_and_filters(driver):
+    heading = "document.querySelectorAll('#all thead th')[5].querySelector('.dt-column-title')"
+    driver.execute_script(f"{heading}.click()")
+    wait_for(driver, "document.querySelectorAll('#all thead th')[5].ariaSort === 'ascending'")
+    rising = [float(value) for value in column(driver, 5)]
+    assert len(rising) == 25
+    assert rising == sorted(rising)
+    driver.execute_script(f"{heading}.click()")
+    wait_for(driver, "document.querySelectorAll('#all thead th')[5].ariaSort === 'descending'")
+    falling = [float(value) for value in column(driver, 5)]  # what has no value is at the end either way
+    assert falling == sorted(falling, reverse=True)
+    driver.execute_script(
+        "const box = document.querySelector('#all').closest('.dt-container').querySelector('input[type=search]');"
+        "box.value = 'Oracle'; box.dispatchEvent(new Event('input', { bubbles: true }));"
+    )
+    shown = "[...document.querySelectorAll('#all tbody tr')].every((row) => row.cells[2].textContent === 'Oracle')"
+    wait_for(driver, shown)
+
+
+def test_the_menu_changes_the_plotted_metric(driver):
+    driver.execute_script(
+        "const menu = document.getElementById('metric');"
+        "menu.value = [...menu.options].find((option) => option.textContent.startsWith('NMI')).value;"
+        "menu.dispatchEvent(new Event('change'));"
+    )
+    wait_for(driver, "document.querySelector('#dots .xtitle').textContent.startsWith('NMI')")
+    shown = driver.execute_script("return document.getElementById('dots').data.filter((it) => it.visible).length")
+    assert shown == 2
+
+
+def test_a_phone_has_no_sideways_scrolling(driver):
+    resize(driver, 360)
+    try:
+        wait_for(driver, "window.innerWidth === 360")
+        wait_for(driver, "document.documentElement.scrollWidth === document.documentElement.clientWidth")
+    finally:
+        resize(driver, 1280)
+
+
+def test_printing_opens_all_folds(driver):
+    driver.execute_cdp_cmd("Page.printToPDF", {})
+    assert driver.execute_script("return [...document.querySelectorAll('details')].every((part) => part.open)")
+
+
+def test_hostile_text_does_not_run(driver, copied, tmp_path):
+    write_json(copied.model_dir(copied.cells[0]) / "failure.json", {"error": "<img src=x onerror='window.hit=1'>"})
+    write_page(Report.read(copied, True), {}, tmp_path / "report.html")
+    driver.get((tmp_path / "report.html").as_uri())
+    wait_for(driver, "document.documentElement.dataset.tables === 'ready'")
+    assert driver.execute_script("return window.hit === undefined")
+    assert "onerror='window.hit=1'" in driver.find_element("id", "continue").text

@@ -1,0 +1,118 @@
+"""What counts as a finished cell, and what is said of the others."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.report.synthetic import run_score
+from xmodbench.files import sha256_file, write_json
+from xmodbench.report.collect import collect, collect_cell
+
+
+@pytest.fixture
+def cell(copied):
+    return copied.cells[0]
+
+
+def test_a_finished_run_is_complete_with_all_records(copied):
+    results = collect(copied)
+    assert [item.cell for item in results] == copied.cells
+    assert {item.status for item in results} == {"complete"}
+    assert set(results[0].records) == {"prepare", "train", "translate", "score"}
+    assert results[0].counts["images"] == 14
+
+
+def test_a_cell_without_scores_was_not_run(copied, cell):
+    copied.scores_file(cell).unlink()
+    found = collect_cell(copied, cell)
+    assert (found.status, found.scores) == ("not run", None)
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train", "translate", "score"])
+def test_a_failure_on_the_way_is_told_even_where_older_scores_lie(copied, cell, verb):
+    scores = copied.scores_file(cell)
+    place = {
+        "prepare": copied.data_dir(cell.dataset) / "failure.json",
+        "train": copied.model_dir(cell) / "failure.json",
+        "translate": copied.translation_dir(cell) / "failure.json",
+        "score": scores.with_name(f"{scores.stem}.failure.json"),
+    }[verb]
+    write_json(place, {"status": "failed", "error": "out of memory"})
+    found = collect_cell(copied, cell)
+    assert (found.status, found.reason, found.scores) == ("failed", f"{verb}: out of memory", None)
+
+
+def test_the_first_failure_on_the_way_is_the_reason(copied, cell):
+    write_json(copied.model_dir(cell) / "failure.json", {"error": "diverged"})
+    write_json(copied.translation_dir(cell) / "failure.json", {"error": "no model"})
+    assert collect_cell(copied, cell).reason == "train: diverged"
+
+
+def test_scores_without_their_record_are_not_shown(copied, cell):
+    scores = copied.scores_file(cell)
+    scores.with_name(f"{scores.stem}.record.json").unlink()
+    found = collect_cell(copied, cell)
+    assert found.status == "failed"
+    assert "record.json: no such file" in found.reason
+
+
+def test_scores_changed_by_hand_are_not_shown(copied, cell):
+    scores = copied.scores_file(cell)
+    scores.write_text(scores.read_text().replace("sub00", "sub99"))
+    assert "not the scores of the record" in collect_cell(copied, cell).reason
+
+
+def with_hash(scores):
+    """Make the record agree with scores that were tampered with."""
+    path = scores.with_name(f"{scores.stem}.record.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scores_sha256": sha256_file(scores)}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda frame: frame.assign(**{"paper.mse": float("inf")}), "not finite"),
+        (lambda frame: frame.assign(**{"paper.mse": float("nan")}), "not a table of scores"),
+        (lambda frame: frame.drop(columns="paper.mi"), "not a table of scores"),
+        (lambda frame: frame.assign(**{"paper.mse": "much"}), "not a table of scores"),
+        (lambda frame: frame.iloc[:0], "holds no scores"),
+    ],
+)
+def test_damaged_scores_are_a_failed_cell(copied, cell, damage, message):
+    scores = copied.scores_file(cell)
+    damage(pd.read_csv(scores)).to_csv(scores, index=False)
+    with_hash(scores)
+    assert message in collect_cell(copied, cell).reason
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"distances": {}, "counts": {}}', ""])
+def test_a_damaged_summary_is_a_failed_cell(copied, cell, text):
+    copied.scores_file(cell).with_suffix(".json").write_text(text)
+    found = collect_cell(copied, cell)
+    assert found.status == "failed"
+    assert ".json: not" in found.reason
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"x"', '{"status": "failed"}', ""])
+def test_damaged_records_are_a_failed_cell_or_left_out(copied, cell, text):
+    scores = copied.scores_file(cell)
+    (copied.model_dir(cell) / "record.json").write_text(text)
+    assert "train" not in collect_cell(copied, cell).records
+    scores.with_name(f"{scores.stem}.record.json").write_text(text)
+    assert collect_cell(copied, cell).status == "failed"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"status": "failed"}'])
+def test_a_damaged_failure_file_is_still_a_failure(copied, cell, text):
+    (copied.model_dir(cell) / "failure.json").write_text(text)
+    assert collect_cell(copied, cell).reason.startswith("train: ")
+
+
+def test_scoring_again_mends_a_cell(copied, cell):
+    copied.scores_file(cell).write_text("nonsense")
+    assert collect_cell(copied, cell).status == "failed"
+    run_score(copied, cell)
+    assert collect_cell(copied, cell).status == "complete"
