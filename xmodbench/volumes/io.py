@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,6 +18,8 @@ from xmodbench.files import atomic_file
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 _NIFTI_HEADER = 348
+_CHUNK = 1 << 20
+_FLOATS = {16: "f4", 64: "f8"}  # NIfTI's codes
 _FETCH_AGAIN = "fetch or convert the file again"
 
 
@@ -64,43 +69,57 @@ def _check_file(path: Path) -> None:
 
 
 def _check_nifti(path: Path) -> None:
-    # ITK fills the missing part of a truncated NIfTI file with zeros and a zero voxel size with ones, without a word
-    header, size = _nifti_header_and_size(path)
-    order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] == _NIFTI_HEADER), None)
-    if order is None:
-        raise UserError("not a NIfTI-1 file", path, _FETCH_AGAIN)
-    shape = [max(1, n) for n in struct.unpack_from(order + "8h", header, 40)]
-    bits = struct.unpack_from(order + "h", header, 72)[0]
-    voxel = struct.unpack_from(order + "3f", header, 80)
-    offset = struct.unpack_from(order + "f", header, 108)[0]
-    needed = int(offset) + int(np.prod(shape[1 : 1 + shape[0]], dtype=np.int64)) * bits // 8
+    # ITK fills the missing part of a truncated NIfTI file with zeros, replaces NaN by zeros and a voxel size of zero by
+    # one, without a word
+    with _readable(path), _open(path) as handle:
+        header = handle.read(_NIFTI_HEADER)
+        if len(header) < _NIFTI_HEADER:
+            raise UserError("truncated: shorter than a NIfTI header", path, _FETCH_AGAIN)
+        order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] == _NIFTI_HEADER), None)
+        if order is None:
+            raise UserError("not a NIfTI-1 file", path, _FETCH_AGAIN)
+        voxel = struct.unpack_from(order + "3f", header, 80)
+        if not all(np.isfinite(voxel)) or min(voxel) <= 0:
+            given = " x ".join(f"{value:g}" for value in voxel)
+            raise UserError(f"voxel size {given} mm in the header", path, "correct pixdim[1..3]; all must be above 0")
+        _check_voxels(handle, header, order, path)
+
+
+def _check_voxels(handle: IO[bytes], header: bytes, order: str, path: Path) -> None:
+    """Read to the end (which also checks the CRC of a compressed file): enough bytes, and finite ones."""
+    dimensions = struct.unpack_from(order + "8h", header, 40)
+    kind, bits = struct.unpack_from(order + "2h", header, 70)
+    offset = max(_NIFTI_HEADER, int(struct.unpack_from(order + "f", header, 108)[0]))
+    needed = int(np.prod([max(1, n) for n in dimensions[1 : 1 + dimensions[0]]], dtype=np.int64)) * bits // 8
+    handle.read(offset - _NIFTI_HEADER)
+    size = bad = 0
+    while chunk := handle.read(_CHUNK):
+        size += len(chunk)
+        if kind in _FLOATS:
+            values = np.frombuffer(chunk[: len(chunk) // 8 * 8], order + _FLOATS[kind])
+            bad += values.size - int(np.isfinite(values).sum())
     if size < needed:
-        raise UserError(f"truncated: {size:,} of {needed:,} bytes are there", path, _FETCH_AGAIN)
-    if not all(np.isfinite(voxel)) or min(voxel) <= 0:
-        given = " x ".join(f"{value:g}" for value in voxel)
-        raise UserError(f"voxel size {given} mm in the header", path, "correct pixdim[1..3]; all must be above 0")
+        raise UserError(f"truncated: {size:,} of {needed:,} bytes of voxels are there", path, _FETCH_AGAIN)
+    _refuse_not_finite(bad, path)
 
 
-def _nifti_header_and_size(path: Path) -> tuple[bytes, int]:
-    """The first 348 bytes and the total (unpacked) size; reads a compressed file to its end, which checks its CRC."""
+def _refuse_not_finite(count: int, path: Path) -> None:
+    if count:
+        raise UserError(f"{count:,} voxels are NaN or infinite", path, "replace them, by 0 for example")
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        if not path.name.lower().endswith(".gz"):
-            with open(path, "rb") as handle:
-                header = handle.read(_NIFTI_HEADER)
-            size = path.stat().st_size
-        else:
-            with gzip.open(path, "rb") as handle:
-                header = handle.read(_NIFTI_HEADER)
-                size = len(header)
-                while chunk := handle.read(1 << 20):
-                    size += len(chunk)
+        yield
     except EOFError:
         raise UserError("truncated: the compressed data ends early", path, _FETCH_AGAIN) from None
     except (OSError, zlib.error) as error:
         raise UserError(f"damaged or not compressed with gzip ({error})", path, _FETCH_AGAIN) from None
-    if len(header) < _NIFTI_HEADER:
-        raise UserError("truncated: shorter than a NIfTI header", path, _FETCH_AGAIN)
-    return header, size
 
 
 def _three_dimensional(image: sitk.Image, path: Path) -> sitk.Image:
@@ -127,9 +146,7 @@ def _checked(image: sitk.Image, path: Path) -> sitk.Image:
         raise UserError(f"voxel size {spacing} mm", path, "correct the header; all must be above 0")
     image = sitk.Cast(image, sitk.sitkFloat32)
     voxels = sitk.GetArrayViewFromImage(image)
-    bad = voxels.size - int(np.isfinite(voxels).sum())
-    if bad:
-        raise UserError(f"{bad:,} voxels are NaN or infinite", path, "replace them, by 0 for example")
+    _refuse_not_finite(voxels.size - int(np.isfinite(voxels).sum()), path)
     if voxels.min() == voxels.max():
         raise UserError(f"every voxel is {voxels.min():g}", path, "give a volume with an image in it")
     return image

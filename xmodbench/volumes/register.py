@@ -7,6 +7,8 @@ hide errors and leak the target's geometry into the source.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +21,7 @@ LEVEL_SMOOTHING_MM = (2.0, 1.0, 0.0)
 # a fifth of the head's voxels, but more samples than this no longer change the result
 MAX_SHARE, MAX_SAMPLES = 0.2, 20_000
 MAX_TRANSLATION_MM, MAX_ROTATION_DEG, MIN_COVERAGE = 15.0, 15.0, 0.95
+EDGE_MM = 2.0
 # a start that is already right leaves nothing to gain: below this shift a missing gain is no failure
 STILL_MM, STILL_DEG = 1.0, 1.0
 
@@ -69,7 +72,8 @@ def register_rigid(
     """
     start = sitk.Euler3DTransform()
     start.SetCenter(_centre(fixed_mask))
-    transform = _optimise(fixed, moving, fixed_mask, start, seed)
+    with one_thread():
+        transform = _optimise(fixed, moving, fixed_mask, start, seed)
     translation = float(np.linalg.norm(transform.GetTranslation()))
     cosine = (np.trace(np.reshape(transform.GetMatrix(), (3, 3))) - 1) / 2
     rotation = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
@@ -79,9 +83,14 @@ def register_rigid(
         nmi(reference, sitk.GetArrayFromImage(resample(moving, fixed, t, fill=fill))[inside])
         for t in (start, transform)
     )
+    # the edge of a mask depends on the contrast of the scalp: that much is no missing head
+    moving_mask = sitk.BinaryDilate(moving_mask, [max(1, round(EDGE_MM / s)) for s in moving_mask.GetSpacing()])
     covered = sitk.Resample(moving_mask, fixed, transform, sitk.sitkNearestNeighbor, 0)
     coverage = float((sitk.GetArrayViewFromImage(covered)[inside] > 0).mean())
     still = translation < STILL_MM and rotation < STILL_DEG
+    if still and after <= before:
+        # the headers were right to begin with
+        transform, translation, rotation, after = start, 0.0, 0.0, before
     tests = {
         f"moved by {translation:.1f} mm (limit {MAX_TRANSLATION_MM:g})": translation >= MAX_TRANSLATION_MM,
         f"turned by {rotation:.1f} degrees (limit {MAX_ROTATION_DEG:g})": rotation >= MAX_ROTATION_DEG,
@@ -90,6 +99,17 @@ def register_rigid(
     }
     reasons = tuple(reason for reason, failed in tests.items() if failed)
     return Registration(transform, translation, rotation, before, after, coverage, reasons)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """ITK on one thread: sums over several end in another order each time, so in other last digits."""
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
 def nmi(a: np.ndarray, b: np.ndarray, bins: int = 64) -> float:
@@ -108,8 +128,6 @@ def _optimise(fixed, moving, mask, start, seed) -> sitk.Euler3DTransform:
     voxels = int(sitk.GetArrayViewFromImage(mask).sum())
     share = [min(MAX_SHARE, MAX_SAMPLES / max(1, voxels / n**3)) for n in shrink]
     method = sitk.ImageRegistrationMethod()
-    # sums over several threads end in another order, so in other last digits
-    method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=50)
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentagePerLevel(share, seed % (2**31 - 1) + 1)
@@ -118,12 +136,20 @@ def _optimise(fixed, moving, mask, start, seed) -> sitk.Euler3DTransform:
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=1.0, minStep=1e-4, numberOfIterations=200, gradientMagnitudeTolerance=1e-8
     )
-    method.SetOptimizerScalesFromPhysicalShift()
+    # a turn of 1 rad moves the head's voxels by this many mm; ITK's own estimate measures at the corners of the field of
+    # view, which turns in steps too small and stops before the optimum
+    lever = _rms_radius(mask)
+    method.SetOptimizerScales([lever**2] * 3 + [1.0] * 3)
     method.SetShrinkFactorsPerLevel(shrink)
     method.SetSmoothingSigmasPerLevel(smoothing)
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInitialTransform(sitk.Euler3DTransform(start), inPlace=False)
     return sitk.Euler3DTransform(sitk.CompositeTransform(method.Execute(fixed, moving)).GetBackTransform())
+
+
+def _rms_radius(mask: sitk.Image) -> float:
+    index = np.argwhere(sitk.GetArrayViewFromImage(mask) > 0) * np.array(mask.GetSpacing()[::-1])
+    return float(np.sqrt(((index - index.mean(0)) ** 2).sum(1).mean()))
 
 
 def _levels(spacing: float) -> tuple[list[int], list[float]]:

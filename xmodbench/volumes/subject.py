@@ -17,7 +17,7 @@ from xmodbench.seeding import derive_seed
 from xmodbench.volumes.io import read_volume
 from xmodbench.volumes.mask import head_mask
 from xmodbench.volumes.normalise import normalise, stretch
-from xmodbench.volumes.register import register_rigid
+from xmodbench.volumes.register import one_thread, register_rigid
 from xmodbench.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid
 from xmodbench.volumes.settings import Preparation, SubjectRecord
 from xmodbench.volumes.slicing import PLANES, choose, field_of_view, plane_view, slice_affine, to_square
@@ -49,11 +49,10 @@ class Outcome:
 
 def prepare_subject(task: Task) -> Outcome:
     """Prepare one subject; whatever goes wrong with its files becomes ``failure``, one line."""
-    # one thread here: subjects run side by side, and sums over threads would differ in their last digits
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        return _prepare(task)
+        # subjects run side by side, each on one thread
+        with one_thread():
+            return _prepare(task)
     except UserError as error:
         return Outcome(task.record.subject, failure=str(error))
     except (RuntimeError, ValueError, MemoryError) as error:

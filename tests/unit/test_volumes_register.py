@@ -1,0 +1,69 @@
+"""Rigid registration on a small made-up head of two contrasts."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from skimage.metrics import normalized_mutual_information
+
+from xmodbench.volumes.mask import head_mask
+from xmodbench.volumes.register import nmi, register_rigid
+
+
+def phantom():
+    """Two contrasts of nested ellipsoids, 3 mm, with noise."""
+    z, y, x = np.meshgrid(*[np.linspace(-96, 93, 64)] * 3, indexing="ij")
+    labels = np.zeros(x.shape, int)
+    parts = [
+        ((0, 0, 0), (70, 88, 78)),
+        ((0, 0, 0), (60, 75, 66)),
+        ((25, 20, 10), (16, 30, 20)),
+        ((-20, -35, 22), (18, 12, 30)),
+    ]
+    for number, ((a, b, c), (p, q, r)) in enumerate(parts, 1):
+        labels[((x - a) / p) ** 2 + ((y - b) / q) ** 2 + ((z - c) / r) ** 2 < 1] = number
+    generator = np.random.default_rng(0)
+    images = []
+    for values in ([0, 900, 400, 150, 600], [0, 500, 600, 900, 800]):
+        image = sitk.GetImageFromArray((np.array(values)[labels] + generator.normal(0, 12, x.shape)).astype(np.float32))
+        image.SetSpacing((3, 3, 3))
+        image.SetOrigin((-96, -96, -96))
+        images.append(sitk.SmoothingRecursiveGaussian(image, 2.0))
+    return images
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return phantom()
+
+
+def moved(image, angles_deg, shift):
+    truth = sitk.Euler3DTransform((0, 0, 0), *np.radians(angles_deg).tolist(), shift)
+    return sitk.Resample(image, image, truth.GetInverse(), sitk.sitkLinear, 0.0), truth
+
+
+@pytest.mark.parametrize(("angles", "shift"), [((2, -3, 1.5), (3, -2, 4)), ((0, 0, 0), (0, 0, 0))])
+def test_an_offset_is_found_to_half_a_millimetre_and_degree(pair, angles, shift):
+    fixed, other = pair
+    moving, truth = moved(other, angles, shift)
+    result = register_rigid(fixed, moving, head_mask(fixed), head_mask(moving), seed=1)
+    assert result.accepted, result.reasons
+    np.testing.assert_allclose(result.transform.TransformPoint((0, 0, 0)), truth.TransformPoint((0, 0, 0)), atol=0.5)
+    rest = np.reshape(result.transform.GetMatrix(), (3, 3)) @ np.reshape(truth.GetMatrix(), (3, 3)).T
+    assert np.degrees(np.arccos(min(1, (np.trace(rest) - 1) / 2))) < 0.5
+    again = register_rigid(fixed, moving, head_mask(fixed), head_mask(moving), seed=1)
+    assert again.transform.GetParameters() == result.transform.GetParameters()
+
+
+def test_an_offset_beyond_the_limits_is_rejected_with_the_reason(pair):
+    fixed, other = pair
+    moving, _ = moved(other, (0, 0, 0), (60, 0, 0))
+    result = register_rigid(fixed, moving, head_mask(fixed), head_mask(moving), seed=1)
+    assert not result.accepted
+    assert any("limit 15" in reason or "covers" in reason for reason in result.reasons)
+
+
+def test_nmi_is_scikit_images():
+    generator = np.random.default_rng(0)
+    a = generator.random((30, 30))
+    b = a + 0.2 * generator.random((30, 30))
+    assert nmi(a, b, bins=32) == pytest.approx(normalized_mutual_information(a, b, bins=32))
