@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 from tests.plugins import write_dataset, write_method
 from xmodbench.config import Scoring, parse_config
 from xmodbench.plan import Plan
-from xmodbench.records import recorded
+from xmodbench.records import RECORD, recorded
+from xmodbench.stages.acquire import ACQUIRED
 from xmodbench.stages.score import score
 from xmodbench.store import SliceStore, StoreWriter
 
@@ -124,8 +125,9 @@ def finish(plan: Plan, *, subjects: int = 7, slices: int = 3, size: int = 64, sk
         for part, count in (("train", subjects + 3), ("test", subjects)):
             sets[name, part], names = heads(count, slices, size, seed=10 * seed + (part == "test"))
             write_store(plan.data_dir(name) / part, sets[name, part], names)
-        with recorded(plan.data_dir(name), "prepare", seed=1):
-            pass
+        for verb, record in (("acquire", ACQUIRED), ("prepare", RECORD)):
+            with recorded(plan.data_dir(name), verb, record, seed=1):
+                pass
     for cell in plan.cells:
         if cell.method in skip:
             continue

@@ -21,7 +21,7 @@ def test_a_finished_run_is_complete_with_all_records(copied):
     results = collect(copied)
     assert [item.cell for item in results] == copied.cells
     assert {item.status for item in results} == {"complete"}
-    assert set(results[0].records) == {"prepare", "train", "translate", "score"}
+    assert set(results[0].records) == {"acquire", "prepare", "train", "translate", "score"}
     assert results[0].counts["images"] == 14
 
 
@@ -31,10 +31,11 @@ def test_a_cell_without_scores_was_not_run(copied, cell):
     assert (found.status, found.scores) == ("not run", None)
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "translate", "score"])
+@pytest.mark.parametrize("verb", ["acquire", "prepare", "train", "translate", "score"])
 def test_a_failure_on_the_way_is_told_even_where_older_scores_lie(copied, cell, verb):
     scores = copied.scores_file(cell)
     place = {
+        "acquire": copied.data_dir(cell.dataset) / "acquire.failure.json",
         "prepare": copied.data_dir(cell.dataset) / "failure.json",
         "train": copied.model_dir(cell) / "failure.json",
         "translate": copied.translation_dir(cell) / "failure.json",

@@ -15,6 +15,7 @@ from xmodbench.metrics.published import published
 from xmodbench.metrics.registry import DISTANCES, PAIRED
 from xmodbench.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD, read_record
+from xmodbench.stages.acquire import ACQUIRED
 
 Status = Literal["complete", "failed", "not run"]
 
@@ -83,6 +84,7 @@ def _places(plan: Plan, cell: Cell) -> dict[str, tuple[Path, str]]:
     """Folder and record name of each of the cell's jobs, in the order they run."""
     scores = plan.scores_file(cell)
     return {
+        "acquire": (plan.data_dir(cell.dataset), ACQUIRED),
         "prepare": (plan.data_dir(cell.dataset), RECORD),
         "train": (plan.model_dir(cell), RECORD),
         "translate": (plan.translation_dir(cell), RECORD),

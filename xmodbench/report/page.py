@@ -126,6 +126,7 @@ def jobs(report: Report) -> list[Job]:
     for item in report.results:
         cell, plan = item.cell, report.plan
         names = {
+            "acquire": cell.dataset,
             "prepare": cell.dataset,
             "train": f"{cell.method} {cell.dataset} {plan.model_name(cell)}",
             "translate": cell.name,

@@ -87,7 +87,8 @@ def _resamples(plan: Plan, group: Group, item: CellResult) -> np.ndarray:
 
 def _entries(item: CellResult, resamples: np.ndarray | None) -> list[Entry]:
     if resamples is None:
-        return [Entry(item, metric, reason=f"{item.status}: {item.reason}") for metric in METRICS.values()]
+        reason = f"failed: {item.reason}" if item.status == "failed" else item.reason
+        return [Entry(item, metric, reason=reason) for metric in METRICS.values()]
     means = item.scores[list(PAIRED)].mean()
     bounds = stats.interval(resamples) if item.scores["subject"].nunique() > 1 else None
     entries = []
