@@ -55,27 +55,31 @@ def box_grid(spacing: float) -> sitk.Image:
 @cache
 def template(spacing: float) -> Template:
     """The template on a grid of `spacing` mm."""
+    distances, ventricles, skull, lattice = _shape()
+    grid = box_grid(spacing)
+    fine = [sitk.GetImageFromArray(_tissue_map(name, grid, spacing)) for name in ("gm", "wm")]
+    fine += [_upsampled(distances[name], grid) for name in CHANNELS[2:]]
+    for image in fine:
+        image.CopyInformation(grid)
+    return Template(sitk.Compose(fine), ventricles, skull, lattice)
+
+
+@cache
+def _shape() -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, Lattice]:
+    """What does not depend on the grid: distances at 2 mm; ventricles and skull on the lattice."""
     coarse = box_grid(COARSE_MM)
+    own, lattice = Lattice(coarse.GetOrigin(), coarse.GetSize(), COARSE_MM), Lattice.over(coarse)
     gm, wm = (_tissue_map(name, coarse, COARSE_MM) for name in ("gm", "wm"))
     brain = _smooth_brain(gm + wm)
-    points = Lattice(coarse.GetOrigin(), coarse.GetSize(), COARSE_MM).points().transpose(0, 3, 2, 1)
+    points = own.points().transpose(0, 3, 2, 1)
     distances = {
         "brain": brain,
         "head": np.minimum(brain, _neck(brain, points[2])),
         "eye": np.min([np.linalg.norm(points - np.reshape(c, (3, 1, 1, 1)), axis=0) for c in EYES], axis=0),
         "nose": _ellipsoid(points, NOSE, NOSE_MM),
     }
-    grid = box_grid(spacing)
-    fine = [sitk.GetImageFromArray(_tissue_map(name, grid, spacing)) for name in ("gm", "wm")]
-    fine += [_upsampled(distances[name], coarse, grid) for name in CHANNELS[2:]]
-    for image in fine:
-        image.CopyInformation(grid)
-    lattice = Lattice.over(coarse)
-    own = Lattice(coarse.GetOrigin(), coarse.GetSize(), COARSE_MM)
     depth = own.at(brain.transpose(2, 1, 0)[None], lattice.points())[0]
-    return Template(
-        sitk.Compose(fine), _ventricles(gm, wm, brain, coarse, lattice), np.clip(1 + depth / 30, 0, 1), lattice
-    )
+    return distances, _ventricles(gm, wm, brain, own, lattice), np.clip(1 + depth / 30, 0, 1), lattice
 
 
 def subject_fractions(generator: np.random.Generator, spacing: float) -> tuple[dict[str, np.ndarray], sitk.Image]:
@@ -166,18 +170,17 @@ def _ellipsoid(points: np.ndarray, centre, radii) -> np.ndarray:
     return ((np.linalg.norm(scaled, axis=0) - 1) * min(radii)).astype(np.float32)
 
 
-def _upsampled(array: np.ndarray, coarse: sitk.Image, grid: sitk.Image) -> sitk.Image:
+def _upsampled(array: np.ndarray, grid: sitk.Image) -> sitk.Image:
     image = sitk.GetImageFromArray(array.astype(np.float32))
-    image.CopyInformation(coarse)
+    image.CopyInformation(box_grid(COARSE_MM))
     identity = sitk.Transform(3, sitk.sitkIdentity)
     return sitk.Resample(
         image, grid, identity, sitk.sitkLinear, 0.0, sitk.sitkFloat32, useNearestNeighborExtrapolator=True
     )  # fmt: skip
 
 
-def _ventricles(gm, wm, brain, coarse: sitk.Image, lattice: Lattice) -> np.ndarray:
+def _ventricles(gm, wm, brain, own: Lattice, lattice: Lattice) -> np.ndarray:
     """Outward direction from the lateral ventricles, and distance to them, on the lattice [4, X, Y, Z]."""
-    own = Lattice(coarse.GetOrigin(), coarse.GetSize(), COARSE_MM)
     x, y, z = own.points().transpose(0, 3, 2, 1)
     place = (np.abs(x) < 40) & (y > -45) & (y < 50) & (z > -8) & (z < 38) & (brain < -16)
     parts, count = label((1 - gm - wm > 0.5) & place)
