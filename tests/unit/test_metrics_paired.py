@@ -61,7 +61,8 @@ def test_gaussian_ssim_and_psnr_agree_with_torchmetrics(trio):
     expected = field[:, 0, 5:-5, 5:-5].mean((1, 2)).numpy()
     np.testing.assert_allclose(paired.ssim_gaussian(a, b)[0], expected, atol=1e-9)
     expected = tm_psnr(ta, tb, data_range=1.0, reduction="none", dim=(1, 2, 3)).numpy()
-    np.testing.assert_allclose(paired.psnr(paired.mse(a, b), 1.0), expected, rtol=1e-9)
+    # it takes the logarithm's base in single precision
+    np.testing.assert_allclose(paired.psnr(paired.mse(a, b), 1.0), expected, rtol=1e-6)
 
 
 def test_paper_psnr_and_nmi_agree_with_scikit_image(trio):
