@@ -30,7 +30,8 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
         given += ["--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items())]
     if _locked() and not _another_runs():
         subprocess.run([*command, "--unlock", "--quiet", *given], check=False)
-    return subprocess.run([*command, "--cores", cores, *given, *extra], check=False).returncode
+    # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`
+    return subprocess.run([*command, *given, "--cores", cores, *extra], check=False).returncode
 
 
 def _locked() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import yaml
 
 from tests.plugins import GRADIENT, write_method
 from xmodbench.plugins import REPOSITORY
+
+# this checkout's package, wherever an installed one is
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
 def write_volumes(folder: Path, subjects: int = 4) -> None:
@@ -48,6 +52,7 @@ class Work:
                 "heads": {
                     "plugin": "folder",
                     "raw": "volumes",
+                    "directions": ["pd->t1"],
                     "settings": {
                         "patterns": {"pd": "{subject}_PD.nii.gz", "t1": "{subject}_T1.nii.gz"},
                         "image_size": 32,
@@ -64,7 +69,9 @@ class Work:
 
     def snakemake(self, *options: str, entry: str = "Snakefile") -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / entry), "--configfile", str(self.config)]
-        return subprocess.run([*command, *options], cwd=self.folder, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [*command, *options], cwd=self.folder, capture_output=True, text=True, check=False, env=ENVIRONMENT
+        )
 
     def run(self, *options: str) -> subprocess.CompletedProcess:
         return self.snakemake("--cores", "2", *options)
@@ -107,5 +114,3 @@ def fresh(tmp_path) -> Work:
     write_method(work.folder, "gradient", GRADIENT)
     work.write_config()
     return work
-
-

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.plugins import write_method
+from tests.workflow.conftest import ENVIRONMENT
 from xmodbench.plugins import REPOSITORY
 
 FAILING = """
@@ -47,7 +48,7 @@ class Toy(Method):
 
 def test_a_failing_method_stops_nobody_else(fresh):
     write_method(fresh.folder, "failing", FAILING)
-    fresh.write_config(methods={"failing": {}, "copy_source": {}, "oracle": {}})
+    fresh.write_config(methods={"failing": {}, "copy_source": {}})
     done = fresh.run()
     assert done.returncode == 1
     output = done.stdout + done.stderr
@@ -110,6 +111,7 @@ def test_killed_training_resumes_to_the_same_bits(fresh):
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
     )
     state = fresh.folder / "work" / "tiny" / "slow.heads.t1" / "state.json"
     deadline = time.time() + 60
@@ -119,9 +121,8 @@ def test_killed_training_resumes_to_the_same_bits(fresh):
     assert not (fresh.folder / target).exists()
 
     # `xmodbench run` removes the dead run's lock and goes on where it stopped
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     run = [sys.executable, "-m", "xmodbench", "run", "config.yaml", "--cores", "2", target]
-    done = subprocess.run(run, cwd=fresh.folder, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(run, cwd=fresh.folder, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     model = (fresh.folder / target).parent
     assert json.loads((model / "started_at.json").read_text()) > 5
@@ -138,19 +139,22 @@ def test_two_runs_at_once_do_not_mix(fresh):
     fresh.write_config(methods={"slow": {}})
     command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--configfile", "config.yaml"]
     first = subprocess.Popen(
-        [*command, "--cores", "1"], cwd=fresh.folder, start_new_session=True, stderr=subprocess.DEVNULL
+        [*command, "--cores", "1"],
+        cwd=fresh.folder,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
     )
     deadline = time.time() + 60
     while not (fresh.folder / "data" / "heads" / "acquire.record.json").exists() and time.time() < deadline:
         time.sleep(0.05)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     second = subprocess.run(
         [sys.executable, "-m", "xmodbench", "run", "config.yaml"],
         cwd=fresh.folder,
         capture_output=True,
         text=True,
         check=False,
-        env=environment,
+        env=ENVIRONMENT,
     )
     kill_tree(first)
     assert second.returncode != 0
