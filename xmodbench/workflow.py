@@ -169,11 +169,16 @@ class Jobs:
         """What to open after a run."""
         return f"\nReport: {self.plan.results / 'report.html'}\nTable:  {self.plan.results / 'table.md'}\n"
 
+    def has_scores(self) -> bool:
+        """Whether there is anything for a partial report to show."""
+        return any(Path(file).is_file() for file in self.score_files())
+
     def error_message(self, command: str) -> str:
         """What failed and how to go on."""
-        lines = ["", "Failed:", *(f"  {line}" for line in self.failures()), "", "What is there, with the failed cells:"]
-        lines += [f"  {self.plan.results / 'partial' / 'report.html'}", "To continue, once the cause is mended:"]
-        return "\n".join([*lines, f"  {command}", ""])
+        lines = ["", "Failed:", *(f"  {line}" for line in self.failures() or ["see the log above"]), ""]
+        if self.has_scores():
+            lines += ["What is there, with the failed cells:", f"  {self.plan.results / 'partial' / 'report.html'}"]
+        return "\n".join([*lines, "To continue, once the cause is mended:", f"  {command}", ""])
 
     def _plugin_option(self, plugin, name: str) -> list[str]:
         return ["--plugin", plugin.id] if plugin.id != name else []
