@@ -1,0 +1,100 @@
+"""LMI with plain tensor operations: any device and every option, memory bounded by working through rows in chunks."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .lmi_windows import LmiOptions, kernel_table, reference_positions, sliding_positions
+
+CHUNK_BYTES = 96 * 2**20
+
+
+def scores(
+    reference: torch.Tensor, sliding: torch.Tensor, options: LmiOptions, rows: range | None = None
+) -> torch.Tensor:
+    """Information between each pixel's reference window and every sliding window.
+
+    Args:
+        reference, sliding: grey levels (times 255, quantised) as floats, ``[B, H, W]``.
+        options: see `LmiOptions`.
+        rows: image rows to work on; all if left out.
+
+    Returns:
+        ``[B, rows, W, offsets * offsets]`` in the order of the search, row offset first.
+    """
+    height, width = reference.shape[1:]
+    rows = range(height) if rows is None else rows
+    device = reference.device
+    ref_rows = torch.from_numpy(reference_positions(height, options.window, options.pad)).to(device).long()
+    ref_cols = torch.from_numpy(reference_positions(width, options.window, options.pad)).to(device).long()
+    by_row = torch.from_numpy(sliding_positions(height, options)).to(device).long()
+    by_col = torch.from_numpy(sliding_positions(width, options)).to(device).long()
+    kernels_s, kernels_y = (_kernels(_padded(image), options) for image in (reference, sliding))
+    chunk = slice(rows.start, rows.stop)
+    window_s = _windows(kernels_s, ref_rows[chunk], ref_cols)
+    found = []
+    for one_row in by_row:
+        for one_col in by_col:
+            found.append(_information(window_s, _windows(kernels_y, one_row[chunk], one_col), options))
+    return torch.stack(found, dim=-1)
+
+
+def reduced_map(reference: torch.Tensor, sliding: torch.Tensor, options: LmiOptions) -> torch.Tensor:
+    """LMI map ``[B, H, W]`` of two stacks of grey levels ``[B, H, W]``, in chunks of rows of single images."""
+    height, width = reference.shape[1:]
+    per_row = width * options.bins**2 * reference.element_size() * 4
+    step = max(1, min(height, CHUNK_BYTES // per_row))
+    images = []
+    for s, y in zip(reference.split(1), sliding.split(1), strict=True):
+        chunks = [range(start, min(start + step, height)) for start in range(0, height, step)]
+        images.append(torch.cat([_reduce(scores(s, y, options, rows), options) for rows in chunks], dim=1))
+    return torch.cat(images)
+
+
+def _padded(image: torch.Tensor) -> torch.Tensor:
+    """One more row and column, of grey level 0."""
+    return torch.nn.functional.pad(image, (0, 1, 0, 1))
+
+
+def _kernels(levels: torch.Tensor, options: LmiOptions) -> torch.Tensor:
+    """Kernel values ``[..., bins]`` of grey levels: a table look-up for whole ones."""
+    if options.quantise != "none" and levels.dtype == torch.float32:
+        table = torch.from_numpy(kernel_table(options)).to(levels.device)
+        return table[(levels.clamp(-options.margin, 255 + options.margin) + options.margin).long()]
+    centres = torch.from_numpy(options.centres).to(levels)
+    return torch.exp(-0.5 * ((levels[..., None] - centres) / options.bandwidth) ** 2)
+
+
+def _windows(kernels: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:
+    """Kernel values ``[B, h, w, window * window, bins]`` of the windows at `rows` [h, window] and `cols` [w, window]."""
+    picked = kernels[:, rows[:, None, :, None], cols[None, :, None, :]]
+    return picked.flatten(3, 4)
+
+
+def _information(s: torch.Tensor, y: torch.Tensor, options: LmiOptions) -> torch.Tensor:
+    """Mutual information of two stacks of windows ``[..., n, bins]``."""
+    eps = options.eps
+    joint = s.transpose(-1, -2) @ y
+    joint = joint / (joint.sum((-1, -2), keepdim=True) + eps)
+    if options.marginals == "from-joint":
+        p1, p2 = joint.sum(-1), joint.sum(-2)
+    else:
+        p1, p2 = s.mean(-2), y.mean(-2)
+        p1, p2 = p1 / (p1.sum(-1, keepdim=True) + eps), p2 / (p2.sum(-1, keepdim=True) + eps)
+    h1, h2, h12 = _entropy(p1, options), _entropy(p2, options), _entropy(joint.flatten(-2), options)
+    information = h1 + h2 - h12
+    return 2 * (information + eps) / (h1 + h2 + eps) if options.normalise else information
+
+
+def _entropy(p: torch.Tensor, options: LmiOptions) -> torch.Tensor:
+    return -(p * torch.log2(p + options.eps)).sum(-1) / math.log2(options.log_base)
+
+
+def _reduce(found: torch.Tensor, options: LmiOptions) -> torch.Tensor:
+    if options.reduce == "mean":
+        return found.mean(-1)
+    if options.reduce == "softmax":
+        return (found * torch.softmax(found / options.temperature, -1)).sum(-1)
+    return found.amax(-1)

@@ -1,0 +1,60 @@
+"""MIDiffusion: zero-shot translation by diffusion guided by local mutual information (Wang et al. 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xmodbench.plugins import Method, Run, Supervision, TrainData
+from xmodbench.seeding import ImageGenerator
+
+from .settings import MidiffusionSettings
+
+
+class MIDiffusion(Method):
+    """Denoises from pure noise to a target slice; every step sees the LMI of source and current image."""
+
+    supervision = Supervision.ZERO_SHOT
+    Config = MidiffusionSettings
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        """Train on target slices: the clean slice stands in for the source."""
+        from xmodbench.diffusion import plugin
+
+        from .guidance import TrainingGuide
+
+        settings = self.settings.resolved()
+        self.model, self.log = plugin.fit(
+            settings,
+            1 + len(settings.channels),
+            train.target,
+            lambda model: TrainingGuide(model, train.target, run.progress),
+            run,
+        )
+
+    def save(self, directory: Path) -> None:
+        """Weights, resolved settings and the loss of training."""
+        from xmodbench.diffusion import plugin
+
+        self.model.save(directory)
+        self.log.save(directory / plugin.LOSSES)
+
+    def load(self, directory: Path, run: Run) -> None:
+        """Read a model; the sampler is the one it was saved with."""
+        from xmodbench.diffusion import plugin
+
+        self.model = plugin.load(directory, MidiffusionSettings, run)
+
+    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
+        """Translate ``source`` [N,1,H,W] from pure noise."""
+        from xmodbench.diffusion import plugin
+        from xmodbench.diffusion.samplers import sample
+
+        from .guidance import source_guide
+
+        def draw(images, noise):
+            return sample(self.model, source_guide(self.model, images), noise)
+
+        return plugin.translate(self.model, source, generators, draw)

@@ -1,0 +1,197 @@
+"""Noise schedules, networks and samplers against published constants and a model whose answer is known exactly."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from xmodbench.diffusion import samplers
+from xmodbench.diffusion.batches import Batches, _times
+from xmodbench.diffusion.model import DiffusionModel
+from xmodbench.diffusion.networks import DenoisingNetwork
+from xmodbench.diffusion.samplers import ancestral_std, image_noise, sample, times
+from xmodbench.diffusion.schedules import geometric_ve, linear_vp
+from xmodbench.diffusion.settings import RELEASED, VE_SAMPLERS, VP_SAMPLERS
+from xmodbench.diffusion.training import learning_rate
+from xmodbench.seeding import ImageGenerator
+
+
+def settings(**changes):
+    return SimpleNamespace(**{**RELEASED, "precision": "fp32", **changes})
+
+
+@pytest.mark.parametrize(
+    ("preset", "inputs", "parameters"),
+    [("ddpm", 3, 8_950_913), ("ddpm", 1, 8_949_761), ("adm", 3, 21_423_169)],
+)
+def test_networks_have_the_released_numbers_of_parameters(preset, inputs, parameters):
+    network = DenoisingNetwork(preset, inputs)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize("size", [(64, 64), (50, 37), (9, 8)])
+def test_networks_take_any_size(size):
+    network = DenoisingNetwork("small", 3, base=8).eval()
+    assert network(torch.zeros(2, 3, *size), torch.tensor([0, 999])).shape == (2, 1, *size)
+
+
+def test_adm_network_begins_by_answering_zero():
+    network = DenoisingNetwork("adm", 1, base=32).eval()
+    assert network(torch.randn(1, 1, 32, 32), torch.tensor([5])).abs().max() == 0
+
+
+def test_vp_schedule_is_the_released_one():
+    kept = linear_vp().signal.double() ** 2
+    published = {0: 0.9999, 99: 0.8970, 199: 0.6590, 299: 0.3964, 399: 0.1951, 499: 0.0786, 699: 0.00697}
+    for t, value in published.items():
+        assert kept[t].item() == pytest.approx(value, rel=1e-3)
+    assert kept[999].item() == pytest.approx(4.0358e-5, rel=1e-4)
+    sigma = linear_vp().noise / linear_vp().signal
+    assert [sigma[t].item() for t in (0, 299, 999)] == pytest.approx([0.0100, 1.234, 157.4], rel=1e-3)
+
+
+def test_ancestral_noise_is_the_released_one():
+    kept = [float(linear_vp().signal[t].double() ** 2) for t in range(999, -1, -1)] + [1.0]
+    assert ancestral_std(kept, 999, "fixedlarge") == pytest.approx(0.0073846, rel=1e-4)
+    assert ancestral_std(kept, 0, "fixedlarge") == pytest.approx(0.02**0.5, rel=1e-4)
+    assert ancestral_std(kept, 998, "fixedlarge") ** 2 == pytest.approx(1e-4 + 0.0199 / 999, rel=1e-3)
+    assert ancestral_std(kept, 998, "fixedsmall") ** 2 == pytest.approx(5.453e-5, rel=1e-3)
+
+
+def test_ancestral_step_equals_that_of_diffusers():
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(beta_start=1e-4, beta_end=0.02, variance_type="fixed_large", clip_sample=False)
+    scheduler.set_timesteps(1000)
+    x, eps, z = torch.randn(3, 1, 1, 8, 8, generator=torch.Generator().manual_seed(0)).unbind()
+    own = samplers.sample_ancestral(
+        lambda x, t: (None, eps), linear_vp(), [500, 499], x, lambda: z, settings(final_noise=False)
+    )
+    mean = scheduler.step(eps, 500, x, generator=torch.Generator().manual_seed(1)).prev_sample
+    drawn = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    std = ancestral_std([float(linear_vp().signal[t].double() ** 2) for t in (500, 499)] + [1.0], 0, "fixedlarge")
+    first = mean - std * drawn + std * z
+    kept = float(linear_vp().signal[499].double() ** 2)
+    torch.testing.assert_close(own, (first - (1 - kept) ** 0.5 * eps) / kept**0.5, atol=2e-4, rtol=0)
+
+
+MEAN, SPREAD = 0.3, 0.2
+
+
+class Exact(torch.nn.Module):
+    """The best possible eps-network for images whose pixels are independent N(MEAN, SPREAD^2)."""
+
+    def __init__(self, process):
+        super().__init__()
+        self.process = process
+
+    def forward(self, x, t):
+        x = x[:, :1] / self.process.input_scale(t, x)
+        a, s = (self.process._at(values, t, x) for values in (self.process.signal, self.process.noise))
+        return s * (x - a * MEAN) / (a**2 * SPREAD**2 + s**2)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps"),
+    [
+        ("ancestral", 1000),
+        ("ancestral", 250),
+        ("ddim", 250),
+        ("dpmpp_2m", 80),
+        ("unipc", 80),
+        ("heun", 80),
+        ("euler_maruyama", 500),
+        ("euler", 100),
+    ],
+)
+@pytest.mark.parametrize("start", [None, 400])
+def test_samplers_reach_the_known_distribution(sampler, steps, start):
+    process = linear_vp() if sampler in VP_SAMPLERS else geometric_ve(sigma_max=30.0)
+    assert sampler in VP_SAMPLERS + VE_SAMPLERS
+    model = DiffusionModel(
+        settings(sampler=sampler, sampling_steps=steps, final_noise=False, process=process.kind),
+        Exact(process),
+        process,
+    )
+    noise = image_noise([ImageGenerator(k) for k in range(4)], (64, 64), "cpu")
+    guide = None
+    if start is not None:  # a guide from the very distribution must come out as one
+        guide = MEAN + SPREAD * noise()
+    calls = []
+
+    def outside(x):
+        calls.append(x)
+        return x
+
+    model.outside = outside
+    found = sample(model, lambda noisy: None, noise, guide, start)
+    result = calls[-1]  # before it is clipped to [0, 1]
+    assert torch.equal(found, result.clamp(0, 1))
+    assert result.mean().item() == pytest.approx(MEAN, abs=0.01)
+    assert result.std().item() == pytest.approx(SPREAD, rel=0.05)
+
+
+@pytest.mark.parametrize("sampler", VP_SAMPLERS)
+def test_condition_sees_images_of_the_scale_of_training(sampler):
+    process, seen = linear_vp(), []
+    model = DiffusionModel(settings(sampler=sampler, sampling_steps=20), Exact(process), process)
+    sample(model, lambda noisy: seen.append(float(noisy.std())), image_noise([ImageGenerator(0)], (64, 64), "cpu"))
+    assert seen[0] == pytest.approx(1, abs=0.05)
+    assert max(seen) < 1.1  # a solver's own variable reaches a hundred
+
+
+def test_clipping_keeps_the_estimate_in_range():
+    process = linear_vp()
+    for data_range, low in (("0,1", 0), ("-1,1", -1)):
+        model = DiffusionModel(settings(clip_x0=True, data_range=data_range, prediction="eps"), Exact(process), process)
+        clean, eps = samplers.denoiser(model, lambda noisy: None)(torch.randn(1, 1, 32, 32) * 3, 200)
+        assert low <= clean.min() <= clean.max() <= 1
+        assert torch.isfinite(eps).all()
+
+
+@pytest.mark.parametrize("prediction", ["eps", "v", "x0", "score"])
+@pytest.mark.parametrize("kind", ["vp", "ve"])
+def test_every_prediction_leads_back_to_image_and_noise(prediction, kind):
+    process = linear_vp() if kind == "vp" else geometric_ve(sigma_max=5.0)
+    clean, eps = torch.rand(3, 1, 8, 8), torch.randn(3, 1, 8, 8)
+    t = torch.tensor([3, 400, 800])
+    x = process.diffuse(clean, t, eps)
+    back, noise = process.clean_and_eps(prediction, process.target(prediction, clean, t, eps), x, t)
+    torch.testing.assert_close(back, clean, atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(noise, eps, atol=2e-3, rtol=1e-3)
+
+
+def test_times_start_at_the_top_and_respect_the_start():
+    assert times(1000, 1000) == list(range(999, -1, -1))
+    assert times(1000, 4) == [999, 749, 499, 249]
+    assert times(1000, 10, start=400) == [399, 299, 199, 99]
+
+
+def test_antithetic_times_come_in_pairs():
+    t = _times(9, 1000, True, torch.Generator().manual_seed(0))
+    assert len(t) == 9
+    assert torch.equal(t[5:], 999 - t[:4])
+
+
+def test_batches_depend_on_the_step_alone_and_split_over_processes():
+    images = np.random.default_rng(0).random((10, 1, 8, 8), dtype=np.float32)
+    options = settings(batch_size=4, blur=0.5)
+    whole = Batches(images, settings(batch_size=8, blur=0.5), seed=3).at(7, "cpu")
+    parts = [Batches(images, options, seed=3, rank=rank, world=2).at(7, "cpu") for rank in (0, 1)]
+    for name in ("clean", "index", "flipped", "t", "eps"):
+        assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts]))
+    epoch = Batches(images, settings(batch_size=5), seed=3)
+    assert sorted(torch.cat([epoch.at(step, "cpu").index for step in (0, 1)]).tolist()) == list(range(10))
+
+
+def test_one_cycle_rises_and_falls():
+    options = settings(lr_schedule="one-cycle", learning_rate=1.0)
+    rates = [learning_rate(options, step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) == 15
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[-1] < 0.02
+    assert learning_rate(settings(), 50, 100) == RELEASED["learning_rate"]

@@ -1,0 +1,1 @@
+"""Diffusion models: noise processes, networks, training and samplers shared by the diffusion methods."""

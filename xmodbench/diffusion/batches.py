@@ -1,0 +1,81 @@
+"""Training batches that are functions of (seed, step) alone, so that a resumed job sees what the killed one would have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from xmodbench.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's part of a step.
+
+    Attributes:
+        clean: augmented images ``[B, 1, H, W]`` in [0, 1].
+        index: row of each in the training array, int64 ``[B]``.
+        flipped: whether it was flipped left to right, bool ``[B]``.
+        t: times, int64 ``[B]``.
+        eps: noise ``[B, 1, H, W]``.
+    """
+
+    clean: torch.Tensor
+    index: torch.Tensor
+    flipped: torch.Tensor
+    t: torch.Tensor
+    eps: torch.Tensor
+
+
+class Batches:
+    """Makes the batch of any step.
+
+    Args:
+        images: training slices, float32 ``[N, 1, H, W]`` in [0, 1].
+        settings: resolved `DiffusionSettings`.
+        seed: of the run.
+        rank, world: this process among the processes of the job; together they see batches of ``world * batch_size``.
+    """
+
+    def __init__(self, images: np.ndarray, settings, seed: int, rank: int = 0, world: int = 1):
+        self.images, self.settings, self.seed = images, settings, seed
+        self.rank, self.total = rank, settings.batch_size * world
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def at(self, step: int, device: str) -> Batch:
+        """The batch of micro-step `step`, on `device`."""
+        s, n = self.settings, self.total
+        mine = slice(self.rank * s.batch_size, (self.rank + 1) * s.batch_size)
+        rng = torch.Generator().manual_seed(derive_seed(self.seed, "step", step))
+        t = _times(n, s.timesteps, s.antithetic, rng)[mine]
+        flipped = (torch.rand(n, generator=rng) < s.flip)[mine]
+        blurred = (torch.rand(n, generator=rng) < s.blur)[mine]
+        sigma = (2 * torch.rand(n, generator=rng))[mine]
+        eps = torch.randn((n, *self.images.shape[1:]), generator=rng)[mine]
+        index = self._rows(step)[mine]
+        clean = torch.from_numpy(np.stack([np.asarray(self.images[row]) for row in index]))
+        clean = torch.where(flipped[:, None, None, None], clean.flip(-1), clean)
+        for i in blurred.nonzero()[:, 0].tolist():
+            clean[i, 0] = torch.from_numpy(gaussian_filter(clean[i, 0].numpy(), float(sigma[i])))
+        parts = (clean, torch.from_numpy(index), flipped, t, eps)
+        return Batch(*(part.to(device, non_blocking=True) for part in parts))
+
+    def _rows(self, step: int) -> np.ndarray:
+        places = np.arange(step * self.total, (step + 1) * self.total)
+        count = len(self.images)
+        return np.array([self._order(int(place // count))[place % count] for place in places])
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng(derive_seed(self.seed, "epoch", epoch)).permutation(len(self.images))
+
+
+def _times(n: int, length: int, antithetic: bool, rng: torch.Generator) -> torch.Tensor:
+    """Times for `n` images; antithetic ones come in pairs t, T-1-t (released code: half plus one are drawn)."""
+    if not antithetic:
+        return torch.randint(0, length, (n,), generator=rng)
+    half = torch.randint(0, length, (n // 2 + 1,), generator=rng)
+    return torch.cat([half, length - 1 - half])[:n]

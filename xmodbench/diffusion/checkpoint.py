@@ -1,0 +1,65 @@
+"""State of a training job for resuming: tensors as safetensors, the rest as JSON, replaced as a whole."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from xmodbench.errors import UserError
+from xmodbench.files import atomic_dir, read_json, write_json
+
+TERMINATED = 128 + signal.SIGTERM
+
+
+def save_state(folder: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+    """Write the state; `facts` is written last."""
+    with atomic_dir(folder) as temporary:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary / "state.safetensors")
+        write_json(temporary / "state.json", facts)
+
+
+def load_state(folder: Path, fingerprint: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """The state of a job with the same `fingerprint` (settings, data, seed), or None where there is none."""
+    try:
+        facts = read_json(folder / "state.json")
+        if facts.get("fingerprint") == fingerprint:
+            return load_file(folder / "state.safetensors"), facts
+    except (UserError, OSError, ValueError):
+        pass  # no state, or a damaged one: training starts from the beginning
+    return None
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Adam's moments as a flat dict ``<parameter index>.<name>``."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """The reverse of `optimizer_tensors`."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+@contextmanager
+def termination_noticed() -> Iterator[list[int]]:
+    """Yield a list that is no longer empty once SIGTERM has come (schedulers send it before they kill)."""
+    received: list[int] = []
+    try:
+        previous = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    except ValueError:  # not in the main thread: whoever runs us there handles signals
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, previous)

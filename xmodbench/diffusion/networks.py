@@ -1,0 +1,110 @@
+"""Noise-prediction networks, all of them `diffusers.UNet2DModel`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from diffusers import UNet2DModel
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What tells one preset from another.
+
+    Attributes:
+        base: channels of the first level.
+        multipliers: channels of every level in units of `base`.
+        blocks: residual blocks per level on the way down.
+        attention: levels (0 is full resolution) with self-attention.
+        ddpm: details of the DDPM network (asymmetric padding, sine first); otherwise those of the ADM network.
+        patch: the U-Net sees patches of so many pixels squared as channels: a quarter of the work for 2.
+    """
+
+    base: int
+    multipliers: tuple[int, ...]
+    blocks: int
+    attention: tuple[int, ...]
+    ddpm: bool = True
+    patch: int = 1
+
+
+# 8,950,913 (3 inputs) and 21,423,169 parameters as in the released code; attention at 16 px for images of 128 px
+SHAPES = {
+    "ddpm": Shape(64, (1, 2, 2, 2), 2, (3,)),
+    "adm": Shape(64, (1, 1, 2, 3, 4), 2, (3,), ddpm=False),
+    "small": Shape(32, (1, 2, 3), 1, (2,), patch=2),
+}
+
+
+class DenoisingNetwork(nn.Module):
+    """A U-Net for images of any size: pads them to what its levels need and crops the answer.
+
+    Args:
+        preset: ``ddpm`` (the released MIDiffusion network), ``adm`` (its ADM-style alternative) or ``small`` (for short
+            training on a CPU; no published counterpart).
+        inputs: input channels: the noisy image and its condition.
+        base: channels of the first level, the preset's if left out.
+        dropout: before the second convolution of every block.
+    """
+
+    def __init__(self, preset: str, inputs: int, base: int | None = None, dropout: float = 0.1):
+        super().__init__()
+        shape = SHAPES[preset]
+        self.inputs = inputs
+        self.patch = shape.patch
+        self.multiple = shape.patch * 2 ** (len(shape.multipliers) - 1)
+        self.unet = _unet(shape, inputs, base or shape.base, dropout)
+        if not shape.ddpm:
+            _zero_outputs(self.unet)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """Prediction ``[B, 1, H, W]`` for ``x`` [B, inputs, H, W] at times `t` [B]."""
+        height, width = x.shape[-2:]
+        down, right = -height % self.multiple, -width % self.multiple
+        if down or right:
+            x = nn.functional.pad(x, (0, right, 0, down), mode="replicate")
+        x = nn.functional.pixel_unshuffle(x, self.patch)
+        answer = nn.functional.pixel_shuffle(self.unet(x, t).sample, self.patch)
+        return answer[..., :height, :width]
+
+
+def _unet(shape: Shape, inputs: int, base: int, dropout: float) -> UNet2DModel:
+    levels = range(len(shape.multipliers))
+    down = ["AttnDownBlock2D" if level in shape.attention else "DownBlock2D" for level in levels]
+    up = ["AttnUpBlock2D" if level in shape.attention else "UpBlock2D" for level in reversed(levels)]
+    return UNet2DModel(
+        in_channels=inputs * shape.patch**2,
+        out_channels=shape.patch**2,
+        block_out_channels=tuple(base * m for m in shape.multipliers),
+        layers_per_block=shape.blocks,
+        down_block_types=tuple(down),
+        up_block_types=tuple(up),
+        downsample_padding=0 if shape.ddpm else 1,
+        freq_shift=1 if shape.ddpm else 0,
+        flip_sin_to_cos=not shape.ddpm,
+        attention_head_dim=None,  # one head as wide as the level
+        norm_eps=1e-6 if shape.ddpm else 1e-5,
+        norm_num_groups=math.gcd(32, base),
+        dropout=dropout,
+    )
+
+
+def _zero_outputs(unet: UNet2DModel) -> None:
+    """Zero the last layer of every residual branch and of the network, as ADM does; the DDPM network does not."""
+    last = [unet.conv_out]
+    for module in unet.modules():
+        if type(module).__name__ == "ResnetBlock2D":
+            last.append(module.conv2)
+        elif type(module).__name__ == "Attention":
+            last.append(module.to_out[0])
+    for module in last:
+        nn.init.zeros_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+def network_of(settings, inputs: int) -> DenoisingNetwork:
+    """The network that resolved settings ask for."""
+    return DenoisingNetwork(settings.network, inputs, settings.width, settings.dropout)

@@ -1,0 +1,83 @@
+"""What the diffusion plugins have in common: everything but the condition and where sampling starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from xmodbench.plugins import Run
+from xmodbench.seeding import ImageGenerator, derive_seed
+
+from .model import DiffusionModel
+from .samplers import Noise, image_noise
+from .training import Channels, LossLog, train
+
+LOSSES = "loss.csv"
+Draw = Callable[[torch.Tensor, Noise], torch.Tensor]
+"""Translate sources [B, 1, H, W] with a stream of noise."""
+
+
+def fit(
+    settings, inputs: int, images: np.ndarray, channels_of: Callable[[DiffusionModel], Channels], run: Run
+) -> tuple[DiffusionModel, LossLog]:
+    """Make and train a model on target slices [N, 1, H, W]; notes its size in the job's record."""
+    if run.device == "cpu":
+        torch.set_num_threads(run.threads)
+    torch.manual_seed(derive_seed(run.seed, "weights"))
+    model = DiffusionModel.new(settings, inputs)
+    log = train(model, images, channels_of(model), run)
+    run.facts.update(parameters=sum(p.numel() for p in model.network.parameters()), final_loss=log.rows[-1][1])
+    return model, log
+
+
+def load(directory: Path, config: type, run: Run) -> DiffusionModel:
+    """Read a model folder onto the run's device."""
+    if run.device == "cpu":
+        torch.set_num_threads(run.threads)
+    model = DiffusionModel.load(directory, config)
+    network = model.network.to(run.device)
+    if model.settings.channels_last:
+        network.to(memory_format=torch.channels_last)
+    if model.settings.compile:
+        model.network = torch.compile(network)
+    return model
+
+
+def translate(
+    model: DiffusionModel, source: np.ndarray, generators: Sequence[ImageGenerator], draw: Draw
+) -> np.ndarray:
+    """Translate ``source`` [N, 1, H, W].
+
+    On a CPU image by image: convolutions round differently in batches of different size, and a result must not depend on
+    how many images were asked for at once. The CPU is as fast this way.
+    """
+    device = str(next(model.network.parameters()).device)
+    if device == "cpu":
+        parts = [(source[i : i + 1], generators[i : i + 1]) for i in range(len(source))]
+    else:
+        parts = [(source, generators)]
+    return np.concatenate([_translate(model, part, own, draw, device) for part, own in parts])
+
+
+def _translate(model: DiffusionModel, source: np.ndarray, generators, draw: Draw, device: str) -> np.ndarray:
+    if not model.settings.augment_test:
+        noise = image_noise(generators, source.shape[2:], device)
+        return draw(torch.from_numpy(source).to(device), noise).cpu().numpy()
+    augmented, flips = zip(
+        *(augment(image[0], one, model.settings) for image, one in zip(source, generators, strict=True)), strict=True
+    )
+    noise = image_noise(generators, source.shape[2:], device)
+    found = draw(torch.from_numpy(np.stack(augmented)[:, None]).to(device), noise).cpu().numpy()
+    return np.stack([image[..., ::-1] if flip else image for image, flip in zip(found, flips, strict=True)])
+
+
+def augment(image: np.ndarray, generator: ImageGenerator, settings) -> tuple[np.ndarray, bool]:
+    """One test image [H, W] flipped and blurred as in training, and whether it was flipped (results are flipped back)."""
+    flip, blur, sigma = generator.numpy.random(3)
+    flipped = bool(flip < settings.flip)
+    image = image[:, ::-1] if flipped else image
+    return np.ascontiguousarray(gaussian_filter(image, 2 * sigma) if blur < settings.blur else image), flipped
