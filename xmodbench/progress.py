@@ -24,19 +24,18 @@ class Progress:
 
     def track(self, items: Iterable[T], label: str, total: int | None = None, start: int = 0) -> Iterator[T]:
         """Yield `items` while reporting how many are done and the time left; `start` were done by an earlier job."""
-        terminal = sys.stderr.isatty()
-        yield from tqdm(
-            items,
-            desc=label,
-            total=total,
-            initial=start,
-            disable=self.quiet,
-            file=sys.stderr,
-            mininterval=0.5 if terminal else self.every_s,
-            ascii=None if terminal else " .",
-            ncols=None if terminal else 100,
-            dynamic_ncols=terminal,
-        )
+        if sys.stderr.isatty() and not self.quiet:
+            yield from tqdm(items, desc=label, total=total, initial=start, file=sys.stderr, dynamic_ncols=True)
+            return
+        began = said = time.monotonic()
+        done = start
+        for item in items:
+            yield item
+            done += 1
+            now = time.monotonic()
+            if now - said >= self.every_s or (done == total and now - began >= self.every_s):
+                said = now
+                self.say(tqdm.format_meter(done, total, now - began, prefix=label, initial=start, ncols=0))
 
     def say(self, text: str) -> None:
         """A line of its own, with the time."""
