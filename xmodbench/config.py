@@ -172,6 +172,9 @@ def _describe(model: type[BaseModel], item: dict[str, Any], prefix: str) -> str:
         return f"{path}: missing; it has to be set"
     if item["type"] == "string_pattern_mismatch":
         return f"{path}: {item['input']!r} must match {item['ctx']['pattern']}"
+    if item["type"] == "value_error":
+        # written by us for people; its input may be a whole part of the config
+        return f"{path}: {item['ctx']['error']}"
     given = repr(item.get("input"))
     return f"{path}: {item['msg'].lower().rstrip('.')} (got {given if len(given) < 60 else given[:57] + '...'})"
 

@@ -153,7 +153,8 @@ def test_a_bad_subject_is_named_and_does_not_stop_the_others(raw, tmp_path):
     assert train.manifest["subjects"] == ["p1"]
     (excluded,) = train.manifest["excluded"]
     assert excluded["subject"] == "p0"
-    assert "p0_PD.nii.gz" in excluded["reason"]
+    assert excluded["reason"].startswith("site0/p0/p0_PD.nii.gz: ")
+    assert str(tmp_path) not in (tmp_path / "out/train/manifest.json").read_text()
 
 
 def test_exclusion_by_name_keeps_its_reason(raw, tmp_path):

@@ -109,8 +109,10 @@ def ball(path, shift=0.0):
     ],
 )
 def test_contradicting_options_are_refused_before_anything_is_read(settings, expected):
-    with pytest.raises(UserError, match=expected):
+    with pytest.raises(UserError, match=expected) as caught:
         folder(**settings)
+    assert "value error" not in str(caught.value).lower()
+    assert "(got {" not in str(caught.value)
 
 
 def test_patterns_that_match_nothing_say_what_is_there(tmp_path):

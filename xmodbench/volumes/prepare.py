@@ -65,7 +65,8 @@ def prepare_dataset(
             progress.say(f"{item['subject']} left out: {item['reason']}")
         done = [(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failure]
         rows = _assign(done, parts, settings, seed, failed)
-        manifest = _manifest(dataset, dataset_id, seed, parts, excluded + failed, done, rows)
+        left_out = [_portable(item, raw_dir) for item in excluded + failed]
+        manifest = _manifest(dataset, dataset_id, seed, parts, left_out, done, rows)
         _write(out_dir, rows, modalities, settings, manifest)
     counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
     progress.say(f"{dataset_id}: {counts} slices of {len(done)} subjects")
@@ -157,6 +158,11 @@ def _assign(done, parts, settings: Preparation, seed: int, failed) -> dict[str, 
             problem = f"all {name} subjects failed, {reasons[0]['subject']}: {reasons[0]['reason']}"
             raise UserError(problem, "prepare", "mend the volumes or choose other subjects")
     return rows
+
+
+def _portable(item: dict[str, str], raw_dir: Path) -> dict[str, str]:
+    """Reasons name files; in a manifest they do so relative to the raw folder, wherever that was."""
+    return {**item, "reason": item["reason"].replace(f"{raw_dir}/", "")}
 
 
 def _manifest(dataset: Dataset, dataset_id: str, seed: int, parts, excluded, done, rows) -> dict[str, Any]:
