@@ -1,0 +1,24 @@
+"""How long training lasts and how the learning rate falls."""
+
+from __future__ import annotations
+
+
+def decay(position: int, constant: int, falling: int) -> float:
+    """Factor of the learning rate: 1 for `constant` positions, then linearly down over `falling` more, never to 0."""
+    return 1 - max(0, position + 1 - constant) / (falling + 1)
+
+
+def total_steps(settings, per_epoch: int) -> int:
+    """Optimiser steps: ``iterations``, or the epochs of both parts of the schedule."""
+    return settings.iterations or (settings.epochs + settings.decay_epochs) * per_epoch
+
+
+def learning_rate(settings, step: int, per_epoch: int) -> float:
+    """Adam's step size at `step`.
+
+    It changes once per epoch as published; where training is counted in ``iterations``, at each step of their second half.
+    """
+    if settings.iterations:
+        constant = settings.iterations - settings.iterations // 2
+        return settings.learning_rate * decay(step, constant, settings.iterations // 2)
+    return settings.learning_rate * decay(step // per_epoch, settings.epochs, settings.decay_epochs)
