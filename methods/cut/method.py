@@ -1,0 +1,90 @@
+"""CUT: one-sided unpaired translation by patchwise contrast (Park et al. 2020), with a few source slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from xmodbench.gan.settings import PUBLISHED, SHARE, SHORT, FewShotSettings
+from xmodbench.plugins import Method, Run, Supervision, TrainData
+from xmodbench.seeding import ImageGenerator
+
+OWN: dict[str, Any] = {
+    "blocks": 9,
+    "nce": 1.0,
+    "nce_identity": True,
+    "flip_equivariance": False,
+    "temperature": 0.07,
+    "patches": 256,
+    "projection_width": 256,
+    "share": SHARE,
+}
+
+
+class CutSettings(FewShotSettings):
+    """Options of CUT; None takes the preset's value."""
+
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "cut": {**PUBLISHED, **OWN, "epochs": 200, "decay_epochs": 200},
+        "fastcut": {
+            **PUBLISHED,
+            **OWN,
+            "epochs": 150,
+            "decay_epochs": 50,
+            "nce": 10.0,
+            "nce_identity": False,
+            "flip_equivariance": True,
+        },
+        "short": {**SHORT, **OWN, "blocks": 3, "projection_width": 64},
+    }
+
+    preset: Literal["cut", "fastcut", "short"] = Field(
+        "cut",
+        description="cut, fastcut: the authors' code; short: minutes on a CPU, nothing published.",
+    )
+    blocks: int | None = Field(None, ge=1, le=32, description="Residual blocks of the generator (code: 9).")
+    nce: float | None = Field(None, ge=0, description="Weight of the contrastive loss (CUT: 1, FastCUT: 10).")
+    nce_identity: bool | None = Field(
+        None, description="Also contrast target slices with their translations, for the mean of both (CUT: yes)."
+    )
+    flip_equivariance: bool | None = Field(
+        None, description="Half of the time translate the mirror image and compare mirrored features (FastCUT: yes)."
+    )
+    temperature: float | None = Field(None, gt=0, description="Temperature of the contrast (0.07).")
+    patches: int | None = Field(None, ge=2, le=4096, description="Positions compared in each layer (256).")
+    projection_width: int | None = Field(None, ge=8, le=1024, description="Units of the projections (256).")
+
+
+class CUT(Method):
+    """A generator whose patches must stay recognisable as those of the source."""
+
+    supervision = Supervision.FEW_SHOT
+    Config = CutSettings
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        """Train on all target slices and the drawn source slices, unpaired."""
+        from xmodbench.gan import plugin
+
+        from .game import CutGame
+
+        self.model = plugin.fit(self.settings.resolved(), CutGame, train, run, paired=False)
+
+    def save(self, directory: Path) -> None:
+        """Weights, resolved settings and the losses of training."""
+        self.model.save(directory)
+
+    def load(self, directory: Path, run: Run) -> None:
+        """Read a model."""
+        from xmodbench.gan.plugin import Translator
+
+        from .game import generator_of
+
+        self.model = Translator.load(directory, CutSettings, generator_of, run)
+
+    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
+        """Translate ``source`` [N,1,H,W]; there is no randomness in it."""
+        return self.model.translate(source, generators)
