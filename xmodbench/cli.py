@@ -60,11 +60,26 @@ def _run(method, seed: int, device: str, threads: int, state: Path, progress: Pr
 
 
 @app.command()
-def acquire(name: str, raw: Raw, out: Out, settings: Settings = "{}", plugin: Name = None, seed: Seed = 1) -> None:
+def acquire(
+    name: str,
+    raw: Annotated[Path | None, typer.Option(help="Folder of the raw volumes; raw/NAME if left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the record goes; data/NAME if left out.")] = None,
+    settings: Settings = "{}",
+    plugin: Name = None,
+    seed: Seed = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be fetched, and its licence.")
+    ] = False,
+) -> None:
     """Make a data set's raw volumes be there (download, simulate), or say how to get them."""
     from xmodbench.stages import acquire as stage
 
     dataset, facts = _plugin(DATASETS, name, plugin, settings)
+    raw, out = raw or Path("raw") / name, out or Path("data") / name
+    if dry_run:
+        for line in stage.announce(dataset, find(DATASETS, plugin or name).meta, raw):
+            typer.echo(line)
+        return
     stage.acquire(dataset, raw, out, seed, Progress(), **facts)
 
 

@@ -31,6 +31,7 @@ from xmodbench.files import sha256_files
 from xmodbench.seeding import ImageGenerator
 
 if TYPE_CHECKING:
+    from xmodbench.download.remote import RemoteFile
     from xmodbench.progress import Progress
     from xmodbench.volumes.prepare import Preparation, SubjectRecord
 
@@ -147,6 +148,10 @@ class Dataset(ABC):
     @abstractmethod
     def modalities(self) -> tuple[str, ...]:
         """Modality ids, known from the settings alone."""
+
+    def archives(self) -> list[RemoteFile]:
+        """The files that `acquire` would fetch, known without asking anyone; none for volumes that are made or given."""
+        return []
 
     @abstractmethod
     def acquire(self, raw_dir: Path, seed: int, progress: Progress) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -36,6 +37,27 @@ class Progress:
             if now - said >= self.every_s or (done == total and now - began >= self.every_s):
                 said = now
                 self.say(tqdm.format_meter(done, total, now - began, prefix=label, initial=start, ncols=0))
+
+    @contextmanager
+    def meter(self, label: str, total: int | None, start: int = 0) -> Iterator[Callable[[int], None]]:
+        """Yield a function to be told how many bytes came; reports amount, rate and time left."""
+        options = {"unit": "B", "unit_scale": True, "initial": start}
+        if sys.stderr.isatty() and not self.quiet:
+            with tqdm(desc=label, total=total, file=sys.stderr, dynamic_ncols=True, **options) as bar:
+                yield lambda count: bar.update(count) and None
+            return
+        began = said = time.monotonic()
+        done = start
+
+        def came(count: int) -> None:
+            nonlocal done, said
+            done += count
+            now = time.monotonic()
+            if now - said >= self.every_s:
+                said = now
+                self.say(tqdm.format_meter(done, total, now - began, prefix=label, ncols=0, **options))
+
+        yield came
 
     def say(self, text: str) -> None:
         """A line of its own, with the time."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from xmodbench.config import Modality
-from xmodbench.errors import UserError
+from xmodbench.download.remote import RemoteFile
 from xmodbench.volumes.pattern import PatternConfig, PatternDataset
 from xmodbench.volumes.prepare import SliceSelection, Split
 
@@ -28,8 +28,6 @@ EXCLUDE = {
     "IXI593-Guys-1109": GEOMETRY,
     "IXI630-Guys-1108": GEOMETRY,
 }
-
-PATTERNS = {"t1": "{subject}-T1.nii.gz", "pd": "{subject}-PD.nii.gz"}
 
 
 class IxiConfig(PatternConfig):
@@ -52,26 +50,20 @@ class Ixi(PatternDataset):
 
     Config = IxiConfig
 
+    def archives(self) -> list[RemoteFile]:
+        """The two archives, free to fetch."""
+        return [RemoteFile(name, (f"{URL}/{name}",), size, md5) for name, (size, md5) in ARCHIVES.items()]
+
     def acquire(self, raw_dir: Path, seed: int, progress: Progress) -> None:
-        """Use the volumes in `raw_dir`, unpacking the two archives where they lie there.
+        """Fetch and unpack the two archives; volumes that lie there without them are the user's own.
 
         Raises:
-            UserError: neither is there, or an archive is damaged; says what to fetch and where to put it.
+            UserError: they cannot be had, or are not the published ones.
         """
-        from xmodbench.volumes.archive import check_file, extract
+        from xmodbench.download.obtain import unpack
 
-        raw_dir = Path(raw_dir)
-        for name, (size, md5) in ARCHIVES.items():
-            suffix = name.removeprefix("IXI").removesuffix(".tar") + ".nii.gz"
-            if any(raw_dir.glob(f"*{suffix}")):
-                continue
-            if not (raw_dir / name).is_file():
-                raise UserError(
-                    f"no *{suffix} volumes and no {name} here",
-                    raw_dir,
-                    f"fetch {URL}/{name} ({size / 1e9:.1f} GB) into it",
-                )
-            progress.say(f"unpacking {raw_dir / name}")
-            check_file(raw_dir / name, size=size, md5=md5)
-            extract(raw_dir / name, raw_dir, endings=(suffix,))
+        for file in self.archives():
+            ending = file.name.removeprefix("IXI").removesuffix(".tar") + ".nii.gz"
+            present = any(Path(raw_dir).glob(f"*{ending}"))
+            unpack(file, raw_dir, progress, present=present, endings=(ending,))
         super().acquire(raw_dir, seed, progress)

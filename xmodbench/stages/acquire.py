@@ -27,11 +27,31 @@ def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Pro
         progress.say(f"{len(found)} subjects in {raw_dir}")
 
 
+def announce(dataset: Dataset, meta: dict[str, Any], raw_dir: Path) -> list[str]:
+    """Lines that say what `acquire` would fetch, how much, and under which licence; nothing is asked or written."""
+    from xmodbench.download.remote import human_size, mirrored, public
+
+    lines = [f"{meta['label']}: {meta['summary']}", f"licence: {meta.get('licence', 'not stated')}"]
+    files = dataset.archives()
+    if not files:
+        return [
+            *lines,
+            "nothing to fetch: " + ("simulated here" if dataset.simulated else f"put volumes into {raw_dir}"),
+        ]
+    for file in files:
+        state = "there already" if (Path(raw_dir) / file.name).is_file() else human_size(file.size)
+        source = public(mirrored(file.urls[0])) if file.urls else "by hand"
+        lines.append(
+            f"{file.name:24} {state:>14}  {source}" + (f" (or {len(file.urls) - 1} mirrors)" if file.urls[1:] else "")
+        )
+    missing = [file.size for file in files if not (Path(raw_dir) / file.name).is_file()]
+    total = human_size(sum(missing)) if all(size is not None for size in missing) else "an unknown size"
+    lines.append(f"to fetch: {len(missing)} of {len(files)} files, {total}, into {raw_dir}")
+    return lines + sorted({file.note for file in files if file.note})
+
+
 def _files(item) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"file": Path(path).name, "bytes": _size(Path(path))}
-        for name, path in sorted(item.files.items())
-    }
+    return {name: {"file": Path(path).name, "bytes": _size(Path(path))} for name, path in sorted(item.files.items())}
 
 
 def _size(path: Path) -> int:

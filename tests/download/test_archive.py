@@ -1,0 +1,172 @@
+"""Archives are unpacked whole, or refused with one line; nothing lands outside."""
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from xmodbench.download import archive as module
+from xmodbench.download.archive import check_file, extract
+from xmodbench.errors import UserError
+
+
+def tar(path, *members, mode="w"):
+    with tarfile.open(path, mode) as file:
+        for name, content, kind in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.linkname, info.mode = kind, len(content), "/etc/passwd", 0o6777
+            file.addfile(info, io.BytesIO(content))
+    return path
+
+
+def zipped(path, *members, compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, content, mode in members:
+            info = zipfile.ZipInfo(name)
+            info.filename = info.orig_filename = name  # ZipInfo itself would mend some names
+            info.external_attr, info.compress_type = mode << 16, compression
+            file.writestr(info, content)
+    return path
+
+
+FILE = tarfile.REGTYPE
+TARS = {
+    "parent": ([("../evil", b"x", FILE)], "outside the folder"),
+    "hidden parent": ([("a/../../evil", b"x", FILE)], "outside the folder"),
+    "absolute": ([("/tmp/evil", b"x", FILE)], "outside the folder"),
+    "drive": ([("C:\\evil", b"x", FILE)], "outside the folder"),
+    "backslash": ([("..\\evil", b"x", FILE)], "outside the folder"),
+    "symlink": ([("evil", b"", tarfile.SYMTYPE)], "is a link or device"),
+    "hardlink": ([("evil", b"", tarfile.LNKTYPE)], "is a link or device"),
+    "symlink, then through it": ([("d", b"", tarfile.SYMTYPE), ("d/evil", b"x", FILE)], "is a link or device"),
+    "fifo": ([("evil", b"", tarfile.FIFOTYPE)], "is a link or device"),
+    "device": ([("evil", b"", tarfile.CHRTYPE)], "is a link or device"),
+    "sparse": ([("evil", b"", tarfile.GNUTYPE_SPARSE)], "is a link or device"),
+    "twice": ([("a", b"x", FILE), ("a", b"evil", FILE)], "two files named 'a'"),
+    "case": ([("a", b"x", FILE), ("A", b"evil", FILE)], "two files named 'A'"),
+    "accents": ([("\u00e9", b"x", FILE), ("e\u0301", b"evil", FILE)], "two files named"),
+    "control": ([("a\nevil", b"x", FILE)], "control characters"),
+}
+
+
+@pytest.mark.parametrize("name", TARS)
+def test_hostile_tars_are_refused(tmp_path, name):
+    members, expected = TARS[name]
+    with pytest.raises(UserError, match=expected) as caught:
+        extract(tar(tmp_path / "a.tar", *members), tmp_path / "out", flat=False)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+ZIPS = {
+    "parent": ([("../evil", b"x", 0)], "outside the folder"),
+    "absolute": ([("/evil", b"x", 0)], "outside the folder"),
+    "nul": ([("evil\0.dcm", b"x", 0)], "control characters"),
+    "symlink": ([("evil", b"/etc/passwd", 0o120777)], "is a link or device"),
+    "device": ([("evil", b"", 0o020666)], "is a link or device"),
+    "case": ([("a", b"x", 0), ("A", b"evil", 0)], "two files named 'A'"),
+}
+
+
+@pytest.mark.parametrize("name", ZIPS)
+def test_hostile_zips_are_refused(tmp_path, name):
+    members, expected = ZIPS[name]
+    with pytest.raises(UserError, match=expected):
+        extract(zipped(tmp_path / "a.zip", *members), tmp_path / "out", flat=False)
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_an_encrypted_zip_is_named(tmp_path):
+    path = zipped(tmp_path / "a.zip", ("x", b"x", 0))
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + offset] |= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="is encrypted; unpack it by hand"):
+        extract(path, tmp_path / "out")
+
+
+def test_bombs_are_stopped_before_they_are_on_the_disk(tmp_path, monkeypatch):
+    zeros = ("zeros", bytes(2_000_000), 0)
+    bomb = zipped(tmp_path / "a.zip", zeros)
+    monkeypatch.setattr(module, "RATIO_FREE_BYTES", 1_000_000)
+    with pytest.raises(UserError, match="'zeros' is too large"):
+        extract(bomb, tmp_path / "out")
+    packed = tar(tmp_path / "a.tar.gz", ("zeros", bytes(2_000_000), FILE), mode="w:gz")
+    with pytest.raises(UserError, match="'zeros' is too large"):
+        extract(packed, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(module, "RATIO_FREE_BYTES", 10_000_000)
+    assert extract(bomb, tmp_path / "out")[0].stat().st_size == 2_000_000
+
+
+def test_too_many_or_too_large_files_are_refused(tmp_path, monkeypatch):
+    path = tar(tmp_path / "a.tar", *((f"f{number}", b"abc", FILE) for number in range(5)))
+    monkeypatch.setattr(module, "MAX_MEMBERS", 4)
+    with pytest.raises(UserError, match="more than 4 files"):
+        extract(path, tmp_path / "out")
+    monkeypatch.setattr(module, "MAX_MEMBERS", 9)
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 2)
+    with pytest.raises(UserError, match="'f0' is too large"):
+        extract(path, tmp_path / "other")
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_files_are_unpacked_by_name(tmp_path, kind):
+    contents = {"in/x-T1.nii.gz": b"abc", "in/note.txt": b"n", "__MACOSX/in/._x-T1.nii.gz": b"m", "in/.DS_Store": b"s"}
+    if kind == "tar":
+        path = tar(tmp_path / "a.tar", ("in", b"", tarfile.DIRTYPE), *((n, c, FILE) for n, c in contents.items()))
+    else:
+        path = zipped(tmp_path / "a.zip", *((name, content, 0o100644) for name, content in contents.items()))
+    (written,) = extract(path, tmp_path / "flat", endings=("-T1.nii.gz",))
+    assert written == tmp_path / "flat" / "x-T1.nii.gz"
+    assert written.read_bytes() == b"abc"
+    deep = extract(path, tmp_path / "deep", flat=False)
+    assert [p.relative_to(tmp_path).as_posix() for p in deep] == ["deep/in/x-T1.nii.gz", "deep/in/note.txt"]
+    # rights come from here, not from the archive
+    assert written.stat().st_mode & 0o7111 == 0
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+def test_truncated_archives_are_named(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    body = bytes(range(256)) * 200
+    if kind == "zip":
+        zipped(path, ("x", body, 0), compression=zipfile.ZIP_STORED)
+    else:
+        tar(path, ("x", body, FILE), mode="w:gz" if kind.endswith("gz") else "w")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"cannot be unpacked|shorter than the archive says"):
+        extract(path, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_a_flipped_bit_in_a_zip_is_found(tmp_path):
+    path = zipped(tmp_path / "a.zip", ("x", b"abcdefgh" * 50, 0), compression=zipfile.ZIP_STORED)
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="cannot be unpacked"):
+        extract(path, tmp_path / "out")
+    assert not (tmp_path / "out" / "x").exists()
+
+
+def test_a_full_disk_while_unpacking_is_told_as_such(tmp_path, monkeypatch):
+    path = tar(tmp_path / "a.tar", ("x", b"abc", FILE))
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_copy", full)
+    with pytest.raises(UserError, match="no space is left"):
+        extract(path, tmp_path / "out")
+
+
+def test_digests_and_sizes_are_compared(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    check_file(tmp_path / "a", size=3, md5="900150983cd24fb0d6963f7d28e17f72")
+    with pytest.raises(UserError, match="has 3 bytes, 4 were published"):
+        check_file(tmp_path / "a", size=4)
+    with pytest.raises(UserError, match="md5 is"):
+        check_file(tmp_path / "a", md5="0" * 32)

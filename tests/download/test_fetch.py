@@ -1,0 +1,293 @@
+"""Downloads end whole and checked, or with one line that says why not."""
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.download.server import cut, disguised_html, html, redirect, silent, status
+from xmodbench.download.fetch import ATTEMPTS, fetch
+from xmodbench.download.lockfile import LOCK, LockFile
+from xmodbench.download.obtain import obtain
+from xmodbench.download.remote import RemoteFile, human_size, mirrored, public
+from xmodbench.errors import UserError
+from xmodbench.progress import Progress
+
+QUIET = Progress(quiet=True)
+BODY = np.random.default_rng(0).bytes(3_000_001)
+MD5, SHA256 = hashlib.md5(BODY).hexdigest(), hashlib.sha256(BODY).hexdigest()
+PATH = "/data.org/set/volumes.bin"
+
+
+def remote(**facts):
+    return RemoteFile("volumes.bin", ("https://data.org/set/volumes.bin",), **facts)
+
+
+@pytest.fixture
+def served(server):
+    server.files[PATH] = BODY
+    return server
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_arrives_whole_and_is_described(served, tmp_path):
+    facts = fetch(remote(size=len(BODY), md5=MD5), tmp_path / "volumes.bin", QUIET)
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY
+    assert facts["sha256"] == SHA256
+    assert facts["url"] == "https://data.org/set/volumes.bin"
+    assert names(tmp_path) == ["volumes.bin"]
+
+
+@pytest.mark.parametrize("etags", [True, False])
+def test_a_broken_connection_is_resumed(served, tmp_path, etags):
+    served.etags = etags
+    served.faults[PATH] = [cut(1_200_000, tag=etags), status(503)]
+    fetch(remote(md5=MD5), tmp_path / "volumes.bin", QUIET)
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY
+    first, second, third = served.ranges_asked()
+    assert first is None
+    assert second == third
+    assert int(second.removeprefix("bytes=").rstrip("-")) >= 1_000_000
+
+
+def test_a_later_call_goes_on_where_the_first_gave_up(served, tmp_path):
+    served.faults[PATH] = [cut(1_200_000), *[status(500)] * ATTEMPTS]
+    with pytest.raises(UserError, match=r"data.org.*answers 500, 5 times in a row.*run again"):
+        fetch(remote(), tmp_path / "volumes.bin", QUIET)
+    assert names(tmp_path) == ["volumes.bin.part", "volumes.bin.part.json"]
+    assert "data.org" in (tmp_path / "volumes.bin.part.json").read_text()
+    fetch(remote(), tmp_path / "volumes.bin", QUIET)
+    assert served.ranges_asked()[-1].startswith("bytes=")
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY
+    assert names(tmp_path) == ["volumes.bin"]
+
+
+def test_a_server_without_ranges_starts_over(served, tmp_path):
+    served.ranges = False
+    served.faults[PATH] = [cut(1_200_000)]
+    fetch(remote(), tmp_path / "volumes.bin", QUIET)
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY
+
+
+def test_a_file_that_changed_between_is_fetched_anew(served, tmp_path):
+    served.faults[PATH] = [cut(1_200_000), *[status(500)] * ATTEMPTS]
+    with pytest.raises(UserError):
+        fetch(remote(), tmp_path / "volumes.bin", QUIET)
+    served.files[PATH] = BODY[::-1]
+    fetch(remote(), tmp_path / "volumes.bin", QUIET)
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY[::-1]
+
+
+def test_a_partial_file_without_proof_is_not_continued(served, tmp_path):
+    (tmp_path / "volumes.bin.part").write_bytes(b"x" * 500)
+    fetch(remote(), tmp_path / "volumes.bin", QUIET)
+    assert served.ranges_asked() == [None]
+
+
+def test_wrong_bytes_in_a_partial_file_are_found_by_the_digest(served, tmp_path):
+    (tmp_path / "volumes.bin.part").write_bytes(b"x" * 500)
+    (tmp_path / "volumes.bin.part.json").write_text(json.dumps({"url": "https://old.org/x", "total": len(BODY)}))
+    fetch(remote(md5=MD5), tmp_path / "volumes.bin", QUIET)
+    assert served.ranges_asked() == ["bytes=500-", None]
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY
+
+
+def test_a_download_killed_before_the_check_is_only_checked(served, tmp_path):
+    (tmp_path / "volumes.bin.part").write_bytes(BODY)
+    (tmp_path / "volumes.bin.part.json").write_text(json.dumps({"url": "", "total": len(BODY)}))
+    fetch(remote(sha256=SHA256), tmp_path / "volumes.bin", QUIET)
+    assert served.requests == []
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY
+
+
+def test_a_partial_file_longer_than_the_servers_is_dropped(served, tmp_path):
+    (tmp_path / "volumes.bin.part").write_bytes(BODY + b"more")
+    (tmp_path / "volumes.bin.part.json").write_text(json.dumps({"url": "", "total": None}))
+    fetch(remote(md5=MD5), tmp_path / "volumes.bin", QUIET)
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY
+
+
+FAILURES = {
+    "missing": ([status(404)], {}, r"no such file \(404\)"),
+    "refused": ([status(403)], {}, r"access refused \(403\)"),
+    "always 500": ([status(500)] * 9, {}, "answers 500, 5 times"),
+    "always short": ([cut(0)] * 9, {}, "broke off, 5 times"),
+    "silent": ([silent(0.8)] * 9, {}, "timed out, 5 times"),
+    "login page": ([html], {}, "web page instead"),
+    "web page in disguise": ([disguised_html], {}, "web page instead"),
+    "wrong md5": ([], {"md5": "0" * 32}, f"md5 is {MD5}, 0{{32}} was expected"),
+    "wrong sha256": ([], {"sha256": "0" * 64}, "sha256 is"),
+    "wrong size": ([], {"size": 17}, "offers 3,000,001 bytes, 17 were published"),
+    "redirected to a file": ([redirect("file:///etc/passwd")], {}, r"not http\(s\)"),
+    "redirected for ever": ([redirect(PATH)] * 20, {}, "redirects without end"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_cannot_be_fetched_says_why_and_leaves_nothing(served, tmp_path, name):
+    faults, facts, expected = FAILURES[name]
+    served.faults[PATH] = list(faults)
+    with pytest.raises(UserError, match=expected) as caught:
+        fetch(remote(**facts), tmp_path / "volumes.bin", QUIET)
+    assert "\n" not in str(caught.value)
+    assert "https://data.org/set/volumes.bin: " in str(caught.value)
+    assert "put volumes.bin there by hand" in str(caught.value)
+    assert names(tmp_path) == []
+
+
+def test_passing_troubles_are_ridden_out(served, tmp_path):
+    served.faults[PATH] = [status(500), silent(0.8), status(429, Retry_After="0"), cut(0), redirect(PATH)]
+    fetch(remote(), tmp_path / "volumes.bin", QUIET)
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY
+
+
+def test_no_network_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("XMODBENCH_MIRROR", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"connection refused, 5 times in a row\); run again later, or put"):
+        fetch(remote(), tmp_path / "volumes.bin", QUIET)
+
+
+def test_mirrors_are_tried_in_turn(served, tmp_path):
+    file = RemoteFile("volumes.bin", ("https://gone.org/v.bin", "https://data.org/set/volumes.bin"), md5=MD5)
+    assert fetch(file, tmp_path / "volumes.bin", QUIET)["url"].startswith("https://data.org")
+    # the second continues what the first began, as the digest can tell whether the pieces fit
+    served.files["/gone.org/v.bin"] = BODY
+    served.faults["/gone.org/v.bin"] = [cut(1_200_000), status(404)]
+    fetch(file, tmp_path / "again.bin", QUIET)
+    assert served.ranges_asked()[-1].startswith("bytes=")
+    assert (tmp_path / "again.bin").read_bytes() == BODY
+
+
+def test_a_body_packed_on_the_way_is_not_unpacked(served, tmp_path):
+    def labelled(handler, body):
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+        return True
+
+    served.faults[PATH] = [labelled]
+    fetch(remote(md5=MD5), tmp_path / "volumes.bin", QUIET)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from xmodbench.download.fetch import fetch
+from xmodbench.download.remote import RemoteFile
+from xmodbench.errors import UserError
+from xmodbench.progress import Progress
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    fetch(RemoteFile("volumes.bin", ("https://data.org/set/volumes.bin",)), Path(sys.argv[1]), Progress(quiet=True))
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(served, tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "volumes.bin")]
+    done = subprocess.run([*command, "2000000"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no space is left for it; free some space" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert 0 < (tmp_path / "volumes.bin.part").stat().st_size <= 2_000_000
+    assert subprocess.run([*command, "9000000"], capture_output=True, check=False).returncode == 0
+    assert (tmp_path / "volumes.bin").read_bytes() == BODY
+    assert served.ranges_asked()[-1].startswith("bytes=")
+
+
+def test_space_is_asked_for_beforehand(served, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1_000_000})())
+    with pytest.raises(UserError, match=r"3.0 MB are needed, 1.0 MB are free"):
+        fetch(remote(), tmp_path / "volumes.bin", QUIET)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_named(served, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(UserError, match="cannot be written here"):
+        fetch(remote(), tmp_path / "closed" / "volumes.bin", QUIET)
+
+
+def hold(path, ready, done):
+    from xmodbench.download.disk import exclusive
+
+    with exclusive(path):
+        ready.set()
+        done.wait(20)
+
+
+def test_two_processes_do_not_write_one_file(served, tmp_path):
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path / "volumes.bin.part", ready, done))
+    other.start()
+    assert ready.wait(20)
+    with pytest.raises(UserError, match="another process is fetching it"):
+        fetch(remote(), tmp_path / "volumes.bin", QUIET)
+    done.set()
+    other.join()
+    fetch(remote(), tmp_path / "volumes.bin", QUIET)
+
+
+def test_progress_shows_size_and_time_left(served, tmp_path, capsys):
+    fetch(remote(), tmp_path / "volumes.bin", Progress(every_s=0))
+    shown = capsys.readouterr().err
+    assert "volumes.bin: 100%" in shown
+    assert "3.00M/3.00M" in shown
+    assert "<" in shown
+
+
+def test_the_lock_file_says_what_was_fetched_and_holds_it_to_that(served, tmp_path):
+    obtain(remote(), tmp_path, QUIET)
+    known = json.loads((tmp_path / LOCK).read_text())["files"]["volumes.bin"]
+    assert known["sha256"] == SHA256
+    assert known["url"] == "https://data.org/set/volumes.bin"
+    asked = len(served.requests)
+    obtain(remote(), tmp_path, QUIET)
+    assert len(served.requests) == asked
+    # another file under the same name is no longer the same data
+    (tmp_path / "volumes.bin").unlink()
+    served.files[PATH] = BODY[::-1]
+    with pytest.raises(UserError, match=f"{SHA256} was expected"):
+        obtain(remote(), tmp_path, QUIET)
+
+
+def test_a_file_put_there_by_hand_is_checked_and_written_down(served, tmp_path):
+    (tmp_path / "volumes.bin").write_bytes(BODY[:-1])
+    with pytest.raises(UserError, match=r"has 3,000,000 bytes, 3,000,001 were published; delete it"):
+        obtain(remote(size=len(BODY)), tmp_path, QUIET)
+    (tmp_path / "volumes.bin").write_bytes(BODY)
+    obtain(remote(size=len(BODY), md5=MD5), tmp_path, QUIET)
+    assert LockFile(tmp_path).file("volumes.bin")["url"] is None
+    assert served.requests == []
+
+
+def test_addresses_are_shown_without_secrets(monkeypatch):
+    assert public("https://me:pw@zenodo.org:8/r/1?token=x#y") == "https://zenodo.org:8/r/1"
+    monkeypatch.setenv("XMODBENCH_MIRROR", "http://here/m/")
+    assert mirrored("https://a.org/b/c?d=e") == "http://here/m/a.org/b/c?d=e"
+    monkeypatch.delenv("XMODBENCH_MIRROR")
+    assert mirrored("https://a.org/b") == "https://a.org/b"
+    assert [human_size(n) for n in (12, 999_600, 4_840_816_640, None)] == ["12 B", "1.0 MB", "4.8 GB", "size unknown"]
+
+
+def test_debug_logs_hold_no_address_with_a_query(served, tmp_path, caplog):
+    from xmodbench.download.access import Access
+
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.DEBUG)
+    served.allowed = lambda path, query, headers: query.get("token") == "s3cret"
+    fetch(remote(), tmp_path / "volumes.bin", QUIET, Access(query={"token": "s3cret"}))
+    assert "s3cret" not in caplog.text
