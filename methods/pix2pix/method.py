@@ -21,7 +21,7 @@ class Pix2pixSettings(GanSettings):
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "released": {**PUBLISHED, **OWN},
-        "short": {**SHORT, **OWN, "norm": "instance", "test_dropout": False},
+        "short": {**SHORT, **OWN, "iterations": 600, "norm": "instance", "test_dropout": False},
     }
 
     preset: Literal["released", "short"] = Field(

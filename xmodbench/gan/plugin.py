@@ -73,7 +73,7 @@ class Translator:
             part = slice(start, start + size)
             for module in dropouts:
                 module.generators = [one.torch for one in generators[part]] if noise else None
-            x = torch.from_numpy(np.ascontiguousarray(source[part])).to(device)
+            x = torch.from_numpy(np.array(source[part])).to(device)
             found.append(((self.network(2 * x - 1) + 1) / 2).clamp(0, 1).float().cpu().numpy())
         return np.concatenate(found)
 

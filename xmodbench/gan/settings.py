@@ -88,7 +88,7 @@ SHORT: dict[str, Any] = {
     **PUBLISHED,
     "width": 16,
     "discriminator_width": 16,
-    "iterations": 600,
+    "iterations": 400,
     "learning_rate": 1e-3,
 }
 """For training of minutes on a CPU: nothing published, so that a demonstration has something to show."""
