@@ -31,7 +31,7 @@ demo: setup
 	snakemake --cores $(CORES) --configfile config/demo.yaml
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup
 	ruff check .

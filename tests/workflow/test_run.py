@@ -7,6 +7,9 @@ import pytest
 
 from xmodbench.plugins import REPOSITORY
 
+# one worker makes the finished run that all of these look at
+pytestmark = pytest.mark.xdist_group("finished")
+
 CELLS = 3  # one direction, three methods
 
 
