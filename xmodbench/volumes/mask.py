@@ -11,12 +11,13 @@ SMOOTHING_MM = 2.0
 CLOSING_MM = 6.0
 
 
-def head_mask(image: sitk.Image, above: float | None = None) -> sitk.Image:
+def head_mask(image: sitk.Image, above: float | None = None, opening_mm: float = 0.0) -> sitk.Image:
     """Mask (uint8) of the head or body: the largest bright component, closed and with its holes filled slice by slice.
 
     Args:
         image: volume in raw values.
         above: threshold; by default half of Otsu's, so that dark tissue counts and the noise of the air does not.
+        opening_mm: what is thinner than twice this in the plane of the slices is taken off first (a couch).
 
     Raises:
         UserError: nothing or everything is above the threshold.
@@ -27,6 +28,10 @@ def head_mask(image: sitk.Image, above: float | None = None) -> sitk.Image:
     share = float(sitk.GetArrayViewFromImage(mask).mean())
     if not 0.001 < share < 0.999:
         raise UserError(f"no head or body found: {share:.1%} of the volume is above {threshold:g}")
+    if opening_mm:
+        mask = sitk.BinaryMorphologicalOpening(
+            mask, [*(max(1, round(opening_mm / s)) for s in image.GetSpacing()[:2]), 0]
+        )
     mask = sitk.BinaryMorphologicalClosing(mask, [max(1, round(CLOSING_MM / s)) for s in image.GetSpacing()])
     components = sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True)
     return _filled(components == 1)

@@ -63,8 +63,8 @@ class PatternConfig(Preparation):
             raise ValueError(f"subject_pattern is no regular expression: {error}") from None
         if set(expression.groupindex) - {"site"} or expression.groups > len(expression.groupindex):
             raise ValueError("subject_pattern may have one group, named `site`; write others as (?:...)")
-        for name in [*self.normalise, *([self.reference] if self.reference else [])]:
-            if name not in self.patterns:
+        for name in [*self.normalise, self.reference, self.mask_from]:
+            if name is not None and name not in self.patterns:
                 raise ValueError(f"no modality '{name}' (known: {', '.join(self.patterns)})")
         return self
 

@@ -74,8 +74,7 @@ def prepare_dataset(
 
 def _check_names(modalities, settings: Preparation, dataset_id: str) -> None:
     named = {f"normalise.{name}": name for name in settings.normalise}
-    if settings.reference is not None:
-        named["reference"] = settings.reference
+    named |= {key: getattr(settings, key) for key in ("reference", "mask_from") if getattr(settings, key) is not None}
     for place, name in named.items():
         if name not in modalities:
             where = f"datasets.{dataset_id}.settings.{place}"

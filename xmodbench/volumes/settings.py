@@ -38,9 +38,18 @@ class Normalisation(Settings):
     low: float | None = Field(None, description="Lower percentile (0.5 if left out) or lower end of the window.")
     high: float | None = Field(None, description="Upper percentile (99.5 if left out) or upper end of the window.")
     fill: float = Field(0.0, description="Raw value outside the scanned field: 0 for MR, -1000 for CT in HU.")
+    floor: float | None = Field(
+        None, description="Raw values below it are raised to it; 0 where an interpolation left MR values below 0."
+    )
     mask_above: float | None = Field(
         None,
         description="Raw value above which a voxel is head or body (-500 for CT); found by Otsu's method if left out.",
+    )
+    mask_opening_mm: float = Field(
+        0.0,
+        ge=0,
+        le=50,
+        description="Plates and strands up to twice this thick are no head or body: takes the couch off a CT.",
     )
 
     @model_validator(mode="after")
@@ -131,6 +140,9 @@ class Preparation(Settings):
     normalise: dict[str, Normalisation] = Field(
         default_factory=dict,
         description="Intensity normalisation by modality; percentiles 0.5 and 99.5 where not given.",
+    )
+    mask_from: str | None = Field(
+        None, description="Modality in which the head or body is found; the reference if left out."
     )
     mask_background: bool = Field(False, description="Set everything outside the head or body to 0.")
     interpolation: Literal["linear", "bspline"] = Field("linear", description="Of the one resampling of each volume.")

@@ -82,10 +82,10 @@ def _prepare(task: Task) -> Outcome:
 
 
 def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.Image, sitk.Image]:
-    """All modalities on the reference's grid, each interpolated at most once, with the mask of the reference."""
+    """All modalities on the reference's grid, each interpolated at most once, with the mask."""
     settings, files = task.settings, task.record.files
     name = settings.reference or task.modalities[0]
-    reference = orient(read_volume(files[name]))
+    reference = orient(_read(task, name))
     outcome.facts["files"] = {m: _source(files[m], task.raw_dir) for m in task.modalities}
     grid = grid_like(reference, settings.spacing_mm)
     if settings.spacing_mm is not None:
@@ -95,13 +95,20 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     for other in task.modalities:
         if other == name:
             continue
-        image = read_volume(files[other])
+        image = _read(task, other)
         transform = _transform(task, other, image, reference, mask, outcome)
         if transform is None and same_grid(image, grid):
             volumes[other] = image
         else:
             volumes[other] = _on_grid(task, other, image, grid, transform)
+    if settings.mask_from not in (None, name):
+        mask = _mask(task, settings.mask_from, volumes[settings.mask_from])
     return {m: volumes[m] for m in task.modalities}, mask, grid
+
+
+def _read(task: Task, name: str) -> sitk.Image:
+    image, floor = read_volume(task.record.files[name]), task.settings.normalisation(name).floor
+    return image if floor is None else sitk.Maximum(image, floor)
 
 
 def _transform(task: Task, name: str, image, reference, mask, outcome: Outcome) -> sitk.Transform | None:
@@ -138,8 +145,9 @@ def _on_grid(task: Task, name: str, image, grid, transform) -> sitk.Image:
 
 
 def _mask(task: Task, name: str, image: sitk.Image) -> sitk.Image:
+    how = task.settings.normalisation(name)
     try:
-        return head_mask(image, task.settings.normalisation(name).mask_above)
+        return head_mask(image, how.mask_above, how.mask_opening_mm)
     except UserError as error:
         raise UserError(error.what, task.record.files[name], "check the volume, or set mask_above") from None
 

@@ -1,0 +1,124 @@
+"""CuRIOUS: T1 and T2-FLAIR of RESECT, on the grids of EASY-RESECT (doi 10.11582/2020.00025)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from xmodbench.config import Modality
+from xmodbench.download.remote import RemoteFile
+from xmodbench.errors import UserError
+from xmodbench.volumes.pattern import PatternConfig, PatternDataset
+from xmodbench.volumes.settings import Normalisation, SliceSelection, Split
+
+if TYPE_CHECKING:
+    from xmodbench.progress import Progress
+
+EASY = RemoteFile("EASY-RESECT.zip", ("https://ns9999k.webs.sigma2.no/10.11582_2020.00025/EASY-RESECT.zip",))
+RESECT = (
+    "https://data.archive.sigma2.no/dataset/5686d8fa-2003-4837-8e66-8e887fabe21e/download/RESECT/NIFTI"
+)  # fmt: skip
+CASES = (*range(1, 9), *range(11, 20), 21, *range(23, 28))
+# size and MD5 where the archive's table of contents is known
+KNOWN = {
+    "Case4-T1": (8_763_797, "e2db363c6ce57e83663b4de2f95c2ed0"),
+    "Case4-FLAIR": (6_550_243, "e50cfb97bbf1c4424034889413bc2fcc"),
+}
+MODALITIES = {"t1": "T1", "flair": "FLAIR"}
+MANUAL = (
+    "put EASY-RESECT.zip (doi 10.11582/2020.00025), or RESECT's folder NIFTI (doi 10.11582/2017.00004), there by hand"
+)
+
+
+class CuriousConfig(PatternConfig):
+    """Every fifth slice of 0.5 mm of 22 cases, 128 x 128 mm: 17 train, 5 test."""
+
+    patterns: dict[Modality, str] = Field(
+        {key: f"*/NIFTI/{{subject}}/{{subject}}-{name}-resize.nii" for key, name in MODALITIES.items()},
+        description="File names; the first folder is EASY-RESECT, or RESECT-resized where that was made here.",
+    )
+    subject_pattern: str = Field(r"Case\d+", description="A case's name.")
+    slices: SliceSelection = Field(SliceSelection(stride_slices=5), description="One slice of 0.5 mm in five.")
+    normalise: dict[str, Normalisation] = Field(
+        {name: Normalisation(floor=0) for name in MODALITIES},
+        description="Values below 0, left by an interpolation, become 0; then percentiles 0.5 and 99.5 in the head.",
+    )
+    split: Split = Field(Split(n_train=17, n_test=5), description="The first 17 cases by name, then 5.")
+    check_contrast: bool = Field(
+        True, description="Refuse volumes whose contrast says that T1 and FLAIR are exchanged in most cases."
+    )
+
+
+class Curious(PatternDataset):
+    """T1 and FLAIR as EASY-RESECT gives them, else made from RESECT the same way."""
+
+    Config = CuriousConfig
+
+    def archives(self) -> list[RemoteFile]:
+        """EASY-RESECT; its stand-in, made from RESECT's files, is fetched only where that cannot be had."""
+        return [EASY]
+
+    def acquire(self, raw_dir: Path, seed: int, progress: Progress) -> None:
+        """Fetch and unpack EASY-RESECT, or make the like of it from RESECT.
+
+        Raises:
+            UserError: neither can be had, or T1 and FLAIR look exchanged.
+        """
+        raw_dir = Path(raw_dir)
+        easy = (raw_dir / EASY.name).is_file() or (raw_dir / "EASY-RESECT").is_dir()
+        made = (raw_dir / "RESECT-resized").is_dir()
+        if easy and made:
+            raise UserError(
+                "EASY-RESECT and RESECT-resized are both here", raw_dir, "delete one: they are the same cases"
+            )
+        if made or ((raw_dir / "NIFTI").is_dir() and not easy):
+            self._rebuild(raw_dir, progress)
+        else:
+            self._unpack_or_rebuild(raw_dir, progress)
+        super().acquire(raw_dir, seed, progress)
+        if self.settings.check_contrast and set(MODALITIES) <= set(self.modalities()):
+            from .contrast import check_contrast
+
+            check_contrast(self.volumes(raw_dir), raw_dir, progress)
+
+    def _unpack_or_rebuild(self, raw_dir: Path, progress: Progress) -> None:
+        from xmodbench.download.obtain import unpack
+
+        endings = tuple(f"-{name}-resize.nii" for name in MODALITIES.values())
+        try:
+            unpack(EASY, raw_dir, progress, present=self._present(raw_dir), endings=endings, flat=False)
+        except UserError as error:
+            if (raw_dir / EASY.name).is_file():
+                raise
+            progress.say(f"EASY-RESECT.zip {error.what}; making the like of it from RESECT")
+            self._rebuild(raw_dir, progress)
+
+    def _present(self, raw_dir: Path) -> bool:
+        try:
+            return bool(self.volumes(raw_dir))
+        except UserError:
+            return False
+
+    def _rebuild(self, raw_dir: Path, progress: Progress) -> None:
+        from .rebuild import rebuild
+
+        try:
+            rebuild(raw_dir, {f"Case{case}": self._originals(case) for case in CASES}, progress)
+        except UserError as error:
+            problem = (
+                f"neither EASY-RESECT nor RESECT is here, and the latter's {Path(str(error.where)).name} {error.what}"
+            )
+            raise UserError(problem, raw_dir, f"run again later, or {MANUAL}") from None
+
+    @staticmethod
+    def _originals(case: int) -> dict[str, RemoteFile]:
+        """RESECT's files of a case: the two scans, and the ultrasound whose middle is that of the new grid."""
+        places = {"T1": "MRI", "FLAIR": "MRI", "US-before": "US"}
+        found = {}
+        for name, folder in places.items():
+            path = f"Case{case}/{folder}/Case{case}-{name}.nii.gz"
+            size, md5 = KNOWN.get(f"Case{case}-{name}", (None, None))
+            found[name] = RemoteFile(f"NIFTI/{path}", (f"{RESECT}/{path}",), size, md5)
+        return found
