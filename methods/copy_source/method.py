@@ -12,8 +12,6 @@ from xmodbench.plugins import Control
 class CopySource(Control):
     """Returns the source: a metric that likes this does not measure translation."""
 
-    def answer(
-        self, source: np.ndarray, target: np.ndarray, subjects: Sequence[str], seed: int
-    ) -> np.ndarray:
+    def answer(self, source: np.ndarray, target: np.ndarray, subjects: Sequence[str], seed: int) -> np.ndarray:
         """The source itself."""
         return source

@@ -27,8 +27,6 @@ class MeanImage(Control):
         """Read ``mean.npy``."""
         self.mean = np.load(directory / "mean.npy", allow_pickle=False)
 
-    def answer(
-        self, source: np.ndarray, target: np.ndarray, subjects: Sequence[str], seed: int
-    ) -> np.ndarray:
+    def answer(self, source: np.ndarray, target: np.ndarray, subjects: Sequence[str], seed: int) -> np.ndarray:
         """The mean image, once per source slice."""
         return np.broadcast_to(self.mean, source.shape)

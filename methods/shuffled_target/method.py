@@ -12,9 +12,7 @@ from xmodbench.plugins import Control
 class ShuffledTarget(Control):
     """Returns real target slices of other subjects: distribution metrics must like it, paired metrics must not."""
 
-    def answer(
-        self, source: np.ndarray, target: np.ndarray, subjects: Sequence[str], seed: int
-    ) -> np.ndarray:
+    def answer(self, source: np.ndarray, target: np.ndarray, subjects: Sequence[str], seed: int) -> np.ndarray:
         """A seeded permutation of the targets without a slice of the same subject where that is possible.
 
         With one subject, slices are moved as far along the volume as half the set.

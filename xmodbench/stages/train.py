@@ -18,9 +18,7 @@ from xmodbench.records import recorded
 from xmodbench.store import SliceStore
 
 
-def train(
-    method: Method, store_dir: Path, target: str, source: str | None, out: Path, run: Run, **facts: Any
-) -> None:
+def train(method: Method, store_dir: Path, target: str, source: str | None, out: Path, run: Run, **facts: Any) -> None:
     """Train ``method`` towards ``target`` and write the model folder ``out``; its record comes last.
 
     The method gets copies of the arrays its supervision allows, in a private folder that holds nothing else, so that even
@@ -33,9 +31,7 @@ def train(
     if supervision.needs_source != (source is not None):
         need = "needs the source modality" if supervision.needs_source else "must not be given a source"
         raise UserError(f"a {supervision} method {need}", "train")
-    with recorded(
-        out, "train", target=target, source=source, supervision=str(supervision), **facts
-    ) as record:
+    with recorded(out, "train", target=target, source=source, supervision=str(supervision), **facts) as record:
         store = SliceStore(store_dir)
         run.state_dir.mkdir(parents=True, exist_ok=True)
         with staged(store, target, source if supervision.needs_source else None) as data:
@@ -45,9 +41,7 @@ def train(
             written = [path for path in folder.rglob("*") if path.is_file()]
             record["outputs_sha256"] = sha256_files(written, folder)
         shutil.rmtree(run.state_dir, ignore_errors=True)
-        record.update(
-            run.facts, n_train=len(store.ids), seed=run.seed, device=run.device, threads=run.threads
-        )
+        record.update(run.facts, n_train=len(store.ids), seed=run.seed, device=run.device, threads=run.threads)
         record["data_sha256"] = {
             name: store.manifest["arrays"][name]["sha256"] for name in (target, source) if name is not None
         }
