@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from xmodbench.errors import UserError
 from xmodbench.gan.settings import PUBLISHED, SHORT, GanSettings
 from xmodbench.plugins import Method, Run, Supervision, TrainData
 from xmodbench.seeding import ImageGenerator
@@ -51,15 +52,23 @@ class Pix2pix(Method):
     Config = Pix2pixSettings
 
     def fit(self, train: TrainData, run: Run) -> None:
-        """Train on all pairs."""
+        """Train on all pairs.
+
+        Raises:
+            UserError: ``depth`` is more than the slices allow.
+        """
         from xmodbench.gan import plugin
 
         from .game import Pix2pixGame
         from .unet import depth_for
 
-        settings = self.settings.resolved()
+        settings, shape = self.settings.resolved(), train.target.shape[2:]
         if settings.depth is None:
-            settings = settings.model_copy(update={"depth": depth_for(train.target.shape[2:])})
+            settings = settings.model_copy(update={"depth": depth_for(shape)})
+        deepest = (min(shape) - 1).bit_length()
+        if settings.depth > deepest:
+            problem = f"slices of {min(shape)} pixels are too small for {settings.depth} halvings"
+            raise UserError(problem, "depth", f"use at most {deepest}" if deepest >= 5 else "use larger slices")
         self.model = plugin.fit(settings, Pix2pixGame, train, run, paired=True)
 
     def save(self, directory: Path) -> None:

@@ -1,0 +1,401 @@
+"""CycleGAN, pix2pix and CUT: a step by its equations, learning, resuming after a kill, and what bad input says."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from xmodbench.config import validated
+from xmodbench.contract import phantom
+from xmodbench.errors import UserError
+from xmodbench.gan.batches import Batch
+from xmodbench.plugins import METHODS, Run, TrainData, find
+from xmodbench.progress import Progress
+from xmodbench.seeding import ImageGenerator
+
+METHOD_IDS = ("cyclegan", "pix2pix", "cut")
+TINY = {"preset": "short", "width": 4, "discriminator_width": 4, "discriminator_layers": 2, "checkpoint_s": 1e-6}
+OWN = {
+    "cyclegan": {"blocks": 1, "slices": 3, "pool_size": 2},
+    "pix2pix": {"norm": "batch", "test_dropout": True, "depth": 6},
+    "cut": {"blocks": 1, "slices": 3, "projection_width": 8, "flip_equivariance": True},
+}
+
+
+def made(name, **changes):
+    plugin = find(METHODS, name)
+    return plugin.cls(validated(plugin.cls.Config, {**TINY, **OWN[name], **changes}, "test"))
+
+
+def game_of(name, **changes):
+    settings = made(name, **changes).settings.resolved()
+    module = importlib.import_module(f"xmodbench_methods.{name}.game")
+    cls = next(value for key, value in vars(module).items() if key.endswith("Game") and key != "Game")
+    torch.manual_seed(0)
+    return cls(settings, "cpu")
+
+
+def run(folder, progress):
+    return Run(3, "cpu", Path(folder), progress)
+
+
+def slices(n, seed, invert=False):
+    """Of 36 x 36 pixels, which no network halves six times without padding."""
+    return np.pad(phantom(n, seed, invert), ((0, 0), (0, 0), (2, 2), (2, 2)))
+
+
+def data(n=8):
+    return TrainData(target=slices(n, 1), source=slices(n, 1, invert=True))
+
+
+def batch(seed=0):
+    torch.manual_seed(seed)
+    return Batch(2 * torch.rand(2, 1, 36, 36) - 1, 2 * torch.rand(2, 1, 36, 36) - 1)
+
+
+# -- settings -------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", METHOD_IDS)
+def test_presets_resolve_to_complete_settings(name):
+    config = find(METHODS, name).cls.Config
+    for preset in config.PRESETS:
+        resolved = config(preset=preset).resolved()
+        missing = {key for key, value in resolved if value is None} - {"iterations", "slices", "depth"}
+        assert not missing, (preset, missing)
+        assert config(**resolved.model_dump()).resolved() == resolved
+
+
+@pytest.mark.parametrize("name", METHOD_IDS)
+def test_defaults_are_the_published_ones(name):
+    s = find(METHODS, name).cls.Config().resolved()
+    assert (s.width, s.discriminator_width, s.discriminator_layers, s.init_gain) == (64, 64, 3, 0.02)
+    assert (s.learning_rate, s.beta1, s.batch_size, s.flip, s.iterations) == (2e-4, 0.5, 1, 0.5, None)
+    assert s.zoom * 256 == 286
+    if name == "cyclegan":
+        assert (s.blocks, s.cycle, s.identity, s.pool_size, s.epochs, s.decay_epochs) == (9, 10, 0.5, 50, 100, 100)
+    elif name == "pix2pix":
+        assert (s.norm, s.l1, s.test_dropout, s.epochs, s.decay_epochs) == ("batch", 100, True, 100, 100)
+    else:
+        assert (s.blocks, s.nce, s.nce_identity, s.flip_equivariance) == (9, 1, True, False)
+        assert (s.temperature, s.patches, s.projection_width, s.epochs, s.decay_epochs) == (0.07, 256, 256, 200, 200)
+        fast = type(s)(preset="fastcut").resolved()
+        assert (fast.nce, fast.nce_identity, fast.flip_equivariance) == (10, False, True)
+        assert (fast.epochs, fast.decay_epochs) == (150, 50)
+
+
+# -- a step by its equations ----------------------------------------------------------------------------------------------
+def adam_step(networks, loss):
+    optimizer = torch.optim.Adam([p for n in networks for p in n.parameters()], lr=1e-3, betas=(0.5, 0.999))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def assert_same_weights(game, reference):
+    """Biases before a normalisation are left out: their gradient is rounding, of which Adam makes whole steps."""
+    for name, network in game.networks.items():
+        for (key, found), expected in zip(network.named_parameters(), reference[name].parameters(), strict=True):
+            if found.ndim > 1:
+                assert (found - expected).abs().mean().item() < 1e-5, f"{name}.{key}"  # a step is 1e-3
+
+
+def test_cyclegan_step_is_the_published_one():
+    game, b = game_of("cyclegan", pool_size=50), batch()
+    n = reference = copy.deepcopy(game.networks)
+    losses = game.step(b, 1)
+    fake_target, fake_source = n["to_target"](b.source), n["to_source"](b.target)
+    adversarial = ((n["judge_target"](fake_target) - 1) ** 2).mean() + (
+        (n["judge_source"](fake_source) - 1) ** 2
+    ).mean()
+    cycle = (n["to_source"](fake_target) - b.source).abs().mean() + (
+        n["to_target"](fake_source) - b.target
+    ).abs().mean()
+    same = (n["to_target"](b.target) - b.target).abs().mean() + (n["to_source"](b.source) - b.source).abs().mean()
+    adam_step([n["to_target"], n["to_source"]], adversarial + 10 * cycle + 10 * 0.5 * same)
+    judged = {}
+    for modality, real, fake in (("target", b.target, fake_target), ("source", b.source, fake_source)):
+        judge = n[f"judge_{modality}"]
+        judge.zero_grad()
+        judged[modality] = 0.5 * (((judge(real) - 1) ** 2).mean() + (judge(fake.detach()) ** 2).mean())
+        adam_step([judge], judged[modality])
+    expected = (adversarial, cycle, same, judged["target"], judged["source"])
+    assert [losses[name].item() for name in game.losses] == pytest.approx([x.item() for x in expected], rel=1e-5)
+    assert_same_weights(game, reference)
+
+
+def test_pix2pix_step_is_the_published_one():
+    game, b = game_of("pix2pix"), batch()
+    n = reference = copy.deepcopy(game.networks)
+    torch.manual_seed(5)
+    losses = game.step(b, 1)
+    torch.manual_seed(5)  # the same dropout
+    fake = n["generator"](b.source)
+    logits = [n["judge"](torch.cat([b.source, image], 1)) for image in (fake.detach(), b.target)]
+    judge_fake, judge_real = functional.softplus(logits[0]).mean(), functional.softplus(-logits[1]).mean()
+    adam_step([n["judge"]], 0.5 * (judge_fake + judge_real))
+    adversarial = functional.softplus(-n["judge"](torch.cat([b.source, fake], 1))).mean()
+    l1 = (fake - b.target).abs().mean()
+    adam_step([n["generator"]], adversarial + 100 * l1)
+    expected = (adversarial, l1, judge_real, judge_fake)
+    assert [losses[name].item() for name in game.losses] == pytest.approx([x.item() for x in expected], rel=1e-5)
+    assert_same_weights(game, reference)
+
+
+@pytest.mark.parametrize("preset", ["cut", "fastcut"])
+def test_cut_step_is_the_published_one(preset):
+    changes = {"nce": 1.0} if preset == "cut" else {"nce": 10.0, "nce_identity": False}
+    # every position is compared, so that nothing depends on the draw
+    game, b = game_of("cut", patches=4096, flip_equivariance=preset == "fastcut", **changes), batch()
+    n = reference = copy.deepcopy(game.networks)
+    seed = next(s for s in range(9) if torch.manual_seed(s) and torch.rand(()) < 0.5)  # one that mirrors
+    torch.manual_seed(seed)
+    losses = game.step(b, 1)
+    fake = n["generator"](b.source.flip(3) if preset == "fastcut" else b.source)
+    judged = 0.5 * ((n["judge"](fake.detach()) ** 2).mean() + ((n["judge"](b.target) - 1) ** 2).mean())
+    adam_step([n["judge"]], judged)
+    adversarial = ((n["judge"](fake) - 1) ** 2).mean()
+    nce = contrast(n, game.layers, b.source, fake, preset == "fastcut")
+    total, same = nce, torch.zeros(())
+    if preset == "cut":
+        same = contrast(n, game.layers, b.target, n["generator"](b.target), False)
+        total = 0.5 * (nce + same)
+    adam_step([n["generator"], n["projections"]], adversarial + (1 if preset == "cut" else 10) * total)
+    expected = (adversarial, nce, same, judged)
+    assert [losses[name].item() for name in game.losses] == pytest.approx([x.item() for x in expected], rel=1e-4)
+    assert_same_weights(game, reference)
+
+
+def contrast(networks, layers, image, translation, mirrored):
+    """InfoNCE over all positions of each image, the mean over layers; each position's own negative has a cosine of -10."""
+    losses = []
+    found = [networks["generator"].features(x, layers) for x in (translation, image)]
+    for mlp, q, k in zip(networks["projections"].mlps, *found, strict=True):
+        q = q.flip(3) if mirrored else q
+        q, k = (mlp(x.flatten(2).mT) for x in (q, k))
+        q, k = (x / (x.norm(dim=2, keepdim=True) + 1e-7) for x in (q, k))
+        cosines = torch.einsum("bic,bjc->bij", q, k.detach()) / 0.07
+        own = cosines.diagonal(dim1=1, dim2=2)
+        losses.append((cosines.logsumexp(2) - own).mean())
+    return sum(losses) / len(losses)
+
+
+def test_judges_see_the_pool(monkeypatch):
+    game = game_of("cyclegan", pool_size=1)
+    first = game.networks["to_target"](batch(0).source[:1]).detach()
+    game.shown("target", first, 0)
+    seeds = [seed for seed in range(20) if torch.equal(copy.deepcopy(game).shown("target", first * 0, seed), first)]
+    assert 4 <= len(seeds) <= 16
+
+
+# -- training -------------------------------------------------------------------------------------------------------------
+class Interrupted(Progress):
+    """Dies before the given step."""
+
+    def __init__(self, step):
+        super().__init__(quiet=True)
+        self.step = step
+
+    def track(self, items, label, total=None, start=0):
+        for item in items:
+            if item == self.step:
+                raise InterruptedError
+            yield item
+
+
+def files(method, folder):
+    folder.mkdir()
+    method.save(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", METHOD_IDS)
+def test_interrupted_training_ends_with_the_same_bits(name, tmp_path, quiet):
+    whole, parts = made(name, iterations=9, batch_size=2), made(name, iterations=9, batch_size=2)
+    whole.fit(data(), run(tmp_path / "a", quiet))
+    for step in (3, 7):
+        with pytest.raises(InterruptedError):
+            parts.fit(data(), run(tmp_path / "b", Interrupted(step)))
+    parts.fit(data(), run(tmp_path / "b", quiet))
+    assert files(whole, tmp_path / "whole") == files(parts, tmp_path / "parts")
+    assert set(files(whole, tmp_path / "again")) == {"model.safetensors", "model.json", "loss.csv"}
+    lines = (tmp_path / "whole" / "loss.csv").read_text().splitlines()
+    assert lines[0].startswith("step,learning_rate,adversarial,")
+    assert len(lines) == 10
+
+
+class Terminated(Progress):
+    """Gets SIGTERM in the given step."""
+
+    def track(self, items, label, total=None, start=0):
+        for item in items:
+            if item == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield item
+
+
+def test_a_job_told_to_stop_saves_its_last_step(tmp_path, quiet):
+    whole, parts = made("cyclegan", iterations=9), made("cyclegan", iterations=9, checkpoint_s=300)
+    whole.fit(data(), run(tmp_path / "a", quiet))
+    with pytest.raises(SystemExit, match="143"):
+        parts.fit(data(), run(tmp_path / "b", Terminated(quiet=True)))
+    assert done(tmp_path / "b" / "gan" / "state.json") == 5
+    parts.fit(data(), run(tmp_path / "b", quiet))
+    for name in ("model.safetensors", "loss.csv"):
+        assert files(whole, tmp_path / f"w{name}")[name] == files(parts, tmp_path / f"p{name}")[name]
+
+
+JOB = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from xmodbench.plugins import METHODS, Run, TrainData, find
+from xmodbench.progress import Progress
+
+settings, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
+data = TrainData(np.load(folder / "target.npy"), np.load(folder / "source.npy"))
+plugin = find(METHODS, "cyclegan")
+plugin.cls(plugin.cls.Config(**settings)).fit(data, Run(3, "cpu", folder / "state", Progress(quiet=True)))
+"""
+
+
+def test_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, quiet):
+    np.save(tmp_path / "target.npy", data().target)
+    np.save(tmp_path / "source.npy", data().source)
+    given = json.dumps({**TINY, **OWN["cyclegan"], "iterations": 40})
+    killed = subprocess.Popen([sys.executable, "-c", JOB, given, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    state = tmp_path / "state" / "gan" / "state.json"
+    for _ in range(6000):
+        if done(state) >= 5 or killed.poll() is not None:
+            break
+        time.sleep(0.005)
+    killed.kill()
+    assert killed.wait(60) == -signal.SIGKILL, killed.stderr.read()
+    assert 5 <= done(state) < 40
+    whole, resumed = made("cyclegan", iterations=40), made("cyclegan", iterations=40)
+    whole.fit(data(), run(tmp_path / "whole", quiet))
+    resumed.fit(data(), run(tmp_path / "state", quiet))
+    assert files(whole, tmp_path / "a") == files(resumed, tmp_path / "b")
+
+
+def done(state: Path) -> int:
+    try:
+        return json.loads(state.read_text())["done"]
+    except (OSError, ValueError):
+        return 0  # being replaced
+
+
+def test_state_of_other_settings_is_not_resumed(tmp_path, quiet):
+    made("cyclegan", iterations=3).fit(data(), run(tmp_path, quiet))
+    other, fresh = (made("cyclegan", iterations=3, identity=0.0) for _ in range(2))
+    other.fit(data(), run(tmp_path, quiet))
+    fresh.fit(data(), run(tmp_path / "fresh", quiet))
+    assert other.model.log.rows == fresh.model.log.rows
+
+
+SEES_8 = {"iterations": 80, "blocks": 2, "slices": 8}
+LEARNING = {
+    "cyclegan": {"iterations": 80, "blocks": 2, "slices": 8, "pool_size": 50},
+    "cut": {
+        "iterations": 80,
+        "blocks": 2,
+        "slices": 8,
+        "learning_rate": 2e-3,
+        "projection_width": 64,
+        "flip_equivariance": False,
+    },
+    "pix2pix": {"iterations": 120, "depth": 5, "norm": "instance", "test_dropout": False},
+}
+
+
+@pytest.mark.parametrize(("name", "left"), [("cyclegan", 0.3), ("cut", 0.4), ("pix2pix", 0.1)])
+def test_learns_a_globally_different_contrast(name, left, tmp_path, quiet):
+    def pair(n, seed):
+        bright = phantom(n, seed)
+        return bright, (0.25 * bright + 0.1 * (bright > 0)).astype(np.float32)
+
+    method = made(name, width=8, discriminator_width=8, checkpoint_s=300, **LEARNING[name])
+    source, target = pair(24, 1)
+    method.fit(TrainData(target, source), run(tmp_path, quiet))
+    source, target = pair(6, 2)
+    found = method.translate(source, [ImageGenerator.of(1, str(k)) for k in range(6)])
+    assert ((found - target) ** 2).mean() < left * ((source - target) ** 2).mean()
+
+
+@pytest.mark.parametrize("name", METHOD_IDS)
+def test_half_precision_trains_and_resumes(name, tmp_path, quiet):
+    method = made(name, iterations=3, precision="bf16")
+    with pytest.raises(InterruptedError):
+        method.fit(data(), run(tmp_path, Interrupted(2)))
+    method.fit(data(), run(tmp_path, quiet))
+    assert np.isfinite(method.model.log.rows).all()
+    assert method.translate(slices(1, 2), [ImageGenerator.of(1, "a")]).dtype == np.float32
+
+
+# -- what it notes and says -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["cyclegan", "cut"])
+def test_the_drawn_source_slices_are_noted_and_no_other_is_seen(name, tmp_path, quiet):
+    job = run(tmp_path / "a", quiet)
+    first = made(name, iterations=4, slices=3)
+    first.fit(data(), job)
+    rows = job.facts["source_rows"]
+    assert job.facts["source_slices"] == len(rows) == 3
+    assert set(job.facts["final_losses"]) == set(first.model.log.names)
+    others = data()
+    for row in set(range(8)) - set(rows):
+        others.source[row] = np.nan  # would show at once
+    second = made(name, iterations=4, slices=3)
+    second.fit(others, run(tmp_path / "b", quiet))
+    assert first.model.log.rows == second.model.log.rows
+
+
+@pytest.mark.parametrize("name", METHOD_IDS)
+def test_losses_that_blow_up_are_one_clear_line_and_leave_no_state(name, tmp_path, quiet):
+    broken = data()
+    broken.target[:] = np.nan
+    with pytest.raises(UserError, match=r"training: the loss '\w+' is not finite by step 1; lower learning_rate"):
+        made(name, iterations=5).fit(broken, run(tmp_path, quiet))
+    assert not (tmp_path / "gan").exists()
+
+
+def test_slices_too_small_for_the_discriminator_are_refused(tmp_path, quiet):
+    small = TrainData(np.zeros((4, 1, 16, 40), np.float32), np.zeros((4, 1, 16, 40), np.float32))
+    with pytest.raises(UserError, match="slices of 16 pixels are too small for discriminator_layers 3"):
+        made("cyclegan", discriminator_layers=3).fit(small, run(tmp_path, quiet))
+
+
+def test_more_halvings_than_slices_have_pixels_are_refused(tmp_path, quiet):
+    with pytest.raises(UserError, match="depth: slices of 36 pixels are too small for 7 halvings; use at most 6"):
+        made("pix2pix", depth=7).fit(data(), run(tmp_path, quiet))
+
+
+def test_damaged_weights_are_named(tmp_path, quiet):
+    method = made("cut", iterations=1)
+    method.fit(data(), run(tmp_path, quiet))
+    method.save(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(UserError, match=r"model\.safetensors: weights cannot be read"):
+        made("cut").load(tmp_path, run(tmp_path, quiet))
+
+
+def test_dropout_of_pix2pix_is_each_slices_own_and_can_be_left_out(tmp_path, quiet):
+    method = made("pix2pix", iterations=2)
+    method.fit(data(), run(tmp_path, quiet))
+    source = np.repeat(slices(1, 2, invert=True), 3, axis=0)
+    found = method.translate(source, [ImageGenerator.of(1, name) for name in ("a", "b", "a")])
+    assert np.array_equal(found[0], found[2])
+    assert not np.array_equal(found[0], found[1])
+    still = made("pix2pix", iterations=2, test_dropout=False)
+    still.fit(data(), run(tmp_path, quiet))
+    found = still.translate(source, [ImageGenerator.of(1, name) for name in ("a", "b", "a")])
+    assert np.array_equal(found[0], found[1])
