@@ -6,7 +6,9 @@ value for that grey level (so the saturated values far outside [0, 1] stay right
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -148,10 +150,11 @@ def _information(h1, h2, h12, normalise, eps):
     return h1 + h2 - h12
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
-def _map(ref, slide, table, first, last, mass, ref_rows, ref_cols, rows, cols, normalise, eps, out):
+@numba.njit(nogil=True, fastmath=True, cache=True)
+def _rows(start, stop, ref, slide, table, first, last, mass, ref_rows, ref_cols, rows, cols, normalise, eps, out):
+    """Rows `start` to `stop` of a stack of maps, counted over all images."""
     height = out.shape[1]
-    for job in numba.prange(out.shape[0] * height):
+    for job in range(start, stop):
         b, i = job // height, job % height
         _row(i, ref[b], slide[b], table, first, last, mass, ref_rows, ref_cols, rows, cols, normalise, eps, out[b, i])
 
@@ -188,17 +191,23 @@ def compiled_map(reference: np.ndarray, sliding: np.ndarray, options: LmiOptions
     """
     batch, height, width = reference.shape[0], reference.shape[1] - 1, reference.shape[2] - 1
     out = np.empty((batch, height, width), np.float32)
-    numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))
-    _map(
+    positions = [reference_positions(length, options.window, options.pad) for length in (height, width)]
+    positions += [sliding_positions(length, options) for length in (height, width)]
+    shared = (
         reference,
         sliding,
         *_truncated_table(options),
-        reference_positions(height, options.window, options.pad),
-        reference_positions(width, options.window, options.pad),
-        sliding_positions(height, options),
-        sliding_positions(width, options),
+        *positions,
         options.normalise,
         np.float32(options.eps),
         out,
     )
+    jobs = batch * height
+    if threads == 1:
+        _rows(0, jobs, *shared)
+        return out
+    # not numba's own threads: its pool would change the number of torch's
+    edges = np.linspace(0, jobs, min(jobs, 8 * threads) + 1).astype(int)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda part: _rows(part[0], part[1], *shared), pairwise(edges.tolist())))
     return out

@@ -21,6 +21,7 @@ class Shape:
         attention: levels (0 is full resolution) with self-attention.
         ddpm: details of the DDPM network (asymmetric padding, sine first); otherwise those of the ADM network.
         patch: the U-Net sees patches of so many pixels squared as channels: a quarter of the work for 2.
+        groups: of the group normalisation.
     """
 
     base: int
@@ -29,13 +30,14 @@ class Shape:
     attention: tuple[int, ...]
     ddpm: bool = True
     patch: int = 1
+    groups: int = 32
 
 
 # 8,950,913 (3 inputs) and 21,423,169 parameters as in the released code; attention at 16 px for images of 128 px
 SHAPES = {
     "ddpm": Shape(64, (1, 2, 2, 2), 2, (3,)),
     "adm": Shape(64, (1, 1, 2, 3, 4), 2, (3,), ddpm=False),
-    "small": Shape(32, (1, 2, 3), 1, (2,), patch=2),
+    "small": Shape(16, (1, 2, 4), 1, (2,), groups=8),
 }
 
 
@@ -87,7 +89,7 @@ def _unet(shape: Shape, inputs: int, base: int, dropout: float) -> UNet2DModel:
         flip_sin_to_cos=not shape.ddpm,
         attention_head_dim=None,  # one head as wide as the level
         norm_eps=1e-6 if shape.ddpm else 1e-5,
-        norm_num_groups=math.gcd(32, base),
+        norm_num_groups=math.gcd(shape.groups, base),
         dropout=dropout,
     )
 
