@@ -98,7 +98,7 @@ class CtMrDataset(PatternDataset):
         return read_json(path) if path.is_file() else {}
 
     def _convert(self, folder: Path, out: Path) -> dict[str, Any]:
-        from xmodbench.volumes.dicom import choose_series, find_series, read_series
+        from xmodbench.volumes.dicom import choose_series, compact, find_series, read_series
         from xmodbench.volumes.io import write_volume
 
         there = find_series(folder)
@@ -107,7 +107,7 @@ class CtMrDataset(PatternDataset):
         if len(set(frames.values())) > 1:
             raise UserError(f"{' and '.join(frames)} are not in one frame of reference", folder, "take it out")
         for name, item in chosen.items():
-            write_volume(read_series(item), out / f"{folder.name}-{name}.nii.gz")
+            write_volume(compact(read_series(item)), out / f"{folder.name}-{name}.nii.gz")
         return {name: item.facts() for name, item in chosen.items()}
 
 

@@ -146,6 +146,13 @@ def read_series(series: Series) -> sitk.Image:
     return image
 
 
+def compact(image: sitk.Image) -> sitk.Image:
+    """The image as int16 where that loses nothing (most scans hold whole numbers), else as it is."""
+    small = sitk.Cast(image, sitk.sitkInt16)
+    same = np.array_equal(sitk.GetArrayViewFromImage(small), sitk.GetArrayViewFromImage(image))
+    return small if same else image
+
+
 def _check_geometry(series: Series) -> float:
     """Distance between slices, mm; raises UserError where they are not parallel, alike and evenly spaced."""
     slices, first = series.slices, series.slices[0]
