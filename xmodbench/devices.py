@@ -25,7 +25,7 @@ def resolve_device(asked: str, threads: int, progress: Progress) -> str:
     Raises:
         UserError: ``cuda`` was asked for and torch sees none.
     """
-    if asked != "cpu" and (ids := _visible_gpus()):
+    if asked != "cpu" and (ids := visible_gpus()):
         os.environ["CUDA_VISIBLE_DEVICES"] = claim(ids, lock_folder(), progress)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
     import torch
@@ -45,7 +45,7 @@ def lock_folder() -> Path:
     return folder
 
 
-def _visible_gpus() -> list[str]:
+def visible_gpus() -> list[str]:
     """Ids of the GPUs this job may use, without initialising CUDA (which would fix the choice)."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from xmodbench.config import parse_config, read_yaml
+from xmodbench.devices import visible_gpus
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_files
 from xmodbench.plan import Cell, Plan
@@ -58,10 +60,15 @@ def package_code_hash(*parts: str) -> str:
 
 
 class Jobs:
-    """The plan, in the form the rules ask for it."""
+    """The plan, in the form the rules ask for it.
 
-    def __init__(self, plan: Plan):
-        self.plan, self.config = plan, plan.config
+    Args:
+        plan: of the run.
+        runs_here: says, once Snakemake has chosen, whether jobs run on this machine (and not on a cluster's nodes).
+    """
+
+    def __init__(self, plan: Plan, runs_here: Callable[[], bool]):
+        self.plan, self.config, self.runs_here = plan, plan.config, runs_here
         self.results, self.data = str(plan.results), plan.config.paths.data
 
     # -- wildcards --------------------------------------------------------------------------------------------------
@@ -123,8 +130,11 @@ class Jobs:
         return 1 if self._resources(wildcards).get("gpu", 1) == 0 else self.config.compute.threads
 
     def gpu(self, wildcards) -> int:
-        """GPUs of a job, counted by Snakemake and by the cluster."""
-        return 0 if self.config.compute.device == "cpu" else int(self._resources(wildcards).get("gpu", 1))
+        """GPUs of a job, counted by Snakemake and by the cluster; none where `auto` will find none."""
+        device = self.config.compute.device
+        if device == "cpu" or (device == "auto" and self.runs_here() and not visible_gpus()):
+            return 0
+        return int(self._resources(wildcards).get("gpu", 1))
 
     def mem_mb(self, wildcards, attempt: int = 1) -> int:
         """Memory of a job; half as much again with every retry."""

@@ -2,6 +2,13 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
+
+from tests.plugins import write_dataset, write_method
+from tests.unit.test_plan import DATASET
+from xmodbench.config import parse_config
+from xmodbench.plan import Plan
+from xmodbench.workflow import Jobs
 
 CODE = """
 import sys, time
@@ -30,3 +37,22 @@ def test_three_jobs_share_two_gpus(tmp_path):
     for job in (first, third):
         job.stdin.close()
         job.wait(10)
+
+
+def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):
+    """Without a GPU, jobs with `device: auto` must not queue for one; on a cluster they ask for one."""
+    monkeypatch.chdir(tmp_path)
+    write_method(tmp_path, "toy")
+    write_dataset(tmp_path, "toy", DATASET)
+
+    def gpus(device: str, here: bool, visible: str) -> int:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        values = {"run": "r", "datasets": {"toy": {}}, "methods": {"toy": {}}, "compute": {"device": device}}
+        jobs = Jobs(Plan(parse_config(values, "c"), "c"), lambda: here)
+        return jobs.gpu(SimpleNamespace(method="toy"))
+
+    assert gpus("auto", here=True, visible="") == 0
+    assert gpus("auto", here=True, visible="0,1") == 1
+    assert gpus("auto", here=False, visible="") == 1
+    assert gpus("cuda", here=True, visible="") == 1
+    assert gpus("cpu", here=False, visible="0") == 0
