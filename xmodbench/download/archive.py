@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
 import unicodedata
 import zipfile
@@ -14,7 +15,6 @@ from typing import IO
 
 from xmodbench.download.disk import check_space, disk_errors
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_file
 from xmodbench.progress import Progress
 
 MAX_FILE_BYTES = 2 << 30
@@ -154,9 +154,16 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
 
 
 def _copy(handle: IO[bytes], target: Path, size: int, archive: Path, came) -> None:
-    with atomic_file(target) as temporary, open(temporary, "wb") as out:
-        while chunk := handle.read(_CHUNK):
-            out.write(chunk)
-            came(len(chunk))
-        if out.tell() != size:
-            raise UserError(f"'{target.name}' is shorter than the archive says", archive, _DAMAGED)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # not files.atomic_file: thousands of files would each wait for the disk; the lock file's sizes tell what got lost
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        with open(temporary, "wb") as out:
+            while chunk := handle.read(_CHUNK):
+                out.write(chunk)
+                came(len(chunk))
+            if out.tell() != size:
+                raise UserError(f"'{target.name}' is shorter than the archive says", archive, _DAMAGED)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
