@@ -1,9 +1,7 @@
-"""CycleGAN, pix2pix and CUT: a step by its equations, learning, resuming after a kill, and what bad input says."""
+"""CycleGAN, pix2pix and CUT: defaults, learning, resuming after a kill, and what bad input says."""
 
 from __future__ import annotations
 
-import copy
-import importlib
 import json
 import os
 import signal
@@ -14,37 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional
 
-from xmodbench.config import validated
+from tests.gan import METHOD_IDS, OWN, TINY, made
 from xmodbench.contract import phantom
 from xmodbench.errors import UserError
-from xmodbench.gan.batches import Batch
 from xmodbench.plugins import METHODS, Run, TrainData, find
 from xmodbench.progress import Progress
 from xmodbench.seeding import ImageGenerator
-
-METHOD_IDS = ("cyclegan", "pix2pix", "cut")
-TINY = {"preset": "short", "width": 4, "discriminator_width": 4, "discriminator_layers": 2, "checkpoint_s": 1e-6}
-OWN = {
-    "cyclegan": {"blocks": 1, "slices": 3, "pool_size": 2},
-    "pix2pix": {"norm": "batch", "test_dropout": True, "depth": 6},
-    "cut": {"blocks": 1, "slices": 3, "projection_width": 8, "flip_equivariance": True},
-}
-
-
-def made(name, **changes):
-    plugin = find(METHODS, name)
-    return plugin.cls(validated(plugin.cls.Config, {**TINY, **OWN[name], **changes}, "test"))
-
-
-def game_of(name, **changes):
-    settings = made(name, **changes).settings.resolved()
-    module = importlib.import_module(f"xmodbench_methods.{name}.game")
-    cls = next(value for key, value in vars(module).items() if key.endswith("Game") and key != "Game")
-    torch.manual_seed(0)
-    return cls(settings, "cpu")
 
 
 def run(folder, progress):
@@ -58,11 +32,6 @@ def slices(n, seed, invert=False):
 
 def data(n=8):
     return TrainData(target=slices(n, 1), source=slices(n, 1, invert=True))
-
-
-def batch(seed=0):
-    torch.manual_seed(seed)
-    return Batch(2 * torch.rand(2, 1, 36, 36) - 1, 2 * torch.rand(2, 1, 36, 36) - 1)
 
 
 # -- settings -------------------------------------------------------------------------------------------------------------
@@ -92,110 +61,6 @@ def test_defaults_are_the_published_ones(name):
         fast = type(s)(preset="fastcut").resolved()
         assert (fast.nce, fast.nce_identity, fast.flip_equivariance) == (10, False, True)
         assert (fast.epochs, fast.decay_epochs) == (150, 50)
-
-
-# -- a step by its equations ----------------------------------------------------------------------------------------------
-def adam_step(networks, loss):
-    optimizer = torch.optim.Adam([p for n in networks for p in n.parameters()], lr=1e-3, betas=(0.5, 0.999))
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-
-
-def assert_same_weights(game, reference):
-    """Biases before a normalisation are left out: their gradient is rounding, of which Adam makes whole steps."""
-    for name, network in game.networks.items():
-        for (key, found), expected in zip(network.named_parameters(), reference[name].parameters(), strict=True):
-            if found.ndim > 1:
-                assert (found - expected).abs().mean().item() < 1e-5, f"{name}.{key}"  # a step is 1e-3
-
-
-def test_cyclegan_step_is_the_published_one():
-    game, b = game_of("cyclegan", pool_size=50), batch()
-    n = reference = copy.deepcopy(game.networks)
-    losses = game.step(b, 1)
-    fake_target, fake_source = n["to_target"](b.source), n["to_source"](b.target)
-    adversarial = ((n["judge_target"](fake_target) - 1) ** 2).mean() + (
-        (n["judge_source"](fake_source) - 1) ** 2
-    ).mean()
-    cycle = (n["to_source"](fake_target) - b.source).abs().mean() + (
-        n["to_target"](fake_source) - b.target
-    ).abs().mean()
-    same = (n["to_target"](b.target) - b.target).abs().mean() + (n["to_source"](b.source) - b.source).abs().mean()
-    adam_step([n["to_target"], n["to_source"]], adversarial + 10 * cycle + 10 * 0.5 * same)
-    judged = {}
-    for modality, real, fake in (("target", b.target, fake_target), ("source", b.source, fake_source)):
-        judge = n[f"judge_{modality}"]
-        judge.zero_grad()
-        judged[modality] = 0.5 * (((judge(real) - 1) ** 2).mean() + (judge(fake.detach()) ** 2).mean())
-        adam_step([judge], judged[modality])
-    expected = (adversarial, cycle, same, judged["target"], judged["source"])
-    assert [losses[name].item() for name in game.losses] == pytest.approx([x.item() for x in expected], rel=1e-5)
-    assert_same_weights(game, reference)
-
-
-def test_pix2pix_step_is_the_published_one():
-    game, b = game_of("pix2pix"), batch()
-    n = reference = copy.deepcopy(game.networks)
-    torch.manual_seed(5)
-    losses = game.step(b, 1)
-    torch.manual_seed(5)  # the same dropout
-    fake = n["generator"](b.source)
-    logits = [n["judge"](torch.cat([b.source, image], 1)) for image in (fake.detach(), b.target)]
-    judge_fake, judge_real = functional.softplus(logits[0]).mean(), functional.softplus(-logits[1]).mean()
-    adam_step([n["judge"]], 0.5 * (judge_fake + judge_real))
-    adversarial = functional.softplus(-n["judge"](torch.cat([b.source, fake], 1))).mean()
-    l1 = (fake - b.target).abs().mean()
-    adam_step([n["generator"]], adversarial + 100 * l1)
-    expected = (adversarial, l1, judge_real, judge_fake)
-    assert [losses[name].item() for name in game.losses] == pytest.approx([x.item() for x in expected], rel=1e-5)
-    assert_same_weights(game, reference)
-
-
-@pytest.mark.parametrize("preset", ["cut", "fastcut"])
-def test_cut_step_is_the_published_one(preset):
-    changes = {"nce": 1.0} if preset == "cut" else {"nce": 10.0, "nce_identity": False}
-    # every position is compared, so that nothing depends on the draw
-    game, b = game_of("cut", patches=4096, flip_equivariance=preset == "fastcut", **changes), batch()
-    n = reference = copy.deepcopy(game.networks)
-    seed = next(s for s in range(9) if torch.manual_seed(s) and torch.rand(()) < 0.5)  # one that mirrors
-    torch.manual_seed(seed)
-    losses = game.step(b, 1)
-    fake = n["generator"](b.source.flip(3) if preset == "fastcut" else b.source)
-    judged = 0.5 * ((n["judge"](fake.detach()) ** 2).mean() + ((n["judge"](b.target) - 1) ** 2).mean())
-    adam_step([n["judge"]], judged)
-    adversarial = ((n["judge"](fake) - 1) ** 2).mean()
-    nce = contrast(n, game.layers, b.source, fake, preset == "fastcut")
-    total, same = nce, torch.zeros(())
-    if preset == "cut":
-        same = contrast(n, game.layers, b.target, n["generator"](b.target), False)
-        total = 0.5 * (nce + same)
-    adam_step([n["generator"], n["projections"]], adversarial + (1 if preset == "cut" else 10) * total)
-    expected = (adversarial, nce, same, judged)
-    assert [losses[name].item() for name in game.losses] == pytest.approx([x.item() for x in expected], rel=1e-4)
-    assert_same_weights(game, reference)
-
-
-def contrast(networks, layers, image, translation, mirrored):
-    """InfoNCE over all positions of each image, the mean over layers; each position's own negative has a cosine of -10."""
-    losses = []
-    found = [networks["generator"].features(x, layers) for x in (translation, image)]
-    for mlp, q, k in zip(networks["projections"].mlps, *found, strict=True):
-        q = q.flip(3) if mirrored else q
-        q, k = (mlp(x.flatten(2).mT) for x in (q, k))
-        q, k = (x / (x.norm(dim=2, keepdim=True) + 1e-7) for x in (q, k))
-        cosines = torch.einsum("bic,bjc->bij", q, k.detach()) / 0.07
-        own = cosines.diagonal(dim1=1, dim2=2)
-        losses.append((cosines.logsumexp(2) - own).mean())
-    return sum(losses) / len(losses)
-
-
-def test_judges_see_the_pool(monkeypatch):
-    game = game_of("cyclegan", pool_size=1)
-    first = game.networks["to_target"](batch(0).source[:1]).detach()
-    game.shown("target", first, 0)
-    seeds = [seed for seed in range(20) if torch.equal(copy.deepcopy(game).shown("target", first * 0, seed), first)]
-    assert 4 <= len(seeds) <= 16
 
 
 # -- training -------------------------------------------------------------------------------------------------------------
