@@ -228,9 +228,18 @@ def _imports(path: Path) -> tuple[str, ...]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = _absolute(path, node) if node.level else node.module
+            names += [f"{module}.{alias.name}" for alias in node.names] if module else []
     return tuple(names)
+
+
+def _absolute(path: Path, node: ast.ImportFrom) -> str | None:
+    """The module a relative import of this package means; None in a plugin, whose own files are all hashed anyway."""
+    if not path.is_relative_to(PACKAGE_ROOT):
+        return None
+    package = [PACKAGE_ROOT.name, *path.relative_to(PACKAGE_ROOT).parts[: -node.level]]
+    return ".".join([*package, *([node.module] if node.module else [])])
 
 
 def plugin_roots(kind: Kind) -> list[Path]:

@@ -11,7 +11,9 @@ from xmodbench.plugins import METHODS, REPOSITORY, Run, TrainData, find
 def test_the_example_works(tmp_path, monkeypatch, quiet):
     text = (REPOSITORY / "docs" / "add-a-method.md").read_text()
     files = re.findall(r"^## [^\n]*`(methods/[\w./]+)`\n.*?^```\w+\n(.*?)^```", text, flags=re.S | re.M)
-    assert [name for name, _ in files] == [f"methods/histogram/{name}" for name in ("method.yaml", "method.py", "README.md")]
+    assert [name for name, _ in files] == [
+        f"methods/histogram/{name}" for name in ("method.yaml", "method.py", "README.md")
+    ]
     for name, content in files:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,4 +27,6 @@ def test_the_example_works(tmp_path, monkeypatch, quiet):
     target, source = phantom(8, 1), phantom(3, 2, invert=True)
     method.fit(TrainData(target), Run(1, "cpu", tmp_path, quiet))
     images = method.translate(source, [])
-    np.testing.assert_allclose(np.quantile(images, [0.05, 0.5, 0.99]), np.quantile(target, [0.05, 0.5, 0.99]), atol=0.02)
+    np.testing.assert_allclose(
+        np.quantile(images, [0.05, 0.5, 0.99]), np.quantile(target, [0.05, 0.5, 0.99]), atol=0.02
+    )

@@ -7,7 +7,7 @@ import pytest
 
 from tests.plugins import write_method
 from xmodbench.errors import UserError
-from xmodbench.plugins import METHODS, available, find, shared_machinery
+from xmodbench.plugins import METHODS, REPOSITORY, available, find, shared_machinery
 
 
 @pytest.fixture
@@ -76,6 +76,13 @@ def test_code_hash_follows_the_code(here):
 def test_shared_machinery_is_followed(tmp_path):
     (tmp_path / "a.py").write_text("from xmodbench.seeding import derive_seed\nimport xmodbench.cli\n")
     assert [path.name for path in shared_machinery((tmp_path / "a.py",))] == ["seeding.py"]
+
+
+def test_relative_imports_of_the_machinery_are_followed():
+    """A change in a module that a shared module imports relatively reruns the methods that use it."""
+    own = tuple((REPOSITORY / "methods" / "sdedit").glob("*.py"))
+    names = {path.name for path in shared_machinery(own)}
+    assert {"training.py", "batches.py", "networks.py", "samplers.py", "seeding.py"} <= names
 
 
 def test_plan_imports_no_torch():
