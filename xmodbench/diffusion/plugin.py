@@ -53,7 +53,7 @@ def translate(
     """Translate ``source`` [N, 1, H, W].
 
     On a CPU image by image: convolutions round differently in batches of different size, and a result must not depend on
-    how many images were asked for at once. The CPU is as fast this way.
+    how many images were asked for at once. One by one the network takes 1.6 times as long as in batches of eight.
     """
     device = str(next(model.network.parameters()).device)
     if device == "cpu":
