@@ -16,8 +16,9 @@ from xmodbench.volumes.resample import resample
 from xmodbench.volumes.settings import SubjectRecord
 
 COARSE_MM = 2.0
-DARK = 0.3
-NEAR_MM, FAR_MM, SCALP_MM = (2.0, 5.0), 7.0, 14.0
+DARK = 0.25  # of the 90th percentile
+SCALP_MM, CLEAR_MM, NEAR_MM, FAR_MM = 14.0, 4.0, 7.0, 9.0
+LEAST_VOXELS = 200
 
 
 def check_contrast(records: Sequence[SubjectRecord], raw_dir: Path, progress: Progress) -> None:
@@ -46,21 +47,24 @@ def check_contrast(records: Sequence[SubjectRecord], raw_dir: Path, progress: Pr
 
 
 def exchanged(t1: sitk.Image, flair: sitk.Image) -> bool:
-    """Whether `flair` rises from cortex to white matter more than `t1` does: in T1 white matter is the brighter.
+    """Whether two things say that the volumes are exchanged.
 
-    Cortex lies next to what is dark in both (fluid, bone), white matter farther away.
+    White matter is brighter than cortex in T1 and darker in FLAIR: from tissue near to what is dark in both (fluid,
+    bone) to tissue far from it, T1 has to rise more. The scalp's fat is far brighter than the brain in T1 only.
     """
     arrays = [sitk.GetArrayFromImage(image) for image in (t1, flair)]
-    arrays = [array / max(np.percentile(array[array > 0], 95), 1e-6) for array in arrays]
-    dark = (arrays[0] < DARK) & (arrays[1] < DARK)
-    distance = distance_transform_edt(~dark) * COARSE_MM
-    deep = distance_transform_edt(_head(dark)) * COARSE_MM > SCALP_MM
-    near = deep & (distance >= NEAR_MM[0]) & (distance <= NEAR_MM[1])
-    far = deep & (distance >= FAR_MM)
-    if min(near.sum(), far.sum()) < 50:
+    spacing = float(np.mean(t1.GetSpacing()))
+    darks = [array < DARK * np.percentile(array[array > 0], 90) for array in arrays]
+    head = _head(darks[0] & darks[1])
+    deep = distance_transform_edt(head) * spacing > SCALP_MM
+    core = deep & (distance_transform_edt(~(darks[0] | darks[1])) * spacing > CLEAR_MM)
+    distance = distance_transform_edt(~(darks[0] & darks[1])) * spacing
+    near, far, scalp = core & (distance < NEAR_MM), core & (distance > FAR_MM), head & ~deep
+    if min(near.sum(), far.sum(), scalp.sum()) < LEAST_VOXELS:
         return False
     rises = [np.median(array[far]) / np.median(array[near]) for array in arrays]
-    return bool(rises[1] > rises[0])
+    scalps = [np.percentile(array[scalp], 90) / np.median(array[core]) for array in arrays]
+    return bool(rises[1] > rises[0] and scalps[1] > scalps[0])
 
 
 def _head(dark: np.ndarray) -> np.ndarray:

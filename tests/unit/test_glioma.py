@@ -1,0 +1,142 @@
+"""Simulated gliomas look like what their literature says, under EASY-RESECT's names."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from xmodbench.errors import UserError
+from xmodbench.files import sha256_files
+from xmodbench.plugins import DATASETS, find
+from xmodbench.progress import Progress
+from xmodbench.volumes.io import read_volume
+from xmodbench.volumes.register import nmi
+from xmodbench.volumes.settings import SubjectRecord
+from xmodbench.volumes.simulate.glioma import enhance, grow_glioma
+from xmodbench.volumes.simulate.head import subject_fractions
+from xmodbench.volumes.simulate.sequences import head_tissues, inversion_recovery, mp_rage
+
+QUIET = Progress(quiet=True)
+CASES = ("Case901", "Case902", "Case903")
+
+
+def dataset(n=3, scale=3.0):
+    plugin = find(DATASETS, "sim_curious")
+    return plugin.cls(plugin.cls.Config(n_subjects=n, scale=scale))
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cases")
+    dataset().acquire(folder, 2, QUIET)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def grown():
+    before, grid = subject_fractions(np.random.default_rng(5), 3.0)
+    after, uneven, facts = grow_glioma(np.random.default_rng(6), before, grid)
+    return before, after, uneven, facts, grid
+
+
+# relative to white matter: gray matter, fluid, fat, glioma
+@pytest.mark.parametrize(
+    ("tesla", "signal", "expected", "fluid"),
+    [
+        (1.5, lambda t: mp_rage(t, 2000, 1100, 3), (0.71, 1.8, 0.56), 0.12),
+        (1.5, lambda t: inversion_recovery(t, 5000, 1800, 130), (1.17, 1.1, 1.80), 0.01),
+        (3.0, lambda t: inversion_recovery(t, 5000, 1800, 130), (1.19, 1.6, 1.72), 0.04),
+    ],
+)
+def test_contrast_between_tissues(tesla, signal, expected, fluid):
+    tissues = head_tissues(tesla)
+    ratios = {name: signal(tissues[name]) / signal(tissues["wm"]) for name in ("gm", "fat", "glioma", "csf")}
+    np.testing.assert_allclose([ratios[name] for name in ("gm", "fat", "glioma")], expected, rtol=0.1)
+    assert ratios["csf"] == pytest.approx(fluid, abs=0.03)
+
+
+def test_gadolinium_lights_up_in_t1():
+    tissues = head_tissues(3.0, gadolinium=True)
+    assert mp_rage(tissues["enhanced"], 2000, 1100, 3) > 1.2 * mp_rage(tissues["wm"], 2000, 1100, 3)
+    # and draws nothing from the stream that the other heads are made of
+    first, second = (np.random.default_rng(0) for _ in range(2))
+    plain, more = head_tissues(3.0, first), head_tissues(3.0, second, gadolinium=True)
+    assert all(plain[name] == more[name] for name in plain)
+
+
+def test_the_tumour_has_its_volume_in_the_brain(grown):
+    before, after, uneven, facts, _ = grown
+    assert 8 <= facts["asked_ml"] <= 90
+    assert facts["volume_ml"] == pytest.approx(facts["asked_ml"], rel=0.35)
+    assert max(float(part.max()) for part in after.values()) < 1.05
+    assert sum(after.values()).max() < 1.05
+    brain = before["gm"] + before["wm"] + before["csf"]
+    assert (after["glioma"] * brain).sum() > 0.97 * after["glioma"].sum()
+    assert uneven[after["glioma"] > 0.9].std() == pytest.approx(0.08, rel=0.8)
+    assert uneven[after["glioma"] == 0].std() < 0.02
+    # the skull stays where it was
+    np.testing.assert_allclose(after["bone"].sum(), before["bone"].sum(), rtol=0.02)
+
+
+def test_enhancement_is_taken_from_fluid(grown):
+    _, after, _, _, grid = grown
+    lit = enhance(np.random.default_rng(0), after, grid)
+    np.testing.assert_allclose(lit["csf"] + lit["enhanced"], after["csf"], atol=1e-5)
+    assert 0.02 < lit["enhanced"].sum() / after["csf"].sum() < 0.5
+
+
+def test_files_are_named_and_shaped_like_easy_resect(raw):
+    assert find(DATASETS, "sim_curious").cls.simulated
+    for case in CASES:
+        for name in ("T1", "FLAIR"):
+            image = sitk.ReadImage(str(raw / "EASY-RESECT/NIFTI" / case / f"{case}-{name}-resize.nii"))
+            assert image.GetSize() == (85, 85, 96)
+            assert image.GetSpacing() == pytest.approx((1.5, 1.5, 1.5))
+    names = [(r.subject, sorted(r.files)) for r in dataset().volumes(raw)]
+    assert names == [(case, ["flair", "t1"]) for case in CASES]
+    # the real data set's patterns find them too
+    curious = find(DATASETS, "curious")
+    assert len(curious.cls(curious.cls.Config()).volumes(raw)) == 3
+
+
+def test_flair_is_dark_in_fluid_and_bright_in_the_tumour(raw):
+    for case in CASES:
+        truth = json.loads((raw / f"{case}-truth.json").read_text())
+        values = truth["signals"]["FLAIR"]
+        assert values["csf"] < 0.1 * values["wm"]
+        image = read_volume(raw / "EASY-RESECT/NIFTI" / case / f"{case}-FLAIR-resize.nii")
+        index = image.TransformPhysicalPointToIndex(truth["glioma"]["centre_mm"])
+        assert all(0 <= i < n for i, n in zip(index, image.GetSize(), strict=True))
+
+
+def test_contrasts_belong_together(raw):
+    pairs = []
+    for case in CASES:
+        folder = raw / "EASY-RESECT/NIFTI" / case
+        pairs.append([read_volume(folder / f"{case}-{name}-resize.nii") for name in ("T1", "FLAIR")])
+    arrays = [[np.clip(sitk.GetArrayFromImage(image), 0, None) for image in pair] for pair in pairs]
+    own = np.mean([nmi(t1, flair) for t1, flair in arrays])
+    other = np.mean([nmi(arrays[i][0], arrays[(i + 1) % 3][1]) for i in range(3)])
+    assert own > other + 0.05
+
+
+def test_a_seed_gives_the_same_files(raw, tmp_path):
+    dataset(2).acquire(tmp_path, 2, QUIET)
+    made = [path for path in tmp_path.rglob("*.nii")]
+    one, two = (sha256_files([d / p.relative_to(tmp_path) for p in made], d) for d in (raw, tmp_path))
+    assert one == two
+
+
+def test_exchanged_channels_are_found(raw):
+    plugin = find(DATASETS, "curious")
+    check = __import__(f"{plugin.cls.__module__.rpartition('.')[0]}.contrast", fromlist=["check_contrast"])
+    records = dataset().volumes(raw)
+    check.check_contrast(records, raw, QUIET)
+    turned = [
+        SubjectRecord(r.subject, r.site, {"t1": r.files["flair"], "flair": r.files["t1"]}) for r in records
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="T1 and FLAIR look exchanged in 3 of 3 cases"):
+        check.check_contrast(turned, raw, QUIET)
+    assert check.__name__ in sys.modules
