@@ -100,6 +100,21 @@ def prepare(
     stage.prepare(dataset, raw, out, seed=seed, threads=threads, progress=Progress(), **facts)
 
 
+@app.command("inspect")
+def inspect_(
+    name: str,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the stores train and test; data/NAME if left out.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the page goes; results/inspect/NAME if left out.")] = None,
+) -> None:
+    """Show every subject of a prepared data set: slices, edges laid over each other, registration."""
+    from xmodbench.inspection.page import inspect_dataset
+
+    page = inspect_dataset(data or Path("data") / name, out or Path("results/inspect") / name, Progress())
+    typer.echo(page)
+
+
 @app.command()
 def train(
     name: str,

@@ -1,0 +1,1 @@
+"""Looking at prepared data: pictures of every subject, with what the preparation found out about it."""
