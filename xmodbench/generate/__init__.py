@@ -19,14 +19,11 @@ def generated_files() -> dict[Path, str]:
 
 def generate(check_only: bool) -> list[Path]:
     """Write the generated files that are out of date and return them; with ``check_only`` raise UserError instead."""
-    stale = [
-        path
-        for path, text in generated_files().items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+    files = generated_files()
+    stale = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if check_only and stale:
         names = ", ".join(path.relative_to(REPOSITORY).as_posix() for path in stale)
         raise UserError("out of date", names, "run `xmodbench generate` and commit")
     for path in stale:
-        write_text(path, generated_files()[path])
+        write_text(path, files[path])
     return stale
