@@ -133,6 +133,9 @@ def train(
     from xmodbench.stages import train as stage
 
     method, facts = _plugin(METHODS, name, plugin, settings)
+    if method.model_plugin:
+        fix = f"train '{method.model_plugin}' and give its folder to `xmodbench translate --model`"
+        raise UserError("trains nothing itself", f"method '{name}'", fix)
     run = _run(method, seed, device, threads, state, Progress())
     stage.train(method, data, target, source, out, run, **facts)
 
@@ -151,13 +154,27 @@ def translate(
     device: Device = "auto",
     threads: Threads = 4,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 32,
+    part: Annotated[str, typer.Option(help="K/N: only the K-th of N parts of the slices; see gather.")] = "1/1",
 ) -> None:
     """Translate the slices of one modality with a trained model."""
     from xmodbench.stages import translate as stage
 
     method, facts = _plugin(METHODS, name, plugin, settings)
     run = _run(method, seed, device, threads, out, Progress())
-    stage.translate(method, model, data, source, target, out, run, batch_size, **facts)
+    share = stage.Part.parse(part)
+    stage.translate(method, model, data, source, target, out, run, batch_size, share, **facts)
+
+
+@app.command()
+def gather(
+    parts: Annotated[list[Path], typer.Argument(help="Folders written by translate --part, all of them.")],
+    data: Data,
+    out: Out,
+) -> None:
+    """Put the parts of a translation together."""
+    from xmodbench.stages.gather import gather as stage
+
+    stage(parts, data, out)
 
 
 @app.command()

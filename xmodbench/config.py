@@ -42,6 +42,34 @@ class MethodEntry(Part):
     plugin: Id | None = Field(None, description="Method plugin; the entry's own id if left out.")
     label: str | None = Field(None, max_length=40, description="Name in tables and figures.")
     settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
+    per_dataset: dict[Id, dict[str, Any]] = Field(
+        default_factory=dict, description="Options that differ by data set: laid over `settings` for that one."
+    )
+    sweep: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="Options to vary, each with its values, such as `{start: [0.2, 0.4]}`: a method for every combination, "
+        "with ids such as `<id>-start-0_2`. Those that differ only in how they translate share one training.",
+    )
+    model_of: Id | None = Field(
+        None,
+        description="Method of this run whose trained models are used instead of training; `settings` may then hold only "
+        "options of translation, laid over that method's.",
+    )
+    translate_jobs: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Jobs among which the slices of a direction are divided; the plugin's own number if left out. "
+        "Changes no result.",
+    )
+
+    @field_validator("sweep")
+    @classmethod
+    def _some_values(cls, value: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for name, values in value.items():
+            if not values:
+                raise ValueError(f"'{name}' has no values")
+        return value
 
 
 class Paths(Part):

@@ -16,7 +16,7 @@ import numpy as np
 
 from xmodbench.config import validated
 from xmodbench.errors import UserError
-from xmodbench.plugins import Control, Plugin, Run, TrainData
+from xmodbench.plugins import METHODS, Control, Plugin, Run, TrainData, find
 from xmodbench.progress import Progress
 from xmodbench.seeding import ImageGenerator
 from xmodbench.stages.translate import checked_images
@@ -51,14 +51,15 @@ class Subject:
         state.mkdir(exist_ok=True)
         return Run(seed=3, device="cpu", state_dir=state, progress=Progress(quiet=True))
 
-    def make(self):
-        """A new object of the method with its smoke settings."""
-        values = self.plugin.meta.get("smoke", {})
-        return self.plugin.cls(validated(self.plugin.cls.Config, values, "method.yaml", prefix="smoke"))
+    def make(self, plugin: Plugin | None = None):
+        """A new object of the method (or of another plugin) with its smoke settings."""
+        plugin = plugin or self.plugin
+        return plugin.cls(validated(plugin.cls.Config, plugin.meta.get("smoke", {}), "method.yaml", prefix="smoke"))
 
     def train(self, name: str) -> Path:
-        """Train and save; returns the model folder."""
-        method, folder = self.make(), self.folder / f"model-{name}"
+        """Train and save, or have the plugin whose models this one uses do it; returns the model folder."""
+        lender = self.plugin.cls.model_plugin
+        method, folder = self.make(find(METHODS, lender) if lender else None), self.folder / f"model-{name}"
         folder.mkdir()
         source = self.source if method.supervision.needs_source else None
         method.fit(TrainData(self.target, source), self.run(name))
@@ -109,6 +110,19 @@ def check_images(subject: Subject) -> None:
         raise UserError(f"the model holds {', '.join(pickles)}", "save", "use safetensors, npy and JSON")
 
 
+def check_intermediates(subject: Subject) -> None:
+    """Images on the way, where the method names any, keep the contract too."""
+    method = subject.make()
+    method.load(subject.train("intermediates"), subject.run("translate"))
+    if isinstance(method, Control) or not method.intermediates():
+        return
+    method.translate(subject.test_source, [ImageGenerator.of(3, image_id) for image_id in subject.ids])
+    for name in method.intermediates():
+        if name not in method.intermediate_images:
+            raise UserError(f"'{name}' is not there after translate", "intermediate_images")
+        checked_images(method.intermediate_images[name], subject.test_source.shape)
+
+
 def check_independence(subject: Subject) -> None:
     """Batch size and order change nothing, bit for bit."""
     model = subject.train("independence")
@@ -133,6 +147,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     check_metadata,
     check_import,
     check_images,
+    check_intermediates,
     check_independence,
     check_training_repeats,
 ]

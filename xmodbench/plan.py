@@ -9,11 +9,11 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from xmodbench.config import BenchmarkConfig, validated
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
+from xmodbench.methods_of_run import PlannedMethod, Training, planned_methods
 from xmodbench.plugins import DATASETS, METHODS, Dataset, Plugin, Supervision, available, find
 
 
@@ -53,17 +53,11 @@ class Plan:
         self.dataset_plugins = {
             key: self._plugin(DATASETS, "datasets", key, entry.plugin) for key, entry in config.datasets.items()
         }
-        self.method_plugins = {
-            key: self._plugin(METHODS, "methods", key, entry.plugin) for key, entry in config.methods.items()
-        }
+        entries = {key: self._plugin(METHODS, "methods", key, entry.plugin) for key, entry in config.methods.items()}
         self.datasets: dict[str, Dataset] = {
-            key: plugin.cls(self._settings("datasets", key, plugin, config.datasets[key].settings))
-            for key, plugin in self.dataset_plugins.items()
+            key: plugin.cls(self._dataset_settings(key, plugin)) for key, plugin in self.dataset_plugins.items()
         }
-        self.method_settings = {
-            key: self._settings("methods", key, plugin, config.methods[key].settings)
-            for key, plugin in self.method_plugins.items()
-        }
+        self.methods: dict[str, PlannedMethod] = planned_methods(config, entries, where)
         self.directions = {key: self._directions(key) for key in config.datasets}
 
     def _plugin(self, kind, part: str, key: str, plugin_id: str | None) -> Plugin:
@@ -75,8 +69,9 @@ class Plan:
             raise UserError(f"unknown {kind.name}; {hint} ({self.where})", place)
         return find(kind, name)
 
-    def _settings(self, part: str, key: str, plugin: Plugin, values: dict[str, Any]):
-        return validated(plugin.cls.Config, values, self.where, prefix=f"{part}.{key}.settings")
+    def _dataset_settings(self, key: str, plugin: Plugin):
+        values = self.config.datasets[key].settings
+        return validated(plugin.cls.Config, values, self.where, prefix=f"datasets.{key}.settings")
 
     def _directions(self, dataset: str) -> list[tuple[str, str]]:
         modalities = self.datasets[dataset].modalities()
@@ -102,16 +97,29 @@ class Plan:
             Cell(method, dataset, source, target)
             for dataset, pairs in self.directions.items()
             for source, target in pairs
-            for method in self.config.methods
+            for method in self.methods
         ]
 
     def supervision(self, method: str) -> Supervision:
         """What the method may see."""
-        return self.method_plugins[method].cls.supervision
+        return self.methods[method].plugin.cls.supervision
 
     def method_label(self, method: str) -> str:
         """The method's name in tables."""
-        return self.config.methods[method].label or self.method_plugins[method].label
+        return self.methods[method].label
+
+    def training(self, cell: Cell) -> Training:
+        """The training whose models translate a cell."""
+        return self.methods[cell.method].trainings[cell.dataset]
+
+    @cached_property
+    def trainings(self) -> dict[tuple[str, str], Training]:
+        """All trainings, by data set and name."""
+        return {
+            (dataset, training.name): training
+            for method in self.methods.values()
+            for dataset, training in method.trainings.items()
+        }
 
     def dataset_label(self, dataset: str) -> str:
         """The data set's name in tables."""
@@ -137,15 +145,22 @@ class Plan:
 
     def model_name(self, cell: Cell) -> str:
         """Folder name of the cell's model: it holds the source only where training needs the source."""
-        return f"{cell.target}-from-{cell.source}" if self.supervision(cell.method).needs_source else cell.target
+        needs_source = self.training(cell).plugin.cls.supervision.needs_source
+        return f"{cell.target}-from-{cell.source}" if needs_source else cell.target
 
     def model_dir(self, cell: Cell) -> Path:
-        """Folder of the cell's model; one zero-shot model per target serves all sources."""
-        return self.results / "models" / cell.method / cell.dataset / self.model_name(cell)
+        """Folder of the cell's model; one zero-shot model per target serves all sources, and all methods that share it."""
+        return self.results / "models" / self.training(cell).name / cell.dataset / self.model_name(cell)
 
     def translation_dir(self, cell: Cell) -> Path:
         """Folder of the cell's translations: a slice store with the one modality ``target``."""
         return self.results / "translations" / cell.method / cell.dataset / cell.direction
+
+    def part_dirs(self, cell: Cell) -> list[Path]:
+        """Folders of the parts of a translation that is divided among jobs; none where one job does it."""
+        jobs = self.methods[cell.method].translate_jobs
+        root = self.results / "parts" / cell.method / cell.dataset / cell.direction
+        return [] if jobs == 1 else [root / f"{part}-of-{jobs}" for part in range(1, jobs + 1)]
 
     def scores_file(self, cell: Cell) -> Path:
         """Per-image scores; the distribution distances and the record stand beside it as ``<stem>.json`` and
@@ -157,9 +172,9 @@ class Plan:
         """The data set's settings as JSON, defaults filled in."""
         return self.datasets[dataset].settings.model_dump_json()
 
-    def settings(self, method: str) -> str:
-        """The method's settings as JSON, defaults filled in."""
-        return self.method_settings[method].model_dump_json()
+    def settings(self, method: str, dataset: str) -> str:
+        """The method's settings on a data set as JSON, defaults filled in."""
+        return self.methods[method].settings[dataset].model_dump_json()
 
     def plan_hash(self) -> str:
         """Hash of everything the report depends on beside the scores."""

@@ -88,10 +88,19 @@ class Method(ABC):
 
     Images are float32 ``[N, 1, H, W]`` in ``[0, 1]`` everywhere. Subclasses set ``supervision`` and may replace
     ``Config`` by a pydantic model of their hyper-parameters; its defaults are the paper's.
+
+    Attributes:
+        translation_settings: fields of ``Config`` that only `translate` uses. They do not reach `fit`, and changing them
+            trains nothing again; `load` lays them over what the model was trained with.
+        model_plugin: the plugin whose models this method translates with; it then trains nothing itself.
+        intermediate_images: what `translate` last left under the names of `intermediates`, each like its result.
     """
 
     supervision: ClassVar[Supervision]
     Config: ClassVar[type[Settings]] = Settings
+    translation_settings: ClassVar[frozenset[str]] = frozenset()
+    model_plugin: ClassVar[str | None] = None
+    intermediate_images: dict[str, np.ndarray]
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -112,9 +121,25 @@ class Method(ABC):
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W] to the target modality; all randomness comes from ``generators`` (one each)."""
 
+    def intermediates(self) -> tuple[str, ...]:
+        """Names, after `load`, of the images on the way (`intermediate_images`) that are kept beside the translations."""
+        return ()
+
+
+class Borrower(Method):
+    """A method that translates with the models of another plugin (``model_plugin``) and trains nothing itself."""
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        """Nothing to train."""
+        raise TypeError("trains nothing")
+
+    def save(self, directory: Path) -> None:
+        """Nothing to write."""
+        raise TypeError("trains nothing")
+
 
 class Control(Method):
-    """A method that needs no skill: it shows whether the metrics mean anything. Sees the test targets."""
+    """A method that shows what numbers mean, not a competitor: copies, references, bounds. Sees the test targets."""
 
     supervision = Supervision.CONTROL
 
@@ -330,4 +355,7 @@ def _checked(plugin: Plugin) -> Plugin:
         raise UserError(f"class {cls.__name__} has no supervision", where, f"one of {', '.join(Supervision)}")
     if not (isinstance(getattr(cls, "Config", None), type) and issubclass(cls.Config, BaseModel)):
         raise UserError(f"class {cls.__name__} has no Config (a pydantic model)", where)
+    unknown = set(getattr(cls, "translation_settings", ())) - set(cls.Config.model_fields)
+    if unknown:
+        raise UserError(f"translation_settings names {', '.join(sorted(unknown))}, which Config lacks", where)
     return plugin

@@ -18,8 +18,9 @@ from xmodbench.config import parse_config, read_yaml
 from xmodbench.devices import visible_gpus
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_files
+from xmodbench.methods_of_run import Training
 from xmodbench.plan import Cell, Plan
-from xmodbench.plugins import PACKAGE_ROOT, REPOSITORY, shared_machinery
+from xmodbench.plugins import PACKAGE_ROOT, REPOSITORY, Plugin, shared_machinery
 from xmodbench.records import FAILURE
 
 
@@ -78,7 +79,16 @@ class Jobs:
 
     def methods(self) -> str:
         """Constraint of the wildcard ``method``."""
-        return "|".join(self.config.methods)
+        return "|".join(self.plan.methods)
+
+    def trainings(self) -> str:
+        """Constraint of the wildcard ``training``: names under which models are kept."""
+        return "|".join(dict.fromkeys(name for _, name in self.plan.trainings))
+
+    def methods_in_parts(self, divided: bool) -> str:
+        """Constraint of ``method`` where translations are divided among jobs, or where they are not."""
+        names = [name for name, method in self.plan.methods.items() if (method.translate_jobs > 1) == divided]
+        return "|".join(names) or "(?!)"  # what matches nothing
 
     def _cell(self, wildcards) -> Cell:
         return Cell(wildcards.method, wildcards.dataset, wildcards.source, wildcards.target)
@@ -102,24 +112,41 @@ class Jobs:
         return str([(path.name, path.stat().st_size, int(path.stat().st_mtime)) for path in files])
 
     # -- methods ----------------------------------------------------------------------------------------------------
-    def method_options(self, wildcards) -> list[str]:
-        """Options of train and translate that come from the config."""
-        name = wildcards.method
-        plugin = self._plugin_option(self.plan.method_plugins[name], name)
-        return [*plugin, "--settings", self.plan.settings(name), *self._seed()]
+    def training_options(self, wildcards) -> list[str]:
+        """Options of train that come from the config; what only translation uses is not among them."""
+        training = self._training(wildcards)
+        plugin = self._plugin_option(training.plugin, training.name)
+        return [*plugin, "--settings", training.settings, *self._seed()]
 
-    def method_code(self, wildcards) -> str:
-        """Hash of the method's code."""
-        return self.plan.method_plugins[wildcards.method].code_hash + package_code_hash("plugins.py", "seeding.py")
+    def training_code(self, wildcards) -> str:
+        """Hash of the code that trains."""
+        return self._method_code(self._training(wildcards).plugin)
 
     def training_modalities(self, wildcards) -> list[str]:
         """``--target`` and, only where the supervision allows it, ``--source``."""
         target, _, source = wildcards.model.partition("-from-")
         return ["--target", target, *(["--source", source] if source else [])]
 
+    def method_options(self, wildcards) -> list[str]:
+        """Options of translate that come from the config."""
+        name = wildcards.method
+        plugin = self._plugin_option(self.plan.methods[name].plugin, name)
+        return [*plugin, "--settings", self.plan.settings(name, wildcards.dataset), *self._seed()]
+
+    def method_code(self, wildcards) -> str:
+        """Hash of the code that translates."""
+        return self._method_code(self.plan.methods[wildcards.method].plugin)
+
+    def _method_code(self, plugin: Plugin) -> str:
+        return plugin.code_hash + package_code_hash("plugins.py", "seeding.py")
+
     def model_record(self, wildcards) -> str:
         """Record of the model that translates a cell."""
         return str(self.plan.model_dir(self._cell(wildcards)) / "record.json")
+
+    def part_records(self, wildcards) -> list[str]:
+        """Records of the parts of a divided translation."""
+        return [str(folder / "record.json") for folder in self.plan.part_dirs(self._cell(wildcards))]
 
     def device(self, wildcards) -> str:
         """Device the method may use."""
@@ -144,8 +171,13 @@ class Jobs:
         """Minutes a job may take; training resumes, so a retry gets as many again."""
         return int(self._resources(wildcards).get("runtime", 1440) * attempt)
 
+    def _training(self, wildcards) -> Training:
+        return self.plan.trainings[wildcards.dataset, wildcards.training]
+
     def _resources(self, wildcards) -> dict[str, Any]:
-        return self.plan.method_plugins[wildcards.method].meta.get("resources", {})
+        trains = "training" in wildcards.keys()  # noqa: SIM118 (Snakemake's wildcards are no dict)
+        plugin = self._training(wildcards).plugin if trains else self.plan.methods[wildcards.method].plugin
+        return plugin.meta.get("resources", {})
 
     # -- scores and report ------------------------------------------------------------------------------------------
     def scoring_options(self, wildcards) -> list[str]:

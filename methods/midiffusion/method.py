@@ -18,6 +18,7 @@ class MIDiffusion(Method):
 
     supervision = Supervision.ZERO_SHOT
     Config = MidiffusionSettings
+    translation_settings = MidiffusionSettings.SAMPLING
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on target slices: the clean slice stands in for the source."""
@@ -36,16 +37,14 @@ class MIDiffusion(Method):
 
     def save(self, directory: Path) -> None:
         """Weights, resolved settings and the loss of training."""
-        from xmodbench.diffusion import plugin
-
         self.model.save(directory)
-        self.log.save(directory / plugin.LOSSES)
+        self.log.save(directory)
 
     def load(self, directory: Path, run: Run) -> None:
-        """Read a model; the sampler is the one it was saved with."""
+        """Read a model; the options of sampling are this method's own."""
         from xmodbench.diffusion import plugin
 
-        self.model = plugin.load(directory, MidiffusionSettings, run)
+        self.model = plugin.load(directory, MidiffusionSettings, self.settings.resolved(), run)
 
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W] from pure noise."""

@@ -53,6 +53,8 @@ class MidiffusionSettings(DiffusionSettings):
         "short": {**SHORT, **LMI_RELEASED, **REPAIRED},
     }
 
+    SAMPLING: ClassVar[frozenset[str]] = DiffusionSettings.SAMPLING | {"normalise_sample"}
+
     preset: Literal["released", "released_consistent", "paper_ve", "short"] = Field(
         "released_consistent",
         description="released: the authors' code, its mismatches between training and test included; "

@@ -35,6 +35,8 @@ class SdeditSettings(DiffusionSettings):
         "short": {**SHORT, "start": 0.5, "repeats": 1, "sampling_steps": 50},
     }
 
+    SAMPLING: ClassVar[frozenset[str]] = DiffusionSettings.SAMPLING | {"start", "repeats"}
+
     preset: Literal["released", "released_consistent", "official", "official_ve", "short"] = Field(
         "released_consistent",
         description="released: SDEdit as in MIDiffusion's code; released_consistent: without its noise on the result and "
@@ -58,6 +60,7 @@ class SDEdit(Method):
 
     supervision = Supervision.ZERO_SHOT
     Config = SdeditSettings
+    translation_settings = SdeditSettings.SAMPLING
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train an unconditional model of the target."""
@@ -68,16 +71,14 @@ class SDEdit(Method):
 
     def save(self, directory: Path) -> None:
         """Weights, resolved settings and the loss of training."""
-        from xmodbench.diffusion import plugin
-
         self.model.save(directory)
-        self.log.save(directory / plugin.LOSSES)
+        self.log.save(directory)
 
     def load(self, directory: Path, run: Run) -> None:
-        """Read a model; the sampler is the one it was saved with."""
+        """Read a model; the options of sampling are this method's own."""
         from xmodbench.diffusion import plugin
 
-        self.model = plugin.load(directory, SdeditSettings, run)
+        self.model = plugin.load(directory, SdeditSettings, self.settings.resolved(), run)
 
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W]."""

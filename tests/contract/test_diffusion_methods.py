@@ -59,7 +59,7 @@ def test_presets_resolve_to_complete_settings(name):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"process": "ve"}, "sampler 'ancestral' is not for process 've'"),
+        ({"process": "ve", "sampler": "ancestral"}, "sampler 'ancestral' is not for process 've'"),
         ({"sampler": "ddim", "sampling_steps": 30}, "must divide timesteps"),
         ({"sampling_steps": 2000}, "more than timesteps"),
         ({"beta_start": 0.5}, "the schedule must rise"),

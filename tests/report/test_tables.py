@@ -84,7 +84,7 @@ def test_fid_without_weights_is_empty_with_its_reason_never_a_number(report, tab
 def test_intervals_do_not_depend_on_the_other_methods_and_follow_the_seed(report):
     again = long_table(Report.read(report.plan, False))
     pd.testing.assert_frame_equal(long_table(report), again)
-    del report.plan.config.methods["noisy"]
+    del report.plan.methods["noisy"]
     report.plan.__dict__.pop("cells", None)
     fewer = long_table(Report.read(report.plan, False))
     keep = again[again.method != "noisy"].reset_index(drop=True)

@@ -9,8 +9,9 @@ import pytest
 from xmodbench.errors import UserError
 from xmodbench.plugins import Method, Run, Settings, Supervision
 from xmodbench.records import read_record
+from xmodbench.stages.gather import gather
 from xmodbench.stages.train import train
-from xmodbench.stages.translate import translate
+from xmodbench.stages.translate import Part, translate
 from xmodbench.store import SliceStore
 
 
@@ -114,6 +115,50 @@ def test_broken_translations_are_refused(tmp_path, make_store, run, model, resul
     with pytest.raises(UserError, match=expected):
         translate(Broken(), model, make_store(tmp_path / "test"), "pd", "t1", tmp_path / "out", run, 8)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["failure.json"]
+
+
+class TwoStage(Toy):
+    """Leaves an image on the way."""
+
+    def intermediates(self):
+        return ("halfway",)
+
+    def translate(self, source, generators):
+        self.intermediate_images = {"halfway": source / 2}
+        return super().translate(source, generators)
+
+
+def test_parts_put_together_are_the_whole(tmp_path, make_store, run, model):
+    store = make_store(tmp_path / "test", n=7, seed=1)
+    translate(TwoStage(), model, store, "pd", "t1", tmp_path / "whole", run, 2, name="m")
+    folders = [tmp_path / f"part{k}" for k in (1, 2, 3)]
+    for k, folder in enumerate(folders, 1):
+        translate(TwoStage(), model, store, "pd", "t1", folder, run, 2, Part(k, 3), name="m")
+    gather(folders, store, tmp_path / "joined")
+    for name in ("t1.npy", "halfway.npy", "slices.csv", "manifest.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "joined" / name).read_bytes(), name
+    whole, joined = (read_record(tmp_path / name) for name in ("whole", "joined"))
+    for name in ("outputs_sha256", "model_sha256", "seed", "n_test", "name"):
+        assert whole[name] == joined[name], name
+    np.testing.assert_array_equal(SliceStore(tmp_path / "joined").array("halfway"), SliceStore(store).array("pd") / 2)
+
+
+def test_parts_that_do_not_make_the_test_set_are_refused(tmp_path, make_store, run, model):
+    store = make_store(tmp_path / "test", n=4, seed=1)
+    translate(Toy(), model, store, "pd", "t1", tmp_path / "a", run, 2, Part(1, 2), name="m")
+    translate(Toy(), model, store, "pd", "t1", tmp_path / "b", run, 2, Part(2, 2), name="other")
+    with pytest.raises(UserError, match="another name than the first part"):
+        gather([tmp_path / "a", tmp_path / "b"], store, tmp_path / "out")
+    with pytest.raises(UserError, match="the parts together are not the test slices"):
+        gather([tmp_path / "a"], store, tmp_path / "out")
+    with pytest.raises(UserError, match="part 1 of 9 of 4 slices is empty"):
+        translate(Toy(), model, store, "pd", "t1", tmp_path / "c", run, 2, Part(1, 9))
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "-1/2"])
+def test_parts_that_mean_nothing_are_refused(text):
+    with pytest.raises(UserError, match="give K/N"):
+        Part.parse(text)
 
 
 def test_no_model_no_translation(tmp_path, make_store, run):

@@ -60,7 +60,7 @@ class Work:
                     },
                 }
             },
-            "methods": {"gradient": {}, "copy_source": {}, "oracle": {}},
+            "methods": {"gradient": {"translate_jobs": 2}, "copy_source": {}, "oracle": {}},
             "compute": {"device": "cpu", "threads": 1},
             "scoring": {"bootstrap": 100},
             **changes,

@@ -1,15 +1,15 @@
-# Training and translation: the same two rules for every method plugin.
+# Training and translation: the same rules for every method plugin.
 
 
 rule train:
     input:
         data=rules.prepare.output.train,
     output:
-        record=f"{RESULTS}/models/{{method}}/{{dataset}}/{{model}}/record.json",
+        record=f"{RESULTS}/models/{{training}}/{{dataset}}/{{model}}/record.json",
     log:
-        f"{RESULTS}/logs/train/{{method}}.{{dataset}}.{{model}}.log",
+        f"{RESULTS}/logs/train/{{training}}.{{dataset}}.{{model}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{method}}.{{dataset}}.{{model}}.tsv"
+        f"{RESULTS}/benchmarks/train/{{training}}.{{dataset}}.{{model}}.tsv"
     conda:
         "../envs/xmodbench.yaml"
     threads: jobs.threads
@@ -18,16 +18,16 @@ rule train:
         mem_mb=jobs.mem_mb,
         runtime=jobs.runtime,
     params:
-        options=jobs.method_options,
+        options=jobs.training_options,
         modalities=jobs.training_modalities,
-        code=jobs.method_code,
+        code=jobs.training_code,
         data=subpath(input.data, parent=True),
         device=jobs.device,
         # not an output: Snakemake would delete it before a retry, and training could not resume
-        state=f"{jobs.config.paths.work}/{jobs.config.run}/{{method}}.{{dataset}}.{{model}}",
+        state=f"{jobs.config.paths.work}/{jobs.config.run}/{{training}}.{{dataset}}.{{model}}",
         out=subpath(output.record, parent=True),
     shell:
-        "python -m xmodbench train {wildcards.method} {params.options:q} {params.modalities:q}"
+        "python -m xmodbench train {wildcards.training} {params.options:q} {params.modalities:q}"
         " --data {params.data:q} --device {params.device} --threads {threads}"
         " --state {params.state:q} --out {params.out:q} 2> {log:q}"
 
@@ -42,6 +42,8 @@ rule translate:
         f"{RESULTS}/logs/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.tsv"
+    wildcard_constraints:
+        method=jobs.methods_in_parts(False),
     conda:
         "../envs/xmodbench.yaml"
     threads: jobs.threads
@@ -63,3 +65,64 @@ rule translate:
         " --source {wildcards.source} --target {wildcards.target}"
         " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
         " --out {params.out:q} 2> {log:q}"
+
+
+# The same for a part of the slices, where a method wants a direction divided among jobs.
+rule translate_part:
+    input:
+        model=jobs.model_record,
+        data=rules.prepare.output.test,
+    output:
+        record=f"{RESULTS}/parts/{{method}}/{{dataset}}/{{source}}-to-{{target}}/{{part}}-of-{{parts}}/record.json",
+    log:
+        f"{RESULTS}/logs/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.{{part}}-of-{{parts}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.{{part}}-of-{{parts}}.tsv"
+    wildcard_constraints:
+        method=jobs.methods_in_parts(True),
+    conda:
+        "../envs/xmodbench.yaml"
+    threads: jobs.threads
+    resources:
+        gpu=jobs.gpu,
+        mem_mb=jobs.mem_mb,
+        runtime=jobs.runtime,
+    params:
+        options=jobs.method_options,
+        code=jobs.method_code,
+        model=subpath(input.model, parent=True),
+        data=subpath(input.data, parent=True),
+        device=jobs.device,
+        batch_size=jobs.config.compute.batch_size,
+        out=subpath(output.record, parent=True),
+    shell:
+        "python -m xmodbench translate {wildcards.method} {params.options:q}"
+        " --model {params.model:q} --data {params.data:q}"
+        " --source {wildcards.source} --target {wildcards.target}"
+        " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
+        " --part {wildcards.part}/{wildcards.parts} --out {params.out:q} 2> {log:q}"
+
+
+rule gather:
+    input:
+        parts=jobs.part_records,
+        data=rules.prepare.output.test,
+    output:
+        record=f"{RESULTS}/translations/{{method}}/{{dataset}}/{{source}}-to-{{target}}/record.json",
+    log:
+        f"{RESULTS}/logs/gather/{{method}}.{{dataset}}.{{source}}-to-{{target}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/gather/{{method}}.{{dataset}}.{{source}}-to-{{target}}.tsv"
+    wildcard_constraints:
+        method=jobs.methods_in_parts(True),
+    conda:
+        "../envs/xmodbench.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        parts=lambda wildcards, input: [os.path.dirname(part) for part in input.parts],
+        data=subpath(input.data, parent=True),
+        out=subpath(output.record, parent=True),
+    shell:
+        "python -m xmodbench gather {params.parts:q} --data {params.data:q} --out {params.out:q} 2> {log:q}"

@@ -56,9 +56,9 @@ class DiffusionModel:
         return self.network(scaled if extra is None else torch.cat([scaled, extra], 1), t)
 
     def save(self, directory: Path) -> None:
-        """Write weights and resolved settings."""
+        """Write weights and resolved settings, without those of sampling."""
         save_file(_contiguous(self.network.state_dict()), directory / WEIGHTS)
-        settings = self.settings.model_dump(mode="json")
+        settings = self.settings.model_dump(mode="json", exclude=set(self.settings.SAMPLING))
         write_json(directory / DESCRIPTION, {"inputs": self.network.inputs, "settings": settings})
 
     @classmethod
@@ -69,7 +69,7 @@ class DiffusionModel:
             UserError: a file is missing, damaged, or belongs to another network.
         """
         description = read_json(directory / DESCRIPTION)
-        model = cls.new(config(**description["settings"]), description["inputs"])
+        model = cls.new(config(**description["settings"]).resolved(), description["inputs"])
         try:
             model.network.load_state_dict(load_file(directory / WEIGHTS))
         except Exception as error:  # safetensors, torch and the file system each raise their own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,12 @@ from scipy.ndimage import gaussian_filter
 
 from xmodbench.plugins import Run
 from xmodbench.seeding import ImageGenerator, derive_seed
+from xmodbench.training.log import LossLog
 
 from .model import DiffusionModel
 from .samplers import Noise, image_noise
-from .training import Channels, LossLog, train
+from .training import Channels, train
 
-LOSSES = "loss.csv"
 Draw = Callable[[torch.Tensor, Noise], torch.Tensor]
 """Translate sources [B, 1, H, W] with a stream of noise."""
 
@@ -30,15 +31,23 @@ def fit(
     torch.manual_seed(derive_seed(run.seed, "weights"))
     model = DiffusionModel.new(settings, inputs)
     log = train(model, images, channels_of(model), run)
-    run.facts.update(parameters=sum(p.numel() for p in model.network.parameters()), final_loss=log.rows[-1][1])
+    run.facts.update(parameters=sum(p.numel() for p in model.network.parameters()), final_loss=log.last()["loss"])
     return model, log
 
 
-def load(directory: Path, config: type, run: Run) -> DiffusionModel:
-    """Read a model folder onto the run's device."""
+def load(directory: Path, config: type, sampling: Any, run: Run) -> DiffusionModel:
+    """Read a model folder onto the run's device.
+
+    Args:
+        directory: what `DiffusionModel.save` wrote.
+        config: class of the settings it was trained with.
+        sampling: resolved settings whose options of sampling replace the defaults of the model's preset.
+        run: device and threads.
+    """
     if run.device == "cpu":
         torch.set_num_threads(run.threads)
     model = DiffusionModel.load(directory, config)
+    model.settings = model.settings.sampling_like(sampling)
     network = model.network.to(run.device)
     if model.settings.channels_last:
         network.to(memory_format=torch.channels_last)

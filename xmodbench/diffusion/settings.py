@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from xmodbench.config import validated
 from xmodbench.plugins import Settings
 
 VP_SAMPLERS = ("ancestral", "ddim", "dpmpp_2m", "unipc", "heun")
@@ -19,6 +20,10 @@ class DiffusionSettings(Settings):
     """
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]]
+    SAMPLING: ClassVar[frozenset[str]] = frozenset(
+        {"sampler", "sampling_steps", "variance", "final_noise", "clip_x0", "eta", "augment_test"}
+    )
+    """Options that only translation uses: they can be changed for a trained model."""
 
     preset: str
 
@@ -94,9 +99,29 @@ class DiffusionSettings(Settings):
     )
 
     def resolved(self) -> Self:
-        """A copy in which every option has its value: the given one, or the preset's."""
+        """A copy in which every option has its value: the given one, or the preset's.
+
+        Sampler and number of steps, where left out, become ones that suit a process or ``timesteps`` that were given.
+        """
         given = {name: value for name, value in self if value is not None}
-        return type(self).model_construct(**{**dict(self), **self.PRESETS[self.preset], **given})
+        values = {**dict(self), **self.PRESETS[self.preset], **given}
+        known = VP_SAMPLERS if values["process"] == "vp" else VE_SAMPLERS
+        if self.sampler is None and values["sampler"] not in known:
+            values["sampler"] = known[0]
+        if self.sampling_steps is None:
+            most = min(values["sampling_steps"], values["timesteps"])
+            even = values["sampler"] == "ddim"
+            values["sampling_steps"] = next(n for n in range(most, 0, -1) if not even or values["timesteps"] % n == 0)
+        return type(self).model_construct(**values)
+
+    def sampling_like(self, other: Any) -> Self:
+        """A copy of resolved settings with the sampling options that resolved settings `other` have.
+
+        Raises:
+            UserError: they do not suit the process these settings were trained with.
+        """
+        changes = {name: getattr(other, name) for name in self.SAMPLING if hasattr(other, name)}
+        return validated(type(self), {**dict(self), **changes}, "settings for translation").resolved()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -27,7 +27,7 @@ def table() -> pd.DataFrame:
 
 def published(plan: Plan, cell: Cell) -> dict[str, float] | None:
     """The paper's six numbers for a cell, or None where the paper has none (or the data are simulated)."""
-    method = plan.method_plugins[cell.method].meta.get("published")
+    method = plan.methods[cell.method].plugin.meta.get("published")
     dataset = plan.dataset_plugins[cell.dataset].meta.get("published")
     if plan.simulated(cell.dataset) or not isinstance(method, str) or not isinstance(dataset, dict):
         return None

@@ -41,7 +41,7 @@ class Check:
 
 def answers(plan: Plan, method: str) -> str | None:
     """What a control answers with, None for other methods."""
-    return plan.method_plugins[method].meta.get("answers")
+    return plan.methods[method].plugin.meta.get("answers")
 
 
 def run_checks(plan: Plan, group: Group, entries: list[Entry]) -> list[Check]:

@@ -94,8 +94,9 @@ def _places(plan: Plan, cell: Cell) -> dict[str, tuple[Path, str]]:
 
 def _failure(plan: Plan, cell: Cell) -> str | None:
     """The first job on the cell's way that failed, and its message."""
-    for verb, (folder, name) in _places(plan, cell).items():
-        path = folder / name.replace(RECORD, FAILURE)
+    places = [(verb, folder / name.replace(RECORD, FAILURE)) for verb, (folder, name) in _places(plan, cell).items()]
+    places += [("translate", folder / FAILURE) for folder in plan.part_dirs(cell)]
+    for verb, path in places:
         if not path.is_file():
             continue
         try:

@@ -86,7 +86,7 @@ class Report:
         """Mean rank of each method over the paper's ranked columns that have values: by method, then group key."""
         metrics = [metric for metric in family("paper") if metric.ranked]
         table = {}
-        for method in self.plan.config.methods:
+        for method in self.plan.methods:
             cells = {
                 group.key: item.cell for group in self.groups for item in group.results if item.cell.method == method
             }

@@ -128,7 +128,7 @@ def jobs(report: Report) -> list[Job]:
         names = {
             "acquire": cell.dataset,
             "prepare": cell.dataset,
-            "train": f"{cell.method} {cell.dataset} {plan.model_name(cell)}",
+            "train": f"{plan.training(cell).name} {cell.dataset} {plan.model_name(cell)}",
             "translate": cell.name,
             "score": cell.name,
         }

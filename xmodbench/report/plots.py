@@ -44,7 +44,7 @@ def dot_plot(report: Report) -> tuple[go.Figure, list[dict[str, Any]]]:
             }
         )
     shown = next((choice for choice in choices if choice["chosen"]), {"title": "no scores yet", "range": None})
-    methods = [name for name in report.plan.config.methods if answers(report.plan, name) != "target"]
+    methods = [name for name in report.plan.methods if answers(report.plan, name) != "target"]
     rows = _rows([report.plan.method_label(name) for name in methods])
     figure.update_layout(
         **_layout(height=150 + (22 + 9 * len(report.groups)) * len(rows) + 24 * len(report.groups)),
@@ -63,7 +63,7 @@ def tradeoff_plot(report: Report) -> go.Figure:
 
     distance = METRICS["paper.fid" if _values(report, METRICS["paper.fid"]) else "standard.frechet_hog"]
     faithful, figure = METRICS["standard.ssim_src"], go.Figure()
-    methods = list(report.plan.config.methods)
+    methods = list(report.plan.methods)
     for place, group in enumerate(report.groups):
         points = [item for item in group.results if item.complete]
         pairs = [report.cell_entries(item.cell, [faithful, distance]) for item in points]

@@ -53,6 +53,7 @@ def score(
         summary = {
             "distances": distances(images[0], images[1], train.array(target), settings.fid_weights),
             "counts": _counts(images, test),
+            "intermediates": _errors_on_the_way(translation, images[1], images[2]),
         }
         write_json(out_csv.with_suffix(".json"), summary)
         record.update(
@@ -67,7 +68,8 @@ def score(
 def check_match(translation: SliceStore, test: SliceStore, target: str) -> None:
     """Raise UserError unless the translations are the test slices, all of them, in the same order."""
     where, fix = translation.directory, "translate again from this test store"
-    if translation.modalities != [target]:
+    extra = set(translation.modalities) - {target, *translation.manifest.get("intermediates", ())}
+    if target not in translation.modalities or extra:
         raise UserError(f"holds {', '.join(translation.modalities)}, expected only '{target}'", where, fix)
     if translation.manifest["shape"] != test.manifest["shape"]:
         found, wanted = translation.manifest["shape"], test.manifest["shape"]
@@ -84,6 +86,18 @@ def _scored(test: SliceStore, images: tuple[np.ndarray, ...], start: int) -> pd.
     part = slice(start, start + CHUNK)
     rows = test.slices.iloc[part][["id", "subject", "site"]].reset_index(drop=True)
     return pd.concat([rows, pd.DataFrame(score_images(*(array[part] for array in images)))], axis=1)
+
+
+def _errors_on_the_way(translation: SliceStore, target: np.ndarray, source: np.ndarray) -> dict[str, dict[str, float]]:
+    """Mean squared errors (of intensities in [0, 1]) of the kept images on the way, to the target and to the source."""
+    found = {}
+    for name in translation.manifest.get("intermediates", ()):
+        images = translation.array(name)
+        found[name] = {
+            f"mse_{to}": float(np.mean([np.mean((a - b) ** 2) for a, b in zip(images, other, strict=True)]))
+            for to, other in (("target", target), ("source", source))
+        }
+    return found
 
 
 def _counts(images: tuple[np.ndarray, ...], test: SliceStore) -> dict[str, int]:
