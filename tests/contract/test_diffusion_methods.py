@@ -88,7 +88,7 @@ def test_loss_that_blows_up_is_one_clear_line(tmp_path, quiet):
     method = made("sdedit", **{**TINY, "iterations": 5})
     images = phantom(8, 1)
     images[:] = np.nan
-    with pytest.raises(UserError, match="the loss is not finite at step 1"):
+    with pytest.raises(UserError, match="'loss' is not finite by step 1"):
         method.fit(TrainData(images), run(tmp_path, quiet))
 
 

@@ -18,11 +18,12 @@ from xmodbench.gan.batches import Batches, few_shot_rows
 from xmodbench.gan.game import Game
 from xmodbench.gan.layers import Dropout
 from xmodbench.gan.networks import smallest_side
-from xmodbench.gan.training import LossLog, train
+from xmodbench.gan.training import train
 from xmodbench.plugins import Run, TrainData
 from xmodbench.seeding import ImageGenerator, derive_seed
+from xmodbench.training.log import LossLog
 
-WEIGHTS, DESCRIPTION, LOSSES = "model.safetensors", "model.json", "loss.csv"
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Translator:
         save_file(tensors, directory / WEIGHTS)
         write_json(directory / DESCRIPTION, {"settings": self.settings.model_dump(mode="json")})
         if self.log is not None:
-            self.log.save(directory / LOSSES)
+            self.log.save(directory)
 
     @classmethod
     def load(cls, directory: Path, config: type, network_of: Callable[[Any], nn.Module], run: Run) -> Translator:
@@ -100,7 +101,7 @@ def fit(settings, game_of: Callable[[Any, str], Game], train_data: TrainData, ru
     log = train(game, Batches(source, target, settings, run.seed, paired), run)
     run.facts.update(
         parameters={name: sum(p.numel() for p in network.parameters()) for name, network in game.networks.items()},
-        final_losses=dict(zip(log.names, log.rows[-1][2:], strict=True)),
+        final_losses={name: log.last()[name] for name in game.losses},
     )
     return Translator(settings, game.translator, log)
 

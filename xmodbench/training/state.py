@@ -35,6 +35,17 @@ def load_state(folder: Path, fingerprint: str) -> tuple[dict[str, torch.Tensor],
     return None
 
 
+def named(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors with ``prefix.`` before their names."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def part(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The reverse of `named`: those of the tensors that have the prefix, without it."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Adam's moments as a flat dict ``<parameter index>.<name>``."""
     state = optimizer.state_dict()["state"]

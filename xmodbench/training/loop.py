@@ -1,0 +1,145 @@
+"""The training loop of all methods: resumable at any step, logged, stopped by SIGTERM without a loss."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+
+from xmodbench.errors import UserError
+from xmodbench.plugins import Run
+
+from . import processes
+from .log import LossLog
+from .state import TERMINATED, load_state, part, save_state, termination_noticed
+
+NOTES = 200  # rows of the log
+VOTE_EVERY = 8  # steps between two questions to the other processes; each makes a GPU wait
+
+
+class Training(ABC):
+    """What the loop needs to know of a method's training.
+
+    Attributes:
+        name: of the state's folder.
+        columns: names of the values `step` returns.
+        steps: optimiser steps in all.
+        settings: with ``checkpoint_s``, seconds between two saves of the state.
+        fingerprint: hash of all that decides the result; the state of another one is not resumed.
+        several_processes: whether several processes can share the work.
+    """
+
+    name: ClassVar[str]
+    columns: tuple[str, ...]
+    steps: int
+    settings: object
+    fingerprint: str
+    several_processes: ClassVar[bool] = False
+
+    @abstractmethod
+    def step(self, step: int) -> Sequence[torch.Tensor]:
+        """Train for one step, all randomness from the run's seed and `step`; a scalar for each of the columns."""
+
+    @abstractmethod
+    def learning_rate(self, step: int) -> float:
+        """The optimiser's step size in `step`."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All that changes in training."""
+
+    @abstractmethod
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Go back to what `tensors` returned."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """After the last step: leave the networks ready for use."""
+
+
+def train(training: Training, run: Run) -> LossLog:
+    """Run a training to its end.
+
+    On a CPU, a job that was killed and started again ends with the same bits as one that was not.
+
+    Raises:
+        UserError: a loss is no longer finite, or several processes were started for a method that takes one.
+        SystemExit: SIGTERM came; the state has been saved.
+    """
+    if processes.world() > 1 and not training.several_processes:
+        problem = f"{processes.world()} processes were started, this method trains in one"
+        raise UserError(problem, "train", "start it without accelerate or torchrun")
+    return _Loop(training, run).go()
+
+
+class _Loop:
+    def __init__(self, training: Training, run: Run):
+        self.training, self.job = training, run
+        self.log = LossLog((*training.columns, "learning_rate"))
+        self.sums = torch.zeros(len(training.columns), dtype=torch.float64, device=run.device)
+        self.folder = run.state_dir / training.name
+        self.saved = time.monotonic()
+
+    def go(self) -> LossLog:
+        training, steps = self.training, self.training.steps
+        start, every = self._restored(), max(1, steps // NOTES)
+        with termination_noticed() as terminated:
+            for step in self.job.progress.track(range(start, steps), "train", total=steps, start=start):
+                self.sums += torch.stack([value.detach() for value in training.step(step)]).to(self.sums)
+                if (step + 1) % every == 0 or step + 1 == steps:
+                    self._note(step, step % every + 1)
+                self._pause(step, bool(terminated))
+        training.finish()
+        return self.log
+
+    def _note(self, step: int, stretch: int) -> None:
+        processes.average(self.sums)
+        self._check_finite(step)
+        means = (self.sums / stretch).tolist()
+        self.log.rows.append((step + 1, *means, self.training.learning_rate(step)))
+        self.sums.zero_()
+
+    def _check_finite(self, step: int) -> None:
+        # sums, not single values: looking at each step would make a GPU wait
+        for name, value in zip(self.training.columns, self.sums.tolist(), strict=True):
+            if not math.isfinite(value):
+                problem = f"'{name}' is not finite by step {step + 1}"
+                raise UserError(problem, "training", "lower learning_rate and run again")
+
+    # -- state ------------------------------------------------------------------------------------------------------
+    def _pause(self, step: int, terminated: bool) -> None:
+        """Save where it is time to, and stop where SIGTERM came to any process."""
+        due = time.monotonic() - self.saved > self.training.settings.checkpoint_s
+        if processes.world() > 1:
+            if (step + 1) % VOTE_EVERY:
+                return
+            terminated, due = processes.agree([terminated, due], self.job.device)
+        if terminated or due:
+            processes.average(self.sums)
+            self._check_finite(step)  # a state to resume from is never a broken one
+            self._save(step + 1)
+            self.saved = time.monotonic()
+        if terminated:
+            self.job.progress.say(f"stopped by SIGTERM at step {step + 1}; start the job again to go on")
+            raise SystemExit(TERMINATED)
+
+    def _save(self, done: int) -> None:
+        if processes.rank() == 0:
+            facts = {"fingerprint": self.training.fingerprint, "done": done, "log": self.log.rows}
+            save_state(self.folder, {**self.training.tensors(), "loop.sums": self.sums}, facts)
+
+    def _restored(self) -> int:
+        """Go back to the state of an earlier job, if there is one; the step to go on with."""
+        found = load_state(self.folder, self.training.fingerprint)
+        if found is None:
+            return 0
+        tensors, facts = found
+        self.training.restore(tensors)
+        self.sums.copy_(part("loop", tensors)["sums"])
+        self.log.rows = [tuple(row) for row in facts["log"]]
+        self.job.progress.say(f"resumed at step {facts['done']} of {self.training.steps}")
+        return int(facts["done"])
