@@ -1,0 +1,56 @@
+"""The ILVR sampler (Choi et al. 2021, Alg. 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch.nn.functional import interpolate
+
+from xmodbench.diffusion.model import DiffusionModel, unconditional
+from xmodbench.diffusion.samplers import Noise, ancestral_std, denoiser, times
+from xmodbench.errors import UserError
+
+
+def check_process(model: DiffusionModel, where: Path) -> None:
+    """Raise UserError for a model this sampler is not defined for."""
+    if model.process.kind != "vp":
+        raise UserError("a variance-exploding model; ILVR is defined for variance-preserving ones", where)
+
+
+def coarse(images: torch.Tensor, factor: int) -> torch.Tensor:
+    """What is left of ``images`` [B,1,H,W] after shrinking them `factor` times and enlarging them again (bicubic)."""
+    size = images.shape[2:]
+    smaller = [max(1, side // factor) for side in size]
+    shrunk = interpolate(images, smaller, mode="bicubic", antialias=True, align_corners=False)
+    return interpolate(shrunk, size, mode="bicubic", antialias=True, align_corners=False)
+
+
+@torch.inference_mode()
+def sample_ilvr(model: DiffusionModel, noise: Noise, source: torch.Tensor, factor: int, stop: float) -> torch.Tensor:
+    """Images [B,1,H,W] in [0, 1] drawn from an unconditional model, coarse parts from `source`.
+
+    The source is noised to the level the image has after the step (the paper's index; the authors' code: one step more).
+
+    Args:
+        model: unconditional, of a VP process; its settings give the ancestral sampler's steps and noise.
+        noise: see `xmodbench.diffusion.samplers.image_noise`.
+        source: [B,1,H,W] in [0, 1].
+        factor: of `coarse`.
+        stop: share of the process's times, at its end, in which the source is left out.
+    """
+    settings, process = model.settings, model.process
+    grid = times(process.length, settings.sampling_steps)
+    kept = [float(process.signal[t].double() ** 2) for t in grid] + [1.0]
+    denoise, guide, x = denoiser(model, unconditional), model.inside(source), noise()
+    for i, t in enumerate(grid):
+        clean, _ = denoise(x, t)
+        beta, before = 1 - kept[i] / kept[i + 1], kept[i + 1]
+        x = (before**0.5 * beta * clean + (1 - beta) ** 0.5 * (1 - before) * x) / (1 - kept[i])
+        if i == len(grid) - 1:
+            break
+        x = x + ancestral_std(kept, i, settings.variance) * noise()
+        if grid[i + 1] >= stop * process.length:
+            noised = before**0.5 * guide + (1 - before) ** 0.5 * noise()
+            x = x + coarse(noised, factor) - coarse(x, factor)
+    return model.outside(x).clamp(0, 1)
