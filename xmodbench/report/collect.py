@@ -30,6 +30,7 @@ class CellResult:
     scores: pd.DataFrame | None = None  # a row per test slice: id, subject, site and the per-image metrics
     distances: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    intermediates: dict[str, dict[str, float]] = field(default_factory=dict)  # errors of images on the way, by name
     records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
     published: dict[str, float] | None = None
 
@@ -55,7 +56,8 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
         scores, summary = read_scores(plan.scores_file(cell))
     except UserError as error:
         return CellResult(cell, "failed", str(error), **known)
-    return CellResult(cell, "complete", None, scores, summary["distances"], summary["counts"], **known)
+    found = {name: summary.get(name, {}) for name in ("distances", "counts", "intermediates")}
+    return CellResult(cell, "complete", None, scores, **found, **known)
 
 
 def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -16,7 +16,7 @@ from xmodbench.files import write_text
 from xmodbench.metrics.registry import METRICS, Metric, family
 from xmodbench.report import text
 from xmodbench.report.model import Report
-from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot
+from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.tables import FAMILIES
 
@@ -40,6 +40,7 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
 
 def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
     dots, choices = dot_plot(report)
+    way = way_plot(report)
     failed = [item for item in report.results if not item.complete]
     return {
         "report": report,
@@ -50,6 +51,7 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "dots": Markup(to_html(dots, "dots")),
         "choices": choices,
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
+        "way": way and Markup(to_html(way, "way")),
         "all_rows": [entry for group in report.groups for entry in report.entries[group.key] if entry.metric.headline],
         "checks": report.checks,
         "failed_checks": [check for check in report.checks if check.passed is False],

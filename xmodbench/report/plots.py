@@ -70,21 +70,23 @@ def tradeoff_plot(report: Report) -> go.Figure:
         pairs = [(x, y) for x, y in pairs if y.value is not None]
         if not pairs:
             continue
+        visible = {"visible": True if place == 0 else "legendonly", "legendgroup": group.key}
+        figure.add_traces([line.update(visible) for line in _sweep_lines(report, pairs)])
         colours = [COLOURS[methods.index(x.cell.method) % len(COLOURS)] for x, _ in pairs]
         hollow = [SYMBOLS[place % len(SYMBOLS)] + ("-open" if report.control(x.cell) else "") for x, _ in pairs]
-        labels = [report.plan.method_label(x.cell.method) for x, _ in pairs]
         figure.add_trace(
             go.Scatter(
                 x=[x.value for x, _ in pairs],
                 y=[y.value for _, y in pairs],
                 mode="markers+text",
-                text=_rows(labels),
+                text=_rows([_tradeoff_label(report, x.cell.method) for x, _ in pairs]),
                 textposition="top center",
                 textfont_size=11,
                 marker={"size": 11, "color": colours, "symbol": hollow, "line": {"width": 1.5}},
                 name=_legend(report, group),
-                visible=True if place == 0 else "legendonly",
-                hovertemplate="%{text}<br>SSIM-Src %{x:.3f}<br>distance %{y:.4g}<extra></extra>",
+                hovertext=_rows([report.plan.method_label(x.cell.method) for x, _ in pairs]),
+                hovertemplate="%{hovertext}<br>SSIM-Src %{x:.3f}<br>distance %{y:.4g}<extra></extra>",
+                **visible,
             )
         )
     figure.update_layout(
@@ -92,6 +94,62 @@ def tradeoff_plot(report: Report) -> go.Figure:
         xaxis_title="faithfulness: SSIM-Src (standard) →",
         yaxis={"title": f"← realism: {distance.label}", "automargin": True},
     )
+    return figure
+
+
+def _tradeoff_label(report: Report, method: str) -> str:
+    """The method's name; of a sweep, in full at its ends and only the value between them."""
+    planned = report.plan.methods[method]
+    siblings = [name for name, other in report.plan.methods.items() if other.family == planned.family]
+    if len(planned.point) != 1 or method in (siblings[0], siblings[-1]):
+        return planned.label
+    return str(*planned.point.values())
+
+
+def _sweep_lines(report: Report, pairs: list[tuple[Entry, Entry]]) -> list[go.Scatter]:
+    """A line through the points of each sweep over numbers."""
+    import plotly.graph_objects as go
+
+    lines: dict[str, list[tuple[float, Entry, Entry]]] = {}
+    for x, y in pairs:
+        planned = report.plan.methods[x.cell.method]
+        values = list(planned.point.values())
+        if len(values) == 1 and isinstance(values[0], (int, float)):
+            lines.setdefault(planned.family, []).append((values[0], x, y))
+    style = {"mode": "lines", "line": {"color": "#7f7f7f", "width": 1.5, "dash": "dot"}}
+    return [
+        go.Scatter(
+            x=[x.value for _, x, _ in sorted(points, key=lambda point: point[0])],
+            y=[y.value for _, _, y in sorted(points, key=lambda point: point[0])],
+            showlegend=False,
+            hoverinfo="skip",
+            **style,
+        )
+        for points in lines.values()
+    ]
+
+
+def way_plot(report: Report) -> go.Figure | None:
+    """Errors of images on the way (of an inversion, say) by step, to the target and to the source; None without any."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for place, item in enumerate(item for item in report.results if item.complete and item.intermediates):
+        label = f"{report.plan.method_label(item.cell.method)}, {item.cell.source} → {item.cell.target}"
+        steps = {int(name.rpartition("_")[2]): errors for name, errors in item.intermediates.items()}
+        for to, dash in (("target", "solid"), ("source", "dot")):
+            figure.add_trace(
+                go.Scatter(
+                    x=[str(step) for step in sorted(steps)],
+                    y=[steps[step][f"mse_{to}"] for step in sorted(steps)],
+                    mode="lines+markers",
+                    line={"dash": dash, "color": COLOURS[place % len(COLOURS)]},
+                    name=_plain(f"{label}: to the {to}"),
+                )
+            )
+    if not figure.data:
+        return None
+    figure.update_layout(**_layout(height=420), xaxis_title="step", yaxis_title="mean squared error of intensities")
     return figure
 
 
