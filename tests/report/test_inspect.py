@@ -1,17 +1,23 @@
-"""The page over a prepared data set shows every subject, what was found out and what was left out."""
+"""The data section says whether pairs lie on each other, how many slices there are and what was left out."""
+
+import json
+import re
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
+from scipy.ndimage import gaussian_filter, shift
 from typer.testing import CliRunner
 
 from xmodbench.cli import app
 from xmodbench.errors import UserError
-from xmodbench.inspection.montage import EDGE_COLOUR, TILE, montage
-from xmodbench.inspection.page import inspect_dataset
+from xmodbench.inspection.alignment import mutual_information, residual_shift
+from xmodbench.inspection.montage import EDGE_COLOUR, TILE, data_uri, montage
+from xmodbench.inspection.section import chosen_subjects, data_section
+from xmodbench.plugins import DATASETS, available, find
 from xmodbench.store import StoreWriter
 
 REGISTERED = {"translation_mm": 1.25, "rotation_deg": 0.5, "nmi_before": 1.1, "nmi_after": 1.2, "coverage": 0.99}
+PUBLISHED = {"train": {"subjects": 100, "pairs": 300}, "test": {"subjects": 25, "pairs": 75}, "why": "because <so>"}
 
 
 def disc(radius, size=40):
@@ -19,48 +25,151 @@ def disc(radius, size=40):
     return (np.hypot(x, y) < radius).astype(np.float32)
 
 
-@pytest.fixture
-def prepared(tmp_path):
+def head(seed, size=64):
+    """A disc full of blobs, in two contrasts that share their places."""
+    blobs = gaussian_filter(np.random.default_rng(seed).normal(size=(size, size)), 3)
+    blobs = (blobs - blobs.min()) / np.ptp(blobs)
+    inside = disc(0.7, size)
+    return inside * (0.3 + 0.6 * blobs), inside * (0.9 - 0.5 * blobs**2)
+
+
+def write(folder, moved=0.0, subjects=(("train", ("p0", "p/1")), ("test", ("p2",))), **manifest):
+    """Stores of PD and T1 with `moved` pixels between them in the test subject."""
     manifest = {
         "dataset": "heads",
-        "simulated": True,
         "excluded": [{"subject": "<b>p9</b>", "reason": "no pd"}],
-        "volumes": {"p0": {"registration": {"t1": {**REGISTERED, "accepted": True}}}},
+        "settings": {"reference": "t1", "slices": {"count": 9, "stride_mm": None}},
+        "volumes": {
+            "p0": {"registration": {"pd": {**REGISTERED, "accepted": True}}, "slices": {"chosen": 11, "kept": 9}}
+        },
+        **manifest,
     }
-    for split, subjects in (("train", ("p0", "p/1")), ("test", ("p2",))):
-        with StoreWriter(tmp_path / "data/heads" / split, ["pd", "t1"], (40, 40), manifest) as writer:
-            for subject in subjects:
+    affine = json.dumps(np.diag([3.0, 3.0, 1.0, 1.0]).tolist())
+    for split, names in subjects:
+        with StoreWriter(folder / split, ["pd", "t1"], (64, 64), manifest) as writer:
+            for subject in names:
                 for n in range(9):
-                    images = {"pd": disc(0.3 + n / 20), "t1": 0.5 * disc(0.3 + n / 20)}
-                    writer.add(images, id=f"{subject}_{n}", subject=subject, site="a", position_mm=float(n))
-    return tmp_path
+                    t1, pd = head(n)
+                    if split == "test" and moved:
+                        pd = np.clip(shift(pd, (0, moved), order=1), 0, 1)
+                    writer.add(
+                        {"pd": pd.astype(np.float32), "t1": t1.astype(np.float32)},
+                        id=f"{subject}_{n}", subject=subject, site="a", position_mm=float(n), affine=affine,
+                    )  # fmt: skip
+    return folder
 
 
-def test_the_page_shows_every_subject(prepared, monkeypatch):
-    monkeypatch.chdir(prepared)
+def test_the_page_is_one_file_with_every_subject(tmp_path, monkeypatch):
+    write(tmp_path / "data/heads", simulated=True)
+    monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["inspect", "heads"])
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == "results/inspect/heads/index.html"
-    page = (prepared / "results/inspect/heads/index.html").read_text()
+    assert [path.name for path in (tmp_path / "results/inspect/heads").iterdir()] == ["index.html"]
+    page = (tmp_path / "results/inspect/heads/index.html").read_text()
     assert "Simulated data" in page
-    assert "&lt;b&gt;p9&lt;/b&gt;: no pd" in page and "<b>p9" not in page
-    assert "<td>1.1</td><td>1.2</td><td>1.25</td>" in page
-    assert "9 slices from 0.0 to 8.0 mm" in page
-    for name in ("train-p0", "train-p-1", "test-p2"):
-        assert f'src="{name}.png"' in page
-        picture = imread(prepared / "results/inspect/heads" / f"{name}.png")
-        assert picture.shape[:2] == (3 * (TILE + 2), 6 * (TILE + 2))
+    assert "&lt;b&gt;p9&lt;/b&gt;</td>" in page and "<b>p9" not in page
+    assert "<td>1.100</td><td>1.200</td><td>1.25</td><td>0.50</td><td>0.990</td>" in page
+    assert "✓ In all 3 subjects" in page
+    assert page.count('<img src="data:image/jpeg;base64,') == 3
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 0), (2, -1), (-3, 3), (0.5, -1.5)])
+def test_a_shift_is_found_to_a_fifth_of_a_pixel(down, right):
+    pairs = [head(n) for n in range(6)]
+    a, b = (np.stack(images) for images in zip(*pairs, strict=True))
+    found = residual_shift(a, shift(b, (0, down, right), order=1))
+    assert found == pytest.approx((down, right), abs=0.2)
+
+
+def test_information_is_two_for_the_same_and_one_for_strangers():
+    image = np.random.default_rng(0).random((64, 64))
+    assert mutual_information(image, image) == pytest.approx(2)
+    assert mutual_information(np.zeros((8, 8)), np.zeros((8, 8))) == 1
+    strangers = mutual_information(image, np.random.default_rng(1).random((64, 64)), bins=4)
+    assert strangers == pytest.approx(1, abs=0.01)
+
+
+def test_a_pair_that_does_not_fit_is_named_and_shown(tmp_path):
+    section = data_section(write(tmp_path, moved=3.0), max_subjects=1)
+    (doubtful,) = section.facts.doubtful
+    assert (doubtful.name, doubtful.aligned) == ("p2", False)
+    assert doubtful.shift_px == pytest.approx(3, abs=0.3)
+    assert doubtful.shift_mm == pytest.approx(9, abs=1)
+    assert "✗ In 1 of 3 subjects the modalities seem not to lie on each other: p2" in section.html
+    # what has to be looked at has its picture before all others
+    assert 'id="heads-test-p2"' in section.html and 'id="heads-train-p0"' not in section.html
+
+
+def test_slices_stand_beside_the_published(tmp_path):
+    section = data_section(write(tmp_path), label="My <heads>", published=PUBLISHED)
+    assert "<tr><td>train</td><td>2</td><td>18</td><td>9.0</td>\n<td>100</td><td>300</td><td>3.0</td>" in section.html
+    assert "because &lt;so&gt;" in section.html
+    assert "My &lt;heads&gt;" in section.html
+    assert [(row.split, row.pairs, row.published_pairs) for row in section.facts.counts] == [
+        ("train", 18, 300), ("test", 9, 75),
+    ]  # fmt: skip
+    assert [subject.dropped for subject in section.facts.subjects] == [None, 2, None]
+
+
+def test_simulated_data_are_never_set_beside_the_published(tmp_path):
+    section = data_section(write(tmp_path, simulated=True), published=PUBLISHED)
+    assert "300" not in re.sub(r'src="[^"]*"|points="[^"]*"|viewBox="[^"]*"|<line[^>]*>|<text[^>]*>', "", section.html)
+    assert "simulated: not comparable" in section.html
+    assert all(row.published_pairs is None for row in section.facts.counts)
+
+
+def test_the_plugin_that_prepared_it_gives_the_published_counts(tmp_path):
+    write(tmp_path)
+    (tmp_path / "record.json").write_text(json.dumps({"plugin": "ixi"}))
+    assert data_section(tmp_path).facts.counts[0].published_pairs == 300
+    (tmp_path / "record.json").write_text(json.dumps({"plugin": "gone"}))
+    assert data_section(tmp_path).facts.counts[0].published_pairs is None
+
+
+def test_published_counts_of_the_paper():
+    found = {name: find(DATASETS, name).meta.get("slices_published") for name in available(DATASETS)}
+    numbers = {
+        name: [(item[split]["subjects"], item[split]["pairs"]) for split in ("train", "test")]
+        for name, item in found.items()
+        if item
+    }
+    assert numbers == {
+        "goldatlas": [(15, 993), (4, 227)],
+        "curious": [(17, 952), (5, 216)],
+        "ixi": [(100, 300), (25, 75)],
+    }
+
+
+def test_many_subjects_make_no_heavy_section(tmp_path):
+    names = [f"p{n:03d}" for n in range(40)]
+    write(tmp_path, subjects=(("train", names[:30]), ("test", names[30:])))
+    section = data_section(tmp_path)
+    shown = chosen_subjects(section.facts, 8)
+    assert len(shown) == 8 and {subject.split for subject in shown} == {"train", "test"}
+    assert section.html.count("<img") == 8
+    assert len(section.html) < 1_000_000
 
 
 def test_edges_of_the_first_lie_on_the_second():
-    picture = montage({"a": disc(0.6, TILE)[None], "b": 0.5 * disc(0.6, TILE)[None]})
+    picture = montage({"a": disc(1.0, TILE)[None], "b": 0.5 * disc(1.0, TILE)[None]})
     edge = (picture[2 * (TILE + 2) :, :TILE][:TILE] == EDGE_COLOUR).all(-1)
     y, x = np.nonzero(edge)
     radius = np.hypot(y - (TILE - 1) / 2, x - (TILE - 1) / 2)
     assert len(radius) > 100
-    assert np.abs(radius - 0.6 * TILE / 2).max() < 2.5
+    assert np.abs(radius - TILE / 2).max() < 2.5
 
 
-def test_what_is_not_prepared_is_said(tmp_path, quiet):
+def test_margins_of_air_are_cut_off():
+    wide = np.zeros((1, 64, 64), np.float32)
+    wide[:, 24:40, 4:60] = 0.7
+    height, width, _ = montage({"a": wide, "b": wide}, tile=96).shape
+    assert width == 98
+    assert 3 * 25 < height < 3 * 45
+    assert data_uri(np.zeros((4, 4, 3), np.uint8)).startswith("data:image/jpeg;base64,")
+
+
+def test_what_is_not_prepared_is_said(tmp_path):
     with pytest.raises(UserError, match="no slice store here"):
-        inspect_dataset(tmp_path / "data/none", tmp_path / "out", quiet)
+        data_section(tmp_path / "data/none")

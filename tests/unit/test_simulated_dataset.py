@@ -3,13 +3,14 @@
 import json
 
 import pytest
+from pydantic import Field
 
 from xmodbench.volumes.pattern import PatternConfig, PatternDataset
 from xmodbench.volumes.simulate.dataset import SimulatedDataset
 
 
 class ToyConfig(PatternConfig):
-    patterns: dict[str, str] = {"a": "{subject}-a.nii", "b": "{subject}-b.nii"}
+    patterns: dict[str, str] = Field({"a": "{subject}-a.nii", "b": "{subject}-b.nii"})
     n_subjects: int = 3
     scale: float = 1.0
 

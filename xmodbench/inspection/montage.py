@@ -1,57 +1,80 @@
-"""One picture per subject: its modalities side by side, and the edges of the first drawn over the others."""
+"""One picture per subject: its modalities below each other, and the edges of the first drawn over the others."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import base64
+import io
 
 import numpy as np
 
-from xmodbench.files import atomic_file
-
 SLICES = 6
 TILE = 128
-EDGE_COLOUR = (255, 96, 0)
+EDGE_COLOUR = (255, 140, 0)
 _GAP = 2
+# of the brightest pixel of a slice: weaker edges are noise
+_WEAK, _STRONG = 0.06, 0.16
+# darker pixels, and rows with a smaller share of brighter ones, are air
+_AIR, _SPECKLE = 0.1, 0.02
 
 
-def montage(images: dict[str, np.ndarray]) -> np.ndarray:
+def montage(images: dict[str, np.ndarray], slices: int = SLICES, tile: int = TILE) -> np.ndarray:
     """A picture [rows, columns, 3] uint8.
 
     Args:
         images: by modality, slices [N, H, W] in [0, 1] of one subject; the first modality gives the edges.
+        slices: how many, evenly spaced.
+        tile: longer side of a slice in the picture, pixels; margins of air are cut off.
     """
     names = list(images)
     count = len(images[names[0]])
-    chosen = np.unique(np.linspace(0, count - 1, min(SLICES, count)).round().astype(int))
-    tiles = {name: [_tile(images[name][index]) for index in chosen] for name in names}
-    rows = [[_colour(tile) for tile in tiles[name]] for name in names]
+    chosen = np.unique(np.linspace(0, count - 1, min(slices, count)).round().astype(int))
+    rows, cols = _extent([images[name][chosen] for name in names])
+    tiles = {name: [_tile(images[name][index][rows, cols], tile) for index in chosen] for name in names}
+    lines = [[_colour(picture) for picture in tiles[name]] for name in names]
+    outlines = [_edges(picture) for picture in tiles[names[0]]]
     for name in names[1:]:
-        rows.append(
-            [_overlay(tile, edges) for tile, edges in zip(tiles[name], map(_edges, tiles[names[0]]), strict=True)]
-        )
-    return np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
+        lines.append([_overlay(picture, edges) for picture, edges in zip(tiles[name], outlines, strict=True)])
+    return np.concatenate([np.concatenate(line, axis=1) for line in lines], axis=0)
 
 
-def write_png(picture: np.ndarray, path: Path) -> None:
-    """Write a picture atomically."""
-    from matplotlib.image import imsave
+def data_uri(picture: np.ndarray, quality: int = 82) -> str:
+    """A picture as the address of a JPEG that carries itself, so that a page is one file."""
+    from PIL import Image
 
-    with atomic_file(path) as temporary:
-        imsave(temporary, picture, format="png")
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, optimize=True, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _tile(image: np.ndarray) -> np.ndarray:
+def _extent(stacks: list[np.ndarray]) -> tuple[slice, slice]:
+    """Rows and columns that hold more than air in the first modality, with a margin; the same for all of them."""
+    first = stacks[0] > _AIR
+    found = []
+    for axes, side in (((0, 2), first.shape[1]), ((0, 1), first.shape[2])):
+        filled = np.flatnonzero(first.mean(axis=axes) > _SPECKLE)
+        margin = max(1, side // 24)
+        ends = (filled[0] - margin, filled[-1] + margin + 1) if len(filled) else (0, side)
+        found.append(slice(max(0, ends[0]), min(side, ends[1])))
+    return found[0], found[1]
+
+
+def _tile(image: np.ndarray, longest: int) -> np.ndarray:
     from skimage.transform import resize
 
-    if max(image.shape) != TILE:
-        image = resize(image, (TILE, TILE), order=1, anti_aliasing=image.shape[0] > TILE)
+    scale = longest / max(image.shape)
+    shape = tuple(max(1, round(side * scale)) for side in image.shape)
+    if shape != image.shape:
+        image = resize(image, shape, order=1, anti_aliasing=scale < 1)
     return np.clip(image, 0, 1)
 
 
 def _edges(tile: np.ndarray) -> np.ndarray:
     from skimage.feature import canny
 
-    return canny(tile.astype(float), sigma=1.5)
+    bright = float(tile.max())
+    return canny(
+        tile.astype(float), sigma=max(tile.shape) / 70, low_threshold=_WEAK * bright, high_threshold=_STRONG * bright
+    )
 
 
 def _colour(tile: np.ndarray) -> np.ndarray:
@@ -61,5 +84,6 @@ def _colour(tile: np.ndarray) -> np.ndarray:
 
 def _overlay(tile: np.ndarray, edges: np.ndarray) -> np.ndarray:
     picture = _colour(tile)
-    picture[:TILE, :TILE][edges] = EDGE_COLOUR
+    height, width = tile.shape
+    picture[:height, :width][edges] = EDGE_COLOUR
     return picture

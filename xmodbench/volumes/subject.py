@@ -68,7 +68,8 @@ def _prepare(task: Task) -> Outcome:
     crop = field_of_view(view, (spacing[plane.rows], spacing[plane.cols]), settings.fov_mm)
     arrays = {name: plane_view(_intensities(task, name, volume, mask), plane) for name, volume in volumes.items()}
     images: dict[str, list[np.ndarray]] = {name: [] for name in volumes}
-    for index in choose(view, spacing[plane.normal], settings.slices):
+    chosen = choose(view, spacing[plane.normal], settings.slices)
+    for index in chosen:
         if crop.cut(view[index], False).mean() < settings.min_foreground:
             continue
         affine = slice_affine(affine_ras(grid), view.shape[1:], plane, index, crop, settings.image_size)
@@ -77,6 +78,7 @@ def _prepare(task: Task) -> Outcome:
             images[name].append(_image(task, name, array[index], view[index], crop))
     if not outcome.rows:
         raise UserError("no slice has enough foreground", task.record.subject, "lower min_foreground")
+    outcome.facts["slices"] = {"chosen": len(chosen), "kept": len(outcome.rows)}
     np.savez(task.spool, **{name: np.stack(stack) for name, stack in images.items()})
     return outcome
 
