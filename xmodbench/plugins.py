@@ -226,7 +226,7 @@ class Plugin:
 
 
 # Changes outside these parts of the package (command line, report, messages) cannot change a model or a translation
-SHARED_MACHINERY = ("diffusion", "gan", "volumes", "training", "seeding")
+SHARED_MACHINERY = ("diffusion", "gan", "stylegan2", "volumes", "training", "seeding")
 
 
 def shared_machinery(files: tuple[Path, ...]) -> set[Path]:

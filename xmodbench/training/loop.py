@@ -31,6 +31,7 @@ class Training(ABC):
         settings: with ``checkpoint_s``, seconds between two saves of the state.
         fingerprint: hash of all that decides the result; the state of another one is not resumed.
         several_processes: whether several processes can share the work.
+        followed: whether another training follows in the same job; the state after the last step is then saved too.
     """
 
     name: ClassVar[str]
@@ -39,6 +40,7 @@ class Training(ABC):
     settings: object
     fingerprint: str
     several_processes: ClassVar[bool] = False
+    followed: ClassVar[bool] = False
 
     @abstractmethod
     def step(self, step: int) -> Sequence[torch.Tensor]:
@@ -93,6 +95,8 @@ class _Loop:
                 if (step + 1) % every == 0 or step + 1 == steps:
                     self._note(step, step % every + 1)
                 self._pause(step, bool(terminated))
+        if training.followed and start < steps:
+            self._save(steps)
         training.finish()
         return self.log
 

@@ -1,0 +1,45 @@
+"""StyleGAN2-ADA with in-domain inversion (Karras et al. 2020; Zhu et al. 2020): the target slice most like the source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xmodbench.plugins import Method, Run, Supervision, TrainData
+from xmodbench.seeding import ImageGenerator
+from xmodbench.stylegan2.settings import TRANSLATION_SETTINGS, StyleganSettings
+
+
+class StyleganInversion(Method):
+    """Learns to generate target slices and to encode them; translates by inverting the source in that generator."""
+
+    supervision = Supervision.ZERO_SHOT
+    Config = StyleganSettings
+    translation_settings = TRANSLATION_SETTINGS
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        """Train generator and encoder on target slices."""
+        from xmodbench.stylegan2 import model
+
+        self.model = model.fit(self.settings, train.target, run)
+
+    def save(self, directory: Path) -> None:
+        """Weights, resolved settings and the losses of training."""
+        self.model.save(directory)
+
+    def load(self, directory: Path, run: Run) -> None:
+        """Read a model; options of the inversion are this object's where given."""
+        from xmodbench.stylegan2.model import Model
+
+        self.run, self.model = run, Model.load(directory, self.settings, run)
+
+    def intermediates(self) -> tuple[str, ...]:
+        """Images after some steps of the inversion; ``after_0`` is the encoder's."""
+        return tuple(f"after_{step}" for step in self.model.kept_steps())
+
+    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
+        """Translate ``source`` [N,1,H,W]; there is no randomness in it."""
+        images, self.intermediate_images = self.model.translate(source, self.run)
+        return images

@@ -1,0 +1,149 @@
+"""Layers of StyleGAN2 (Karras et al. 2020, CVPR): equalised learning rate, low-pass resampling, modulated convolution.
+
+All images and features are ``[N, C, H, W]``. Everything here can be differentiated twice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+EPSILON = 1e-8
+
+
+def activate(x: torch.Tensor) -> torch.Tensor:
+    """Leaky ReLU of slope 0.2, times sqrt(2) so that the variance stays."""
+    return functional.leaky_relu(x, 0.2) * math.sqrt(2)
+
+
+def low_pass(x: torch.Tensor, pad: int, gain: float = 1.0, step: int = 1) -> torch.Tensor:
+    """Filter each channel with the binomial [1, 3, 3, 1] in both directions.
+
+    Args:
+        x: features, zero outside.
+        pad: zeros on each side; sizes become ``H + 2 * pad - 3``.
+        gain: factor of the result.
+        step: only every such pixel is computed.
+    """
+    line = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype) / 8
+    kernel = (torch.outer(line, line) * gain).expand(x.shape[1], 1, 4, 4)
+    return functional.conv2d(x, kernel, stride=step, padding=pad, groups=x.shape[1])
+
+
+def upsample(x: torch.Tensor) -> torch.Tensor:
+    """Images of twice the size: a zero after each pixel, then the low-pass filter."""
+    n, c, h, w = x.shape
+    spread = functional.pad(x.reshape(n, c, h, 1, w, 1), (0, 1, 0, 0, 0, 1)).reshape(n, c, 2 * h, 2 * w)
+    # one zero more in front than behind
+    return low_pass(functional.pad(spread, (1, 0, 1, 0)), pad=1, gain=4)
+
+
+def downsample(x: torch.Tensor) -> torch.Tensor:
+    """Images of half the size: the low-pass filter at every other pixel."""
+    return low_pass(x, pad=1, step=2)
+
+
+class Linear(nn.Module):
+    """Fully connected layer with equalised learning rate: weights are stored as N(0, 1) and scaled when used.
+
+    Args:
+        inputs, outputs: features.
+        bias: its start.
+        rate: multiplier of the learning rate of weights and bias.
+        activation: leaky ReLU behind it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0, activation: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
+        self.bias = nn.Parameter(torch.full((outputs,), float(bias)))
+        self.factor, self.rate, self.activation = rate / math.sqrt(inputs), rate, activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, inputs] to [N, outputs]."""
+        x = functional.linear(x, self.weight * self.factor, self.bias * self.rate)
+        return activate(x) if self.activation else x
+
+
+class Conv(nn.Module):
+    """Convolution with equalised learning rate; `down` halves the size with a low-pass filter before it.
+
+    Args:
+        inputs, outputs: channels.
+        kernel: 1 or 3.
+        down: halve the size.
+        plain: neither bias nor activation.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, down: bool = False, plain: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = None if plain else nn.Parameter(torch.zeros(outputs))
+        self.factor, self.kernel, self.down = 1 / math.sqrt(inputs * kernel**2), kernel, down
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, inputs, H, W] to [N, outputs, H, W] or half that size."""
+        weight, padding, stride = self.weight * self.factor, self.kernel // 2, 1
+        if self.down and self.kernel == 1:
+            x = downsample(x)
+        elif self.down:
+            x, padding, stride = low_pass(x, pad=2), 0, 2
+        x = functional.conv2d(x, weight, self.bias, stride=stride, padding=padding)
+        return x if self.bias is None else activate(x)
+
+
+class ModulatedConv(nn.Module):
+    """Convolution whose input channels are scaled by a style, and whose weights are then normalised (section 2.2, Eq. 1-3).
+
+    Args:
+        inputs, outputs: channels.
+        kernel: 1 or 3.
+        latent: length of the latent vector that styles are made from.
+        up: double the size, with a low-pass filter behind it.
+        demodulate: normalise; if not, the styles are scaled by ``1 / sqrt(inputs)``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, latent: int, up: bool = False, demodulate: bool = True):
+        super().__init__()
+        self.affine = Linear(latent, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.up, self.demodulate = up, demodulate
+        self.factor = 1.0 if demodulate else 1 / math.sqrt(inputs * kernel**2)
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor, fused: bool = False) -> torch.Tensor:
+        """Features [N, inputs, H, W] and latent vectors [N, latent] to [N, outputs, H, W] or twice that size.
+
+        Both ways of evaluation give the same: `fused` makes weights for each image and one convolution with groups, the
+        other scales the features before and after an ordinary convolution, which is faster where gradients are needed.
+        """
+        with torch.autocast(w.device.type, enabled=False):  # as small as these are, rounding them gains nothing
+            styles = self.affine(w.float()) * self.factor
+        return self._fused(x, styles) if fused else self._unfused(x, styles)
+
+    def _fused(self, x: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+        n, _, h, w = x.shape
+        weight = self.weight * styles[:, None, :, None, None]
+        if self.demodulate:
+            weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + EPSILON)
+        if self.up:
+            # transposed convolutions expect inputs before outputs
+            weight = weight.transpose(1, 2)
+        x = self._convolve(x.reshape(1, -1, h, w), weight.flatten(0, 1), groups=n)
+        return x.reshape(n, -1, *x.shape[2:])
+
+    def _unfused(self, x: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+        weight = self.weight.transpose(0, 1) if self.up else self.weight
+        x = self._convolve(x * styles[:, :, None, None].to(x.dtype), weight, groups=1)
+        if self.demodulate:
+            with torch.autocast(x.device.type, enabled=False):
+                norms = styles.square() @ self.weight.square().sum((2, 3)).t()
+            x = x * torch.rsqrt(norms + EPSILON)[:, :, None, None].to(x.dtype)
+        return x
+
+    def _convolve(self, x: torch.Tensor, weight: torch.Tensor, groups: int) -> torch.Tensor:
+        if not self.up:
+            return functional.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=groups)
+        return low_pass(functional.conv_transpose2d(x, weight, stride=2, groups=groups), pad=1, gain=4)
