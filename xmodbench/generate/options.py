@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -66,11 +67,21 @@ def _section(heading: str, model: type[BaseModel]) -> str:
 
 
 def _type(info: FieldInfo) -> str:
-    text = str(info.annotation) if not isinstance(info.annotation, type) else info.annotation.__name__
-    text = re.sub(r"typing\.|xmodbench_?[\w.]*\.|pathlib\.", "", text)
-    text = re.sub(r"Annotated\[(\w+), [^\]]*\]", r"\1", text)
-    text = re.sub(r"Literal\[([^\]]*)\]", lambda match: match[1].replace(", ", " or "), text)
-    return _cell(text).replace("NoneType", "None")
+    return _cell(_type_name(info.annotation))
+
+
+def _type_name(kind: Any) -> str:
+    """A type as people write it: ``dict[str, float]``, ``fp32 or bf16``, ``int or None``."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _type_name(inner[0])
+    if origin is Literal:
+        return " or ".join(str(value) for value in inner)
+    if origin in (Union, UnionType):
+        return " or ".join(_type_name(item) for item in inner)
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(_type_name(item) for item in inner)}]"
+    return {type(None): "None", Ellipsis: "..."}.get(kind) or getattr(kind, "__name__", str(kind))
 
 
 def _default(info: FieldInfo) -> str:
