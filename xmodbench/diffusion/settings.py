@@ -7,25 +7,19 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from xmodbench.config import validated
-from xmodbench.plugins import Settings
+from xmodbench.training.presets import PresetSettings
 
 VP_SAMPLERS = ("ancestral", "ddim", "dpmpp_2m", "unipc", "heun")
 VE_SAMPLERS = ("euler_maruyama", "euler")
 
 
-class DiffusionSettings(Settings):
-    """Options of noise process, network, training and sampler; None takes the preset's value.
+class DiffusionSettings(PresetSettings):
+    """Options of noise process, network, training and sampler; None takes the preset's value."""
 
-    Subclasses add a ``preset`` field and their own options, and set `PRESETS`: for each preset the values of all fields.
-    """
-
-    PRESETS: ClassVar[dict[str, dict[str, Any]]]
     SAMPLING: ClassVar[frozenset[str]] = frozenset(
         {"sampler", "sampling_steps", "variance", "final_noise", "clip_x0", "eta", "augment_test"}
     )
     """Options that only translation uses: they can be changed for a trained model."""
-
-    preset: str
 
     # noise process
     process: Literal["vp", "ve"] | None = Field(
@@ -82,6 +76,7 @@ class DiffusionSettings(Settings):
     channels_last: bool = Field(False, description="Memory layout; faster on most GPUs.")
     compile: bool = Field(False, description="torch.compile the network: a slow start, then faster.")
     checkpoint_s: float = Field(300.0, gt=0, description="Seconds between two saves of the state for resuming.")
+    snapshots: int = Field(5, ge=0, le=200, description="Pictures of translated training slices taken over training.")
 
     # sampling
     sampler: Literal[VP_SAMPLERS + VE_SAMPLERS] | None = Field(
@@ -103,16 +98,15 @@ class DiffusionSettings(Settings):
 
         Sampler and number of steps, where left out, become ones that suit a process or ``timesteps`` that were given.
         """
-        given = {name: value for name, value in self if value is not None}
-        values = {**dict(self), **self.PRESETS[self.preset], **given}
-        known = VP_SAMPLERS if values["process"] == "vp" else VE_SAMPLERS
-        if self.sampler is None and values["sampler"] not in known:
-            values["sampler"] = known[0]
+        found = super().resolved()
+        changes: dict[str, Any] = {}
+        known = VP_SAMPLERS if found.process == "vp" else VE_SAMPLERS
+        if self.sampler is None and found.sampler not in known:
+            changes["sampler"] = known[0]
         if self.sampling_steps is None:
-            most = min(values["sampling_steps"], values["timesteps"])
-            even = values["sampler"] == "ddim"
-            values["sampling_steps"] = next(n for n in range(most, 0, -1) if not even or values["timesteps"] % n == 0)
-        return type(self).model_construct(**values)
+            most, even = min(found.sampling_steps, found.timesteps), changes.get("sampler", found.sampler) == "ddim"
+            changes["sampling_steps"] = next(n for n in range(most, 0, -1) if not even or found.timesteps % n == 0)
+        return found.model_copy(update=changes)
 
     def sampling_like(self, other: Any) -> Self:
         """A copy of resolved settings with the sampling options that resolved settings `other` have.

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field
 
-from xmodbench.plugins import Settings
+from xmodbench.training.presets import PresetSettings
 
 
-class GanSettings(Settings):
-    """Options of networks and training; None takes the preset's value.
-
-    Subclasses add a ``preset`` field and their own options, and set `PRESETS`: for each preset the values of all fields.
-    """
-
-    PRESETS: ClassVar[dict[str, dict[str, Any]]]
-
-    preset: str
+class GanSettings(PresetSettings):
+    """Options of networks and training; None takes the preset's value."""
 
     # networks
     width: int | None = Field(None, ge=4, le=512, multiple_of=4, description="Generator: channels of the first layer.")
@@ -49,11 +42,7 @@ class GanSettings(Settings):
     flip: float | None = Field(None, ge=0, le=1, description="Probability of a horizontal flip.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (published: fp32).")
     checkpoint_s: float = Field(300.0, gt=0, description="Seconds between two saves of the state for resuming.")
-
-    def resolved(self) -> Self:
-        """A copy in which every option has its value: the given one, or the preset's."""
-        given = {name: value for name, value in self if value is not None}
-        return type(self).model_construct(**{**dict(self), **self.PRESETS[self.preset], **given})
+    snapshots: int = Field(5, ge=0, le=200, description="Pictures of translated source slices taken over training.")
 
 
 class FewShotSettings(GanSettings):

@@ -1,0 +1,23 @@
+"""Settings of which a preset fills in those that are left out."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from xmodbench.plugins import Settings
+
+
+class PresetSettings(Settings):
+    """Options whose None means: the preset's value.
+
+    Subclasses add a ``preset`` field and their own options, and set `PRESETS`: for each preset the values of all fields.
+    """
+
+    PRESETS: ClassVar[dict[str, dict[str, Any]]]
+
+    preset: str
+
+    def resolved(self) -> Self:
+        """A copy in which every option has its value: the given one, or the preset's. Not validated again."""
+        given = {name: value for name, value in self if value is not None}
+        return type(self).model_construct(**{**dict(self), **self.PRESETS[self.preset], **given})
