@@ -82,10 +82,17 @@ class Paths(Part):
 
 
 class Compute(Part):
-    """How jobs run. Nothing here changes a result beyond rounding."""
+    """How jobs run. Only `processes` changes a result beyond rounding."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one.")
     threads: int = Field(4, ge=1, le=256, description="CPU threads of a training or translation job.")
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes, each with a GPU where there are any, that train one model together, for methods that can "
+        "(`accelerate launch`). The batch is that of one process times their number: this does change results.",
+    )
     batch_size: int = Field(32, ge=1, le=4096, description="Slices translated at once.")
 
 

@@ -22,10 +22,14 @@ _held: list[IO] = []  # a lock lives as long as its job's process
 def resolve_device(asked: str, threads: int, progress: Progress) -> str:
     """``"cpu"`` or ``"cuda"`` for ``auto|cpu|cuda``; on CUDA, wait for a free GPU and make it the only visible one.
 
+    Where a launcher started several processes, it has chosen a GPU for each (``LOCAL_RANK``), and none is waited for: jobs
+    that each held some and waited for more would wait for ever.
+
     Raises:
         UserError: ``cuda`` was asked for and torch sees none.
     """
-    if asked != "cpu" and (ids := visible_gpus()):
+    launched = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    if asked != "cpu" and not launched and (ids := visible_gpus()):
         os.environ["CUDA_VISIBLE_DEVICES"] = claim(ids, lock_folder(), progress)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
     import torch

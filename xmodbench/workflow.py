@@ -118,6 +118,19 @@ class Jobs:
         plugin = self._plugin_option(training.plugin, training.name)
         return [*plugin, "--settings", training.settings, *self._seed()]
 
+    def launcher(self, wildcards) -> list[str]:
+        """What starts a training: Python, or accelerate's launcher where several processes are to share the work."""
+        processes = self._processes(wildcards)
+        if processes == 1:
+            return ["python", "-m"]
+        where = ["--cpu"] if not self.gpu(wildcards) else ["--multi_gpu"]
+        launch = ["python", "-m", "accelerate.commands.launch", *where, "--num_processes", str(processes)]
+        return [*launch, "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+
+    def _processes(self, wildcards) -> int:
+        able = _trains(wildcards) and self._training(wildcards).plugin.meta.get("several_processes", False)
+        return self.config.compute.processes if able else 1
+
     def training_code(self, wildcards) -> str:
         """Hash of the code that trains."""
         return self._method_code(self._training(wildcards).plugin)
@@ -154,14 +167,16 @@ class Jobs:
 
     def threads(self, wildcards) -> int:
         """Threads of a training or translation; controls need one."""
-        return 1 if self._resources(wildcards).get("gpu", 1) == 0 else self.config.compute.threads
+        if self._resources(wildcards).get("gpu", 1) == 0:
+            return 1
+        return self.config.compute.threads * self._processes(wildcards)
 
     def gpu(self, wildcards) -> int:
         """GPUs of a job, counted by Snakemake and by the cluster; none where `auto` will find none."""
         device = self.config.compute.device
         if device == "cpu" or (device == "auto" and self.runs_here() and not visible_gpus()):
             return 0
-        return int(self._resources(wildcards).get("gpu", 1))
+        return int(self._resources(wildcards).get("gpu", 1)) * self._processes(wildcards)
 
     def mem_mb(self, wildcards, attempt: int = 1) -> int:
         """Memory of a job; half as much again with every retry."""
@@ -175,8 +190,7 @@ class Jobs:
         return self.plan.trainings[wildcards.dataset, wildcards.training]
 
     def _resources(self, wildcards) -> dict[str, Any]:
-        trains = "training" in wildcards.keys()  # noqa: SIM118 (Snakemake's wildcards are no dict)
-        plugin = self._training(wildcards).plugin if trains else self.plan.methods[wildcards.method].plugin
+        plugin = self._training(wildcards).plugin if _trains(wildcards) else self.plan.methods[wildcards.method].plugin
         return plugin.meta.get("resources", {})
 
     # -- scores and report ------------------------------------------------------------------------------------------
@@ -227,3 +241,8 @@ class Jobs:
 
     def _seed(self) -> list[str]:
         return ["--seed", str(self.config.seed)]
+
+
+def _trains(wildcards) -> bool:
+    """Whether these are wildcards of a training, not of a translation."""
+    return "training" in wildcards.keys()  # noqa: SIM118 (Snakemake's wildcards are no dict)

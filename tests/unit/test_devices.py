@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
+
+from snakemake.iocontainers import Wildcards
 
 from tests.plugins import write_dataset, write_method
 from tests.unit.test_plan import DATASET
@@ -39,6 +40,31 @@ def test_three_jobs_share_two_gpus(tmp_path):
         job.wait(10)
 
 
+def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    write_method(tmp_path, "one")
+    write_method(tmp_path, "several", meta="label: A\nsummary: b\nseveral_processes: true\n")
+    write_dataset(tmp_path, "toy", DATASET)
+    compute = {"device": "auto", "threads": 2, "processes": 2}
+    values = {"run": "r", "datasets": {"toy": {}}, "methods": {"one": {}, "several": {}}, "compute": compute}
+    jobs = Jobs(Plan(parse_config(values, "c"), "c"), lambda: True)
+    found = {}
+    for name in ("one", "several"):
+        wildcards = Wildcards(fromdict={"training": name, "dataset": "toy", "model": "mr"})
+        found[name] = (jobs.gpu(wildcards), jobs.threads(wildcards), jobs.launcher(wildcards))
+    assert found["one"] == (1, 2, ["python", "-m"])
+    assert found["several"][:2] == (2, 4)
+    assert found["several"][2][:6] == [
+        "python",
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+    ]
+
+
 def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):
     """Without a GPU, jobs with `device: auto` must not queue for one; on a cluster they ask for one."""
     monkeypatch.chdir(tmp_path)
@@ -49,7 +75,7 @@ def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         values = {"run": "r", "datasets": {"toy": {}}, "methods": {"toy": {}}, "compute": {"device": device}}
         jobs = Jobs(Plan(parse_config(values, "c"), "c"), lambda: here)
-        return jobs.gpu(SimpleNamespace(method="toy"))
+        return jobs.gpu(Wildcards(fromdict={"method": "toy"}))
 
     assert gpus("auto", here=True, visible="") == 0
     assert gpus("auto", here=True, visible="0,1") == 1

@@ -18,6 +18,7 @@ rule train:
         mem_mb=jobs.mem_mb,
         runtime=jobs.runtime,
     params:
+        launcher=jobs.launcher,
         options=jobs.training_options,
         modalities=jobs.training_modalities,
         code=jobs.training_code,
@@ -27,7 +28,7 @@ rule train:
         state=f"{jobs.config.paths.work}/{jobs.config.run}/{{training}}.{{dataset}}.{{model}}",
         out=subpath(output.record, parent=True),
     shell:
-        "python -m xmodbench train {wildcards.training} {params.options:q} {params.modalities:q}"
+        "{params.launcher:q} xmodbench train {wildcards.training} {params.options:q} {params.modalities:q}"
         " --data {params.data:q} --device {params.device} --threads {threads}"
         " --state {params.state:q} --out {params.out:q} 2> {log:q}"
 
