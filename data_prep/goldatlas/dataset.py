@@ -39,7 +39,10 @@ class GoldAtlasConfig(CtMrConfig):
     spacing_mm: Spacing | tuple[Spacing, Spacing, Spacing] | None = Field(
         (0.875, 0.875, 3.0), description="The paper's voxel size; left-right, front-back, up-down."
     )
-    split: Split = Field(Split(n_train=15, n_test=4), description="The first 15 patients by name, then 4.")
+    split: Split = Field(
+        Split(file=str(Path(__file__).with_name("split.csv"))),
+        description="`data_prep/goldatlas/split.csv`: the 15 patients of sites 1 and 2 train, the 4 of site 3 test.",
+    )
 
 
 class GoldAtlas(CtMrDataset):

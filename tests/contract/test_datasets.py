@@ -161,3 +161,21 @@ def test_exclusion_by_name_keeps_its_reason(raw, tmp_path):
     train, test = prepare(folder(exclude={"p1": "moved"}), raw, tmp_path / "out")
     assert train.manifest["excluded"] == [{"subject": "p1", "reason": "moved"}]
     assert pd.concat([train.slices, test.slices])["subject"].unique().tolist() == ["p0", "p2"]
+
+
+def test_a_split_is_written_to_be_used_again(raw, tmp_path):
+    prepare(folder(split={"order": "random:3", "n_test": 1}, exclude={}), raw, tmp_path / "first")
+    again = folder(split={"file": str(tmp_path / "first/split.csv")})
+    train, test = prepare(again, raw, tmp_path / "second", seed=5)
+    for part, store in (("train", train), ("test", test)):
+        assert store.ids == SliceStore(tmp_path / "first" / part).ids
+    assert (tmp_path / "first/split.csv").read_text() == (tmp_path / "second/split.csv").read_text()
+    # subjects the split does not name, and names without a subject, are said
+    (tmp_path / "own.csv").write_text("subject,split\np2,train\np1,test\np7,test\n")
+    train, _ = prepare(folder(split={"file": str(tmp_path / "own.csv")}), raw, tmp_path / "third")
+    assert train.manifest["subjects_of"] == {"train": ["p2"], "test": ["p1"]}
+    assert {item["subject"]: item["reason"] for item in train.manifest["excluded"]} == {
+        "p0": "the split does not name it",
+        "p7": "in the split, but not here",
+    }
+    assert "p0,excluded,site0,the split does not name it" in (tmp_path / "third/split.csv").read_text()

@@ -127,6 +127,9 @@ def test_known_digests_and_cases():
     plugin = find(DATASETS, "curious")
     module = sys.modules[plugin.cls.__module__]
     assert len(module.CASES) == 23
+    split = plugin.cls.Config().split
+    assert [*split.train_subjects, *split.test_subjects] == [f"Case{number}" for number in module.CASES]
+    assert (split.n_train, split.n_test, len(split.test_subjects)) == (17, 5, 5)
     scan = plugin.cls._originals(4)["T1"]
     assert (scan.size, scan.md5) == (8_763_797, "e2db363c6ce57e83663b4de2f95c2ed0")
     assert scan.urls[0].endswith("/RESECT/NIFTI/Case4/MRI/Case4-T1.nii.gz")

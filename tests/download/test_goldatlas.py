@@ -72,7 +72,8 @@ def test_there_are_nineteen_patients():
     assert len(names) == 19
     assert [sum(name[0] == site for name in names) for site in "123"] == [8, 7, 4]
     split = plugin.cls.Config().split
-    assert (split.order, split.n_train, split.n_test) == ("sorted", 15, 4)
+    assert [*split.train_subjects, *split.test_subjects] == [name.removesuffix(".zip") for name in names]
+    assert [name[0] for name in split.test_subjects] == ["3"] * 4
 
 
 def test_without_token_or_zips_it_says_where_to_get_them(goldatlas, tmp_path):

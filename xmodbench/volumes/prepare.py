@@ -16,6 +16,7 @@ from xmodbench.errors import UserError
 from xmodbench.store import StoreWriter
 from xmodbench.volumes.settings import Normalisation, Preparation, SliceSelection, Split, SubjectRecord
 from xmodbench.volumes.split import split_blocks, split_subjects
+from xmodbench.volumes.split_file import SPLIT_FILE, write_split
 
 if TYPE_CHECKING:
     from xmodbench.plugins import Dataset
@@ -46,14 +47,16 @@ def prepare_dataset(
     raw_dir, out_dir = Path(raw_dir).resolve(), Path(out_dir)
     modalities, settings = dataset.modalities(), dataset.settings
     _check_names(modalities, settings, dataset_id)
-    records, excluded = _usable(dataset.volumes(raw_dir), modalities, settings, raw_dir)
+    found = dataset.volumes(raw_dir)
+    sites = {record.subject: record.site for record in found}
+    records, excluded = _usable(found, modalities, settings, raw_dir)
     for item in excluded:
         progress.say(f"{item['subject']} left out: {item['reason']}")
     parts = None
     if len(records) > 1:
-        parts = dict(
-            zip(("train", "test"), split_subjects([r.subject for r in records], settings.split, seed), strict=True)
-        )
+        names = [record.subject for record in records]
+        parts = dict(zip(("train", "test"), split_subjects(names, settings.split, seed, sites), strict=True))
+        excluded += _not_chosen(names, parts, settings.split, {item["subject"] for item in excluded})
         chosen = {*parts["train"], *parts["test"]}
         records = [record for record in records if record.subject in chosen]
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -68,6 +71,7 @@ def prepare_dataset(
         left_out = [_portable(item, raw_dir) for item in excluded + failed]
         manifest = _manifest(dataset, dataset_id, seed, parts, left_out, done, rows)
         _write(out_dir, rows, modalities, settings, manifest)
+        _write_split(out_dir, manifest, sites)
     counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
     progress.say(f"{dataset_id}: {counts} slices of {len(done)} subjects")
 
@@ -99,6 +103,17 @@ def _usable(found, modalities, settings: Preparation, raw_dir) -> tuple[list[Sub
             f"none of the {len(excluded)} subjects can be used{first}", raw_dir, "add volumes or see `exclude`"
         )
     return usable, excluded
+
+
+def _not_chosen(names: list[str], parts: dict[str, list[str]], how: Split, known: set[str]) -> list[dict[str, str]]:
+    """Where the split is given by name: who is here without being in it, or in it without being here, and the reason."""
+    if how.train_subjects is None:
+        return []
+    named, chosen = {*how.train_subjects, *how.test_subjects}, {*parts["train"], *parts["test"]}
+    reasons = {name: "the split does not name it" for name in names}
+    reasons |= {name: "spare: the split has enough without it" for name in named & {*names}}
+    reasons |= {name: "in the split, but not here" for name in named - {*names} - known}
+    return [{"subject": name, "reason": reason} for name, reason in sorted(reasons.items()) if name not in chosen]
 
 
 def _tasks(records, modalities, settings: Preparation, raw_dir, spool: Path, seed: int) -> list[Task]:
@@ -175,6 +190,18 @@ def _manifest(dataset: Dataset, dataset_id: str, seed: int, parts, excluded, don
         "excluded": sorted(excluded, key=lambda item: item["subject"]),
         "volumes": {outcome.subject: outcome.facts for _, outcome in done},
     }
+
+
+def _write_split(out_dir: Path, manifest: dict[str, Any], sites: dict[str, str]) -> None:
+    """``split.csv``, to be committed where a split is to be used again (`Split.file`)."""
+    rows = [
+        (name, part, sites.get(name, ""), "") for part in ("train", "test") for name in manifest["subjects_of"][part]
+    ]
+    rows += [
+        (item["subject"], "excluded", sites.get(item["subject"], ""), item["reason"]) for item in manifest["excluded"]
+    ]
+    if manifest["split_by"] == "subject":
+        write_split(out_dir / SPLIT_FILE, rows)
 
 
 def _write(out_dir: Path, rows, modalities, settings: Preparation, manifest: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -97,14 +97,28 @@ class SliceSelection(Settings):
 class Split(Settings):
     """Which subjects are for testing. A lone subject is split by blocks of slices instead."""
 
-    order: Literal["sorted", "random"] = Field(
+    order: Annotated[str, Field(pattern=r"^(sorted|site_stratified|random(:\d{1,18})?)$")] = Field(
         "sorted",
-        description="`sorted`: the first subjects by name train, the last test; `random`: shuffled by the seed.",
+        description="`sorted`: the first subjects by name train, the last test; `site_stratified`: so at each site, which "
+        "all give the same share; `random`: shuffled by the run's seed; `random:7`: by a seed of its own.",
     )
     n_train: int | None = Field(None, ge=1, description="Training subjects; all that are left if not given.")
     n_test: int | None = Field(None, ge=1, description="Test subjects; overrides `test_fraction`.")
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="Share of subjects (of slices, for a lone one) to test on."
+    )
+    file: str | None = Field(
+        None,
+        exclude=True,
+        description="A split by name: CSV with the columns `subject` and `split` (`train` or `test`, other rows do not "
+        "count) as `prepare` writes it, or JSON with the lists `train` and `test`, or a store's manifest. In the working "
+        "directory, else in the repository. Its names become `train_subjects` and `test_subjects`.",
+    )
+    train_subjects: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Training subjects by name, with `test_subjects`: other subjects are left out, and those that are not "
+        "there passed over; the first `n_train` and `n_test` that are there are taken.",
     )
     test_subjects: tuple[str, ...] | None = Field(
         None, min_length=1, description="Test subjects by name; overrides the other ways of choosing."
@@ -112,6 +126,30 @@ class Split(Settings):
     gap_mm: float = Field(
         10.0, ge=0, description="A lone subject only: distance left out between the training and the test block."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_file(cls, values: Any) -> Any:
+        # the names, not the file, are what a result depends on: they go into every record and parameter
+        if not isinstance(values, dict) or values.get("file") is None:
+            return values
+        if {"train_subjects", "test_subjects"} & set(values):
+            raise ValueError("give `file`, or the subjects by name, not both")
+        from xmodbench.volumes.split_file import read_split
+
+        train, test = read_split(values["file"])
+        others = {key: value for key, value in values.items() if key != "file"}
+        return {**others, "train_subjects": train, "test_subjects": test}
+
+    @model_validator(mode="after")
+    def _check(self) -> Split:
+        if self.train_subjects is not None:
+            if self.test_subjects is None:
+                raise ValueError("`train_subjects` needs `test_subjects`")
+            both = sorted(set(self.train_subjects) & set(self.test_subjects))
+            if both:
+                raise ValueError(f"{both[0]} is to train and to test")
+        return self
 
 
 class Preparation(Settings):
@@ -145,6 +183,11 @@ class Preparation(Settings):
         None, description="Modality in which the head or body is found; the reference if left out."
     )
     mask_background: bool = Field(False, description="Set everything outside the head or body to 0.")
+    n4: bool = Field(
+        False,
+        description="Take the uneven sensitivity of the coils out of MR before anything else (N4). Modalities normalised by "
+        "a fixed window, such as CT, are left alone.",
+    )
     interpolation: Literal["linear", "bspline"] = Field("linear", description="Of the one resampling of each volume.")
     resample: Literal["world", "refuse"] = Field(
         "world",

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file
 from xmodbench.seeding import derive_seed
+from xmodbench.volumes.bias import correct_bias
 from xmodbench.volumes.io import read_volume
 from xmodbench.volumes.mask import head_mask
 from xmodbench.volumes.normalise import normalise, stretch
@@ -109,8 +110,11 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
 
 
 def _read(task: Task, name: str) -> sitk.Image:
-    image, floor = read_volume(task.record.files[name]), task.settings.normalisation(name).floor
-    return image if floor is None else sitk.Maximum(image, floor)
+    image, how = read_volume(task.record.files[name]), task.settings.normalisation(name)
+    if how.floor is not None:
+        image = sitk.Maximum(image, how.floor)
+    # a fixed window says that raw values have a meaning, as HU have
+    return correct_bias(image) if task.settings.n4 and how.method != "window" else image
 
 
 def _transform(task: Task, name: str, image, reference, mask, outcome: Outcome) -> sitk.Transform | None:
