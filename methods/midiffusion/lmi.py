@@ -8,6 +8,9 @@ translating), the sliding one the noisy image.
 from __future__ import annotations
 
 import math
+import warnings
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,10 +22,17 @@ from .lmi_windows import LmiOptions
 
 __all__ = ["LmiOptions", "lmi_map", "lmi_scores"]
 
+Path = Literal["auto", "compiled", "triton", "torch"]
 
-@torch.no_grad()
+
 def lmi_map(
-    reference: torch.Tensor, sliding: torch.Tensor, options: LmiOptions | None = None, **changes
+    reference: torch.Tensor,
+    sliding: torch.Tensor,
+    options: LmiOptions | None = None,
+    *,
+    differentiable: bool = False,
+    path: Path = "auto",
+    **changes,
 ) -> torch.Tensor:
     """LMI map of a batch of images.
 
@@ -30,28 +40,30 @@ def lmi_map(
         reference: the image whose windows stay in place, float ``[B, 1, H, W]``, nominally in ``[0, 1]``.
         sliding: the image whose windows are searched, same shape; a noisy image may leave ``[0, 1]``.
         options: see `LmiOptions`; the released code's if left out.
+        differentiable: let gradients flow to both images. Grey levels are then not quantised, and a maximum over the
+            search becomes the soft one (`LmiOptions.temperature`); both change the map.
+        path: which implementation: ``compiled`` (CPU, numba), ``triton`` (CUDA) or ``torch`` (any device, every option);
+            ``auto`` takes the fastest there is.
         changes: single options, such as ``normalise=False``.
 
     Returns:
-        float32 ``[B, 1, H, W]`` on the same device, without gradient: bits, or symmetric uncertainty (nominally 0 to 1,
-        2 where the sliding window has left the range of the bins) if normalised. Follows the released code to 5e-6.
+        ``[B, 1, H, W]`` on the same device: bits, or symmetric uncertainty (nominally 0 to 1, 2 where the sliding window
+        has left the range of the bins) if normalised. float32 without gradient, following the released code to 5e-6;
+        if `differentiable`, of the images' type (float32 or float64) and with their graph.
 
     Raises:
-        UserError: shapes differ, or an option has no meaning.
+        UserError: shapes differ, an option has no meaning, or `path` cannot do what is asked.
     """
     options = (options or LmiOptions()).but(**changes)
-    s, y = _grey_levels(reference, sliding, options)
-    if s.device.type == "cpu":
-        from . import lmi_cpu
-
-        if lmi_cpu.supports(options):
-            found = lmi_cpu.compiled_map(
-                _table_rows(s, options), _table_rows(y, options), options, torch.get_num_threads()
-            )
-            if not options.normalise:
-                found /= np.float32(math.log2(options.log_base))
-            return torch.from_numpy(found)[:, None]
-    return lmi_torch.reduced_map(s, y, options)[:, None]
+    if differentiable:
+        options = options.but(quantise="none", reduce="softmax" if options.reduce == "max" else options.reduce)
+    with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
+        s, y = _grey_levels(reference, sliding, options)
+        chosen = _path(path, s.device, options)
+        if chosen == "torch":
+            found = lmi_torch.reduced_map(s, y, options)
+            return (found if differentiable else found.float())[:, None]
+        return (_compiled if chosen == "compiled" else _fused)(s, y, options)[:, None]
 
 
 @torch.no_grad()
@@ -72,6 +84,56 @@ def lmi_scores(
     return lmi_torch.scores(s, y, options, rows)
 
 
+def _path(asked: Path, device: torch.device, options: LmiOptions) -> Path:
+    """The implementation to use."""
+    kernel = {"cpu": "compiled", "cuda": "triton"}.get(device.type) if options.fusable else None
+    if asked == "auto":
+        return kernel if kernel == "compiled" or (kernel == "triton" and _trusted(device, options)) else "torch"
+    if asked not in ("torch", kernel):
+        problem = f"path '{asked}' cannot make this map on {device.type}"
+        raise UserError(problem, "lmi_map", "use path='torch', or see docs/lmi.md for what each path covers")
+    return asked
+
+
+@lru_cache(maxsize=64)
+def _trusted(device: torch.device, options: LmiOptions) -> bool:
+    """Whether the Triton kernel for these options works here: tried once on a small image, against plain tensors.
+
+    It is compiled on the user's machine, for a driver and a compiler the tests have not seen.
+    """
+    try:
+        import triton  # noqa: F401
+    except ImportError:  # torch brings it on Linux only
+        return False
+    levels = torch.linspace(-60, 320, 2 * 9 * 10, device=device).round().reshape(2, 9, 10)
+    want = lmi_torch.reduced_map(levels, levels.flip(2), options)
+    try:
+        worst = (_fused(levels, levels.flip(2), options) - want).abs().max().item()
+        problem = f"its map is off by {worst:.1e}" if not worst < 2e-5 else None
+    except Exception as error:  # compilers and drivers raise all kinds
+        problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    if problem:
+        warnings.warn(f"the Triton LMI kernel is not used, plain tensors are ({problem})", stacklevel=4)
+    return problem is None
+
+
+def _compiled(s: torch.Tensor, y: torch.Tensor, options: LmiOptions) -> torch.Tensor:
+    from . import lmi_cpu
+
+    rows = (lmi_torch.padded_table_rows(levels, options).numpy() for levels in (s, y))
+    found = lmi_cpu.compiled_map(*rows, options, torch.get_num_threads())
+    if not options.normalise:
+        found /= np.float32(math.log2(options.log_base))
+    return torch.from_numpy(found)
+
+
+def _fused(s: torch.Tensor, y: torch.Tensor, options: LmiOptions) -> torch.Tensor:
+    from . import lmi_triton
+
+    with torch.cuda.device_of(s):
+        return lmi_triton.fused_map(s, y, options)
+
+
 def _grey_levels(
     reference: torch.Tensor, sliding: torch.Tensor, options: LmiOptions
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,9 +148,3 @@ def _grey_levels(
         y = (y - low) / (high - low).clamp_min(1e-12)
     quantise = {"trunc": torch.trunc, "round": torch.round, "none": lambda levels: levels}[options.quantise]
     return quantise(255 * s), quantise(255 * y)
-
-
-def _table_rows(levels: torch.Tensor, options: LmiOptions) -> np.ndarray:
-    """Rows of the kernel table, with a row and a column of grey level 0 appended: int32 ``[B, H + 1, W + 1]``."""
-    rows = levels.float().clamp(-options.margin, 255 + options.margin).to(torch.int32) + options.margin
-    return torch.nn.functional.pad(rows, (0, 1, 0, 1), value=options.margin).contiguous().numpy()

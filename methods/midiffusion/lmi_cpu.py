@@ -172,18 +172,13 @@ def _truncated_table(options: LmiOptions):
     return table, first, last, table.sum(axis=1)
 
 
-def supports(options: LmiOptions) -> bool:
-    """Whether the compiled path covers these options."""
-    return options.quantise != "none" and options.marginals == "kernel-mean" and options.reduce == "max"
-
-
 def compiled_map(reference: np.ndarray, sliding: np.ndarray, options: LmiOptions, threads: int) -> np.ndarray:
     """LMI map of two stacks of grey levels.
 
     Args:
         reference, sliding: rows of the kernel table, int32 ``[B, H + 1, W + 1]``; the last row and column hold
             grey level 0.
-        options: see `LmiOptions`; `supports` must be true of them.
+        options: see `LmiOptions`; they must be `fusable`.
         threads: CPU threads to use.
 
     Returns:

@@ -1,10 +1,15 @@
-"""LMI with plain tensor operations: any device and every option, memory bounded by working through rows in chunks."""
+"""LMI with plain tensor operations: any device, every option, and gradients.
+
+Memory is bounded by working through rows in chunks. Gradients keep to that bound: the joint histograms of each chunk and
+offset are made again on the way back instead of being kept.
+"""
 
 from __future__ import annotations
 
 import math
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from .lmi_windows import LmiOptions, kernel_table, reference_positions, sliding_positions
 
@@ -33,11 +38,15 @@ def scores(
     by_col = torch.from_numpy(sliding_positions(width, options)).to(device).long()
     kernels_s, kernels_y = (_kernels(_padded(image), options) for image in (reference, sliding))
     chunk = slice(rows.start, rows.stop)
-    window_s = _windows(kernels_s, ref_rows[chunk], ref_cols)
-    found = []
-    for one_row in by_row:
-        for one_col in by_col:
-            found.append(_information(window_s, _windows(kernels_y, one_row[chunk], one_col), options))
+
+    def at(one_row: torch.Tensor, one_col: torch.Tensor) -> torch.Tensor:
+        window_s = _windows(kernels_s, ref_rows[chunk], ref_cols)
+        return _information(window_s, _windows(kernels_y, one_row[chunk], one_col), options)
+
+    if torch.is_grad_enabled() and (reference.requires_grad or sliding.requires_grad):
+        found = [checkpoint(at, row, col, use_reentrant=False) for row in by_row for col in by_col]
+    else:
+        found = [at(row, col) for row in by_row for col in by_col]
     return torch.stack(found, dim=-1)
 
 
@@ -53,6 +62,17 @@ def reduced_map(reference: torch.Tensor, sliding: torch.Tensor, options: LmiOpti
     return torch.cat(images)
 
 
+def table_rows(levels: torch.Tensor, options: LmiOptions) -> torch.Tensor:
+    """Rows of `kernel_table` for whole grey levels, int32; what is not a number counts as far out of range."""
+    rows = levels.float().nan_to_num(nan=math.inf).clamp(-options.margin, 255 + options.margin)
+    return rows.to(torch.int32) + options.margin
+
+
+def padded_table_rows(levels: torch.Tensor, options: LmiOptions) -> torch.Tensor:
+    """The same with a row and a column of grey level 0 appended: ``[B, H + 1, W + 1]``, contiguous."""
+    return torch.nn.functional.pad(table_rows(levels, options), (0, 1, 0, 1), value=options.margin).contiguous()
+
+
 def _padded(image: torch.Tensor) -> torch.Tensor:
     """One more row and column, of grey level 0."""
     return torch.nn.functional.pad(image, (0, 1, 0, 1))
@@ -61,8 +81,7 @@ def _padded(image: torch.Tensor) -> torch.Tensor:
 def _kernels(levels: torch.Tensor, options: LmiOptions) -> torch.Tensor:
     """Kernel values ``[..., bins]`` of grey levels: a table look-up for whole ones."""
     if options.quantise != "none" and levels.dtype == torch.float32:
-        table = torch.from_numpy(kernel_table(options)).to(levels.device)
-        return table[(levels.clamp(-options.margin, 255 + options.margin) + options.margin).long()]
+        return torch.from_numpy(kernel_table(options)).to(levels.device)[table_rows(levels, options)]
     centres = torch.from_numpy(options.centres).to(levels)
     return torch.exp(-0.5 * ((levels[..., None] - centres) / options.bandwidth) ** 2)
 

@@ -75,6 +75,11 @@ class LmiOptions:
         return replace(self, **changes)
 
     @property
+    def fusable(self) -> bool:
+        """Whether the compiled paths cover these options: they know whole grey levels and the maximum only."""
+        return self.quantise != "none" and self.marginals == "kernel-mean" and self.reduce == "max"
+
+    @property
     def centres(self) -> np.ndarray:
         """Bin centres in grey levels, float64 ``[bins]``."""
         return 255.0 * np.arange(self.bins) / (self.bins - 1)
