@@ -1,6 +1,12 @@
-"""The two LMI maps that condition MIDiffusion: cross (clean against noisy image) and self (clean against itself)."""
+"""What conditions MIDiffusion: channels made of the clean image (the source when translating) and the noisy one.
+
+``cross`` is the LMI of both and changes with every step. The others depend on the clean image alone and are made once:
+``self``, its LMI with itself, and for ablations ``sobel`` and ``std``, plain edge maps in its place.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 
@@ -8,11 +14,12 @@ from xmodbench.diffusion.batches import Batch
 from xmodbench.diffusion.model import Condition, DiffusionModel
 from xmodbench.progress import Progress
 
+from .edges import sobel_map, std_map
 from .lmi import LmiOptions, lmi_map
 
 LMI_FIELDS = (
     *("window", "bins", "bandwidth", "quantise", "out_of_range", "search", "radius", "pad", "marginals", "reduce"),
-    *("eps", "log_base"),
+    *("temperature", "eps", "log_base"),
 )
 
 
@@ -21,30 +28,41 @@ def lmi_options(settings, normalise: bool) -> LmiOptions:
     return LmiOptions(normalise=normalise, **{name: getattr(settings, name) for name in LMI_FIELDS})
 
 
+def maps_of_clean(settings, options: LmiOptions) -> dict:
+    """For each channel that depends on clean images [B, 1, H, W] alone, in the order of `settings`, how it is made."""
+    known = {
+        "self": lambda images: lmi_map(images, images, options),
+        "sobel": sobel_map,
+        "std": partial(std_map, window=settings.window),
+    }
+    return {name: known[name] for name in settings.channels if name != "cross"}
+
+
 class TrainingGuide:
     """Channels of training batches.
 
-    Without blur, the self maps of all slices are computed once and flipped with their slice (LMI commutes with flips).
+    Without blur, the maps of clean slices are made once and flipped with their slice: they commute with flips.
 
     Args:
         model: the model being trained.
         images: training slices, float32 ``[N, 1, H, W]`` in [0, 1].
-        progress: shows the self maps being made.
+        progress: shows the maps being made.
     """
 
     def __init__(self, model: DiffusionModel, images, progress: Progress):
         self.model, self.settings = model, model.settings
         self.options = lmi_options(self.settings, self.settings.normalise_train)
-        self.self_maps = None
-        if "self" in self.settings.channels and self.settings.blur == 0:
-            slices = (torch.from_numpy(image.copy())[None] for image in images)
-            tracked = progress.track(slices, "self maps", total=len(images))
-            self.self_maps = torch.cat([lmi_map(one, one, self.options) for one in tracked])
+        self.makers = maps_of_clean(self.settings, self.options)
+        self.kept: dict[str, torch.Tensor] = {}
+        if self.settings.blur == 0:
+            for name, make in self.makers.items():
+                slices = (torch.from_numpy(image.copy())[None] for image in images)
+                tracked = progress.track(slices, f"{name} maps", total=len(images))
+                self.kept[name] = torch.cat([make(one) for one in tracked])
 
     def __call__(self, batch: Batch) -> torch.Tensor | None:
-        """Channels [B, k, H, W]."""
-        maps = {"cross": self._cross, "self": self._self}
-        found = [maps[name](batch) for name in self.settings.channels]
+        """Channels [B, k, H, W]; None if there are none."""
+        found = [self._cross(batch) if name == "cross" else self._clean(name, batch) for name in self.settings.channels]
         return torch.cat(found, 1) if found else None
 
     def _cross(self, batch: Batch) -> torch.Tensor:
@@ -53,21 +71,21 @@ class TrainingGuide:
         noisy = process.diffuse(self.model.inside(batch.clean), later, batch.eps)
         return lmi_map(batch.clean, self.model.outside(noisy), self.options)
 
-    def _self(self, batch: Batch) -> torch.Tensor:
-        if self.self_maps is None:
-            return lmi_map(batch.clean, batch.clean, self.options)
-        kept = self.self_maps[batch.index.cpu()].to(batch.clean.device)
+    def _clean(self, name: str, batch: Batch) -> torch.Tensor:
+        if name not in self.kept:
+            return self.makers[name](batch.clean)
+        kept = self.kept[name][batch.index.cpu()].to(batch.clean.device)
         return torch.where(batch.flipped[:, None, None, None], kept.flip(-1), kept)
 
 
 def source_guide(model: DiffusionModel, source: torch.Tensor) -> Condition:
-    """The condition when translating `source` [B, 1, H, W]; its self map is computed once."""
+    """The condition when translating `source` [B, 1, H, W]; maps of the source alone are made once."""
     options = lmi_options(model.settings, model.settings.normalise_sample)
     channels = model.settings.channels
-    with_itself = lmi_map(source, source, options) if "self" in channels else None
+    fixed = {name: make(source) for name, make in maps_of_clean(model.settings, options).items()}
 
     def condition(noisy: torch.Tensor) -> torch.Tensor | None:
-        found = [lmi_map(source, noisy, options) if name == "cross" else with_itself for name in channels]
+        found = [lmi_map(source, noisy, options) if name == "cross" else fixed[name] for name in channels]
         return torch.cat(found, 1) if found else None
 
     return condition

@@ -21,6 +21,7 @@ LMI_RELEASED: dict[str, Any] = {
     "pad": "zero",
     "marginals": "kernel-mean",
     "reduce": "max",
+    "temperature": 0.05,
     "normalise_train": True,
     "normalise_sample": False,
     "eps": 1e-10,
@@ -61,8 +62,10 @@ class MidiffusionSettings(DiffusionSettings):
         "released_consistent: the same without them; paper_ve: the paper's equations; short: minutes on a CPU, "
         "nothing published.",
     )
-    channels: tuple[Literal["cross", "self"], ...] | None = Field(
-        None, description="LMI(clean or source, noisy) and LMI of the image with itself (code: both)."
+    channels: tuple[Literal["cross", "self", "sobel", "std"], ...] | None = Field(
+        None,
+        description="cross: LMI(clean or source, noisy); self: LMI of the image with itself (code: both). For ablations: "
+        "sobel (gradient magnitude), std (2 x local standard deviation in the window), or [] for no condition at all.",
     )
     time_shift: int | None = Field(
         None, ge=0, le=10, description="Training: the cross map is taken this many times later (code: 1; sampling: 0)."
@@ -83,6 +86,9 @@ class MidiffusionSettings(DiffusionSettings):
     pad: Literal["zero", "reflect", "replicate"] | None = Field(None, description="Outside the image (code: zero).")
     marginals: Literal["kernel-mean", "from-joint"] | None = Field(None, description="Code: mean of the kernels.")
     reduce: Literal["max", "mean", "softmax"] | None = Field(None, description="Over the search (paper, Eq. 8: max).")
+    temperature: float | None = Field(
+        None, gt=0, description="Of the soft maximum (reduce softmax), in units of the map."
+    )
     normalise_train: bool | None = Field(None, description="Symmetric uncertainty in training (code: always).")
     normalise_sample: bool | None = Field(
         None, description="The same in sampling (code: off for CuRIOUS and Gold Atlas, on for IXI)."
