@@ -1,18 +1,27 @@
-"""LMI maps: ours against the naive materialised layout, side by side in one run.
+"""LMI maps: ours against the naive materialised layout, side by side in one run, and against what this machine could do.
 
-    python benchmarks/lmi.py [--sizes 64 128] [--repeats 5] [--threads 2]
+    python benchmarks/lmi.py [--sizes 64 96 128 192 256] [--windows 3 5] [--repeats 5] [--threads 2] [--devices cpu cuda]
 
-Prints, for each size and kind of input, the best time of both, their ratio, the largest difference of the maps, and by how
-much each raised the process's peak memory (measured in a process of its own).
+For each device (CUDA where there is one), size, window and kind of sliding image (`clean`: the image itself; `noisy`): the
+best time of both, their ratio, the largest difference of the maps, and the peak memory of one call (CPU: by how much it
+raised the peak of a process of its own; CUDA: allocated beyond the images). There are 27 bins. The naive layout is written
+for windows of 3 only.
+
+The limit is the time in which the machine could do the multiply-adds and logarithms of the definition (all bins, all
+windows) and nothing else, at the rates measured here by a matrix product and by `log2` of a cached array, one after the
+other; or move the bytes of three images at the rate of a copy, if that is longer. The share is limit / time. It can pass
+100 %: work that need not be done is left out (bins out of the kernels' reach, constant windows, pixels met several times).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import resource
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,78 +33,151 @@ from naive_lmi import naive_lmi
 from xmodbench.plugins import METHODS, find
 
 
-def ours(reference: torch.Tensor, sliding: torch.Tensor) -> torch.Tensor:
+def ours(reference: torch.Tensor, sliding: torch.Tensor, window: int = 3) -> torch.Tensor:
     """The plugin's map with the released options."""
-    import importlib
-
     find(METHODS, "midiffusion")  # makes the plugin's modules importable
     lmi = importlib.import_module("xmodbench_methods.midiffusion.lmi")
-    return lmi.lmi_map(reference, sliding, lmi.LmiOptions(normalise=True))
+    return lmi.lmi_map(reference, sliding, lmi.LmiOptions(normalise=True, window=window))
 
 
-LAYOUTS = {"naive": naive_lmi, "ours": ours}
+LAYOUTS = {"naive": lambda s, y, window: naive_lmi(s, y), "ours": ours}
 
 
-def inputs(size: int, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+@dataclass(frozen=True)
+class Rates:
+    """What a device reached here: multiply-adds, logarithms and bytes a second."""
+
+    multiply_adds: float
+    logarithms: float
+    bytes: float
+
+    def limit(self, size: int, window: int, bins: int = 27) -> float:
+        """Least seconds for one map, see the module."""
+        windows = size**2 * window**2
+        cells = windows * bins**2
+        compute = cells * window**2 / self.multiply_adds + cells / self.logarithms
+        return max(compute, 3 * 4 * size**2 / self.bytes)
+
+
+def rates(device: str) -> Rates:
+    """Measure a device."""
+    a, b = (torch.rand(1536, 1536, device=device) for _ in range(2))
+    product = torch.empty_like(a)
+    multiply_adds = 1536**3 / best_time(lambda: torch.matmul(a, b, out=product), device, 5)
+    cached = torch.rand(2**20 if device == "cpu" else 2**22, device=device)
+    found = torch.empty_like(cached)
+    logarithms = cached.numel() / best_time(lambda: torch.log2(cached, out=found), device, 100)
+    big = torch.rand(2**26, device=device)
+    target = torch.empty_like(big)
+    moved = 2 * 4 * big.numel() / best_time(lambda: target.copy_(big), device, 3)
+    return Rates(multiply_adds, logarithms, moved)
+
+
+def inputs(size: int, kind: str, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
     """A smooth reference in [0, 1] with flat borders, and itself (`clean`) or noise (`noisy`) to slide over it."""
     torch.manual_seed(0)
-    smooth = torch.nn.functional.interpolate(torch.rand(1, 1, size // 8, size // 8), size=size, mode="bicubic").clamp(
-        0, 1
-    )
+    coarse = torch.rand(1, 1, size // 8, size // 8)
+    smooth = torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
     smooth[..., : size // 6, :] = 0
-    return smooth, smooth if kind == "clean" else torch.randn(1, 1, size, size)
+    sliding = smooth if kind == "clean" else torch.randn(1, 1, size, size)
+    return smooth.to(device), sliding.to(device)
 
 
-def best_time(layout, pair, repeats: int) -> tuple[float, torch.Tensor]:
-    """Least seconds of `repeats` calls after a warm-up, and the map."""
-    found = layout(*pair)
+def best_time(call, device: str, repeats: int) -> float:
+    """Least seconds of `repeats` calls after a warm-up."""
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    call()
     times = []
     for _ in range(repeats):
+        wait()
         start = time.perf_counter()
-        layout(*pair)
+        call()
+        wait()
         times.append(time.perf_counter() - start)
-    return min(times), found
+    return min(times)
 
 
-def peak_mb(name: str, size: int) -> float:
-    """By how much one call raises the peak memory of a process that has already made a small map."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import lmi; lmi.print_peak({name!r}, {size})"
+def peak_mib(name: str, device: str, size: int, window: int) -> float:
+    """Peak memory of one call beyond its images, after a small map has been made."""
+    if device == "cuda":
+        pair = inputs(size, "noisy", device)
+        LAYOUTS[name](*pair, window)
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        LAYOUTS[name](*pair, window)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import lmi; lmi.print_peak"
+    command = [sys.executable, "-c", f"{code}({name!r}, {size}, {window})"]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def print_peak(name: str, size: int, window: int) -> None:
+    """For the process of `peak_mib`."""
+    LAYOUTS[name](*inputs(16, "noisy"), window)
+    before = high_water_mib()
+    LAYOUTS[name](*inputs(size, "noisy"), window)
+    print(high_water_mib() - before)
+
+
+def high_water_mib() -> float:
+    """Peak resident memory of this process; on Linux not `getrusage`'s, which starts at the parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+TITLES = (
+    "| device | size | window | sliding | naive | ours | ratio | difference | naive peak | our peak | limit | share |"
+)
+
+
+def row(device: str, size: int, window: int, kind: str, peaks: dict[str, float], limit: float, repeats: int) -> str:
+    """One line of the table."""
+    pair = inputs(size, kind, device)
+    fast = best_time(lambda: ours(*pair, window), device, repeats)
+    slow, ratio, difference, peak = "-", "-", "-", "-"
+    if "naive" in peaks:
+        seconds = best_time(lambda: naive_lmi(*pair), device, max(1, repeats // 2))
+        slow, ratio, peak = f"{seconds * 1e3:.1f} ms", f"{seconds / fast:.0f}x", f"{peaks['naive']:.0f} MiB"
+        difference = f"{(ours(*pair, window) - naive_lmi(*pair)).abs().max().item():.0e}"
+    cells = [device, size, window, kind, slow, f"{fast * 1e3:.2f} ms", ratio, difference, peak]
+    cells += [f"{peaks['ours']:.0f} MiB", f"{limit * 1e3:.2f} ms", f"{limit / fast:.0%}"]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def compare(device: str, arguments: argparse.Namespace) -> None:
+    """The table of one device."""
+    measured = rates(device)
+    print(
+        f"\n{device}: {measured.multiply_adds / 1e9:.1f} G multiply-adds/s (float32), "
+        f"{measured.logarithms / 1e9:.2f} G logarithms/s, {measured.bytes / 1e9:.1f} GB/s\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(done.stdout)
-
-
-def print_peak(name: str, size: int) -> None:
-    """For the process of `peak_mb`."""
-    LAYOUTS[name](*inputs(16, "noisy"))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    LAYOUTS[name](*inputs(size, "noisy"))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(TITLES + "\n" + "|---" * TITLES.count(" | ") + "|---|", flush=True)
+    for window in arguments.windows:
+        for size in arguments.sizes:
+            layouts = LAYOUTS if window == 3 else ("ours",)
+            peaks = {name: peak_mib(name, device, size, window) for name in layouts}
+            for kind in ("clean", "noisy"):
+                limit = measured.limit(size, window)
+                print(row(device, size, window, kind, peaks, limit, arguments.repeats), flush=True)
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 128, 192, 256])
+    parser.add_argument("--windows", type=int, nargs="+", default=[3, 5], choices=[3, 5, 7])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    parser.add_argument("--devices", nargs="+", default=devices, choices=devices)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {arguments.threads} threads\n")
-    print(
-        "| size | sliding | naive | ours | ratio | difference | naive peak | our peak |\n|---|---|---|---|---|---|---|---|"
-    )
-    for size in arguments.sizes:
-        peaks = {name: peak_mb(name, size) for name in LAYOUTS}
-        for kind in ("clean", "noisy"):
-            pair = inputs(size, kind)
-            (slow, expected), (fast, found) = (best_time(LAYOUTS[name], pair, arguments.repeats) for name in LAYOUTS)
-            difference = (found - expected).abs().max().item()
-            print(
-                f"| {size} | {kind} | {slow * 1e3:.0f} ms | {fast * 1e3:.1f} ms | {slow / fast:.0f}x | {difference:.1e} "
-                f"| +{peaks['naive']:.0f} MiB | +{peaks['ours']:.0f} MiB |"
-            )
+    torch.backends.cuda.matmul.allow_tf32 = False  # the naive layout's products must be float32 too
+    print(f"torch {torch.__version__}, {arguments.threads} threads")
+    for device in arguments.devices:
+        compare(device, arguments)
 
 
 if __name__ == "__main__":
