@@ -1,4 +1,4 @@
-"""Stated properties of LMI: which pixels meet, what the kernel table holds, what changes nothing, how much memory it takes."""
+"""Stated properties of LMI: which pixels meet, what the kernel table holds, what changes nothing, how much memory."""
 
 from __future__ import annotations
 
