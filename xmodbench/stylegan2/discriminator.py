@@ -33,7 +33,7 @@ def with_deviation(x: torch.Tensor, group: int) -> torch.Tensor:
     """
     n, c, h, w = x.shape
     size = next(size for size in range(min(group, n), 0, -1) if n % size == 0)
-    grouped = x.float().reshape(size, n // size, c, h, w)
+    grouped = _single(x).reshape(size, n // size, c, h, w)
     deviation = (grouped.var(0, unbiased=False) + EPSILON).sqrt().mean((1, 2, 3))
     return torch.cat([x, deviation.repeat(size)[:, None, None, None].expand(n, 1, h, w).to(x.dtype)], 1)
 
@@ -70,4 +70,9 @@ class Discriminator(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores [N] of images [N, 1, resolution, resolution]; those of a batch depend on each other."""
         x = self.conv(with_deviation(self.features(x)[-1], self.group))
-        return self.out(self.hidden(x.flatten(1)))[:, 0].float()
+        return _single(self.out(self.hidden(x.flatten(1)))[:, 0])
+
+
+def _single(x: torch.Tensor) -> torch.Tensor:
+    """In single precision at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -59,9 +59,9 @@ class VggFeatures(Features):
 
     def __init__(self):
         super().__init__()
-        from torchvision.models import vgg16
+        from torchvision.models.vgg import cfgs, make_layers  # not the whole network: its classifier is 90 % of it
 
-        self.layers = vgg16(weights=None).features[:VGG_LAYERS]
+        self.layers = make_layers(cfgs["D"])[:VGG_LAYERS]
         for layer in self.layers:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False

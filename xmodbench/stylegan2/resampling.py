@@ -122,13 +122,13 @@ def _margins(inverse: torch.Tensor, h: int, w: int, reach: int) -> list[int]:
 
 def _matrices(like: torch.Tensor, rows) -> torch.Tensor:
     """Matrices [..., 3, 3] from entries that are numbers or tensors of one shape."""
-    entries = [torch.as_tensor(value, dtype=torch.float32, device=like.device) for row in rows for value in row]
+    entries = [torch.as_tensor(value, dtype=like.dtype, device=like.device) for row in rows for value in row]
     stacked = torch.stack(torch.broadcast_tensors(*entries), -1)
     return stacked.reshape(*stacked.shape[:-1], 3, 3)
 
 
 def translation(like: torch.Tensor, x, y) -> torch.Tensor:
-    """Matrix that adds (x, y), on the device of `like`; one for each entry where these are tensors."""
+    """Matrix that adds (x, y), on the device and in the precision of `like`; one for each entry where these are tensors."""
     return _matrices(like, [[1, 0, x], [0, 1, y], [0, 0, 1]])
 
 

@@ -1,0 +1,35 @@
+"""Small settings of StyleGAN2-ADA, shared by its tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from xmodbench.plugins import Run
+from xmodbench.progress import Progress
+from xmodbench.stylegan2.settings import StyleganSettings
+
+TINY: dict[str, Any] = {
+    "preset": "short",
+    "resolution": 16,
+    "channel_base": 128,
+    "channel_max": 16,
+    "latent_size": 16,
+    "kimg": 0.04,
+    "batch_size": 4,
+    "encoder_width": 8,
+    "encoder_max": 16,
+    "encoder_iterations": 6,
+    "encoder_batch": 4,
+    "inversion_steps": 5,
+}
+
+
+def tiny(**changes: Any) -> StyleganSettings:
+    """Settings of networks that train in seconds, not resolved."""
+    return StyleganSettings(**{**TINY, **changes})
+
+
+def run_in(folder: Path, seed: int = 3) -> Run:
+    """A quiet job on the CPU whose state is kept in `folder`."""
+    return Run(seed=seed, device="cpu", state_dir=folder, progress=Progress(quiet=True))
