@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ class MIDiffusion(Method):
             train.target,
             lambda model: TrainingGuide(model, train.target, run.progress),
             run,
+            _translated,
         )
 
     def save(self, directory: Path) -> None:
@@ -49,11 +51,14 @@ class MIDiffusion(Method):
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W] from pure noise."""
         from xmodbench.diffusion import plugin
-        from xmodbench.diffusion.samplers import sample
 
-        from .guidance import source_guide
+        return plugin.translate(self.model, source, generators, partial(_translated, self.model))
 
-        def draw(images, noise):
-            return sample(self.model, source_guide(self.model, images), noise)
 
-        return plugin.translate(self.model, source, generators, draw)
+def _translated(model, images, noise):
+    """Translations of `images` [B, 1, H, W] by a diffusion model that is guided by them."""
+    from xmodbench.diffusion.samplers import sample
+
+    from .guidance import source_guide
+
+    return sample(model, source_guide(model, images), noise)

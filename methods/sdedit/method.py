@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -67,7 +68,7 @@ class SDEdit(Method):
         from xmodbench.diffusion import plugin
 
         settings = self.settings.resolved()
-        self.model, self.log = plugin.fit(settings, 1, train.target, lambda model: lambda batch: None, run)
+        self.model, self.log = plugin.fit(settings, 1, train.target, lambda model: lambda batch: None, run, _translated)
 
     def save(self, directory: Path) -> None:
         """Weights, resolved settings and the loss of training."""
@@ -83,15 +84,17 @@ class SDEdit(Method):
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W]."""
         from xmodbench.diffusion import plugin
-        from xmodbench.diffusion.model import unconditional
-        from xmodbench.diffusion.samplers import sample
 
-        settings = self.model.settings
-        start = max(1, round(settings.start * settings.timesteps))
+        return plugin.translate(self.model, source, generators, partial(_translated, self.model))
 
-        def draw(images, noise):
-            for _ in range(settings.repeats):
-                images = sample(self.model, unconditional, noise, guide=images, start=start)
-            return images
 
-        return plugin.translate(self.model, source, generators, draw)
+def _translated(model, images, noise):
+    """Translations of `images` [B, 1, H, W] by an unconditional diffusion model."""
+    from xmodbench.diffusion.model import unconditional
+    from xmodbench.diffusion.samplers import sample
+
+    settings = model.settings
+    start = max(1, round(settings.start * settings.timesteps))
+    for _ in range(settings.repeats):
+        images = sample(model, unconditional, noise, guide=images, start=start)
+    return images

@@ -114,7 +114,7 @@ def test_killed_training_resumes_and_ends_with_the_same_bits(name, how, tmp_path
     assert not again.exists()
     assert whole.wait(120) == 0, whole.stderr.read()
     assert job(tmp_path / "state-2", again).wait(120) == 0
-    for file in ("model.safetensors", "loss.csv", "model.json"):
+    for file in ("model.safetensors", "loss.csv", "model.json", "snapshots/step-8.png", "snapshots/step-40.png"):
         assert (once / file).read_bytes() == (again / file).read_bytes(), file
 
 

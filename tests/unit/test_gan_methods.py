@@ -78,10 +78,13 @@ class Interrupted(Progress):
             yield item
 
 
+OUTPUTS = {"model.safetensors", "model.json", "loss.csv", "loss.png"}
+
+
 def files(method, folder):
     folder.mkdir()
     method.save(folder)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
 
 
 @pytest.mark.parametrize("name", METHOD_IDS)
@@ -93,7 +96,7 @@ def test_interrupted_training_ends_with_the_same_bits(name, tmp_path, quiet):
             parts.fit(data(), run(tmp_path / "b", Interrupted(step)))
     parts.fit(data(), run(tmp_path / "b", quiet))
     assert files(whole, tmp_path / "whole") == files(parts, tmp_path / "parts")
-    assert set(files(whole, tmp_path / "again")) == {"model.safetensors", "model.json", "loss.csv"}
+    assert set(files(whole, tmp_path / "again")) == OUTPUTS | {f"snapshots/step-{n}.png" for n in (2, 4, 5, 7, 9)}
     lines = (tmp_path / "whole" / "loss.csv").read_text().splitlines()
     assert lines[0].startswith("step,adversarial,") and lines[0].endswith(",learning_rate")
     assert len(lines) == 10

@@ -16,6 +16,7 @@ from xmodbench.training.log import LossLog
 
 from .model import DiffusionModel
 from .samplers import Noise, image_noise
+from .snapshot import Translate
 from .training import Channels, train
 
 Draw = Callable[[torch.Tensor, Noise], torch.Tensor]
@@ -23,14 +24,22 @@ Draw = Callable[[torch.Tensor, Noise], torch.Tensor]
 
 
 def fit(
-    settings, inputs: int, images: np.ndarray, channels_of: Callable[[DiffusionModel], Channels], run: Run
+    settings,
+    inputs: int,
+    images: np.ndarray,
+    channels_of: Callable[[DiffusionModel], Channels],
+    run: Run,
+    translate: Translate,
 ) -> tuple[DiffusionModel, LossLog]:
-    """Make and train a model on target slices [N, 1, H, W]; notes its size in the job's record."""
+    """Make and train a model on target slices [N, 1, H, W]; notes its size in the job's record.
+
+    `translate` is how the method translates with a model, for snapshots.
+    """
     if run.device == "cpu":
         torch.set_num_threads(run.threads)
     torch.manual_seed(derive_seed(run.seed, "weights"))
     model = DiffusionModel.new(settings, inputs)
-    log = train(model, images, channels_of(model), run)
+    log = train(model, images, channels_of(model), run, translate)
     run.facts.update(parameters=sum(p.numel() for p in model.network.parameters()), final_loss=log.last()["loss"])
     return model, log
 

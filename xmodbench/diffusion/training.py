@@ -19,12 +19,13 @@ from xmodbench.training.state import named, optimizer_tensors, part, restore_opt
 
 from .batches import Batch, Batches
 from .model import DiffusionModel
+from .snapshot import Translate, snapshot
 
 Channels = Callable[[Batch], torch.Tensor | None]
 """Extra input channels [B, k, H, W] of a training batch."""
 
 
-def train(model: DiffusionModel, images: np.ndarray, channels: Channels, run: Run) -> LossLog:
+def train(model: DiffusionModel, images: np.ndarray, channels: Channels, run: Run, translate: Translate) -> LossLog:
     """Train `model` in place; it ends with the averaged (EMA) weights, in evaluation mode.
 
     Args:
@@ -32,11 +33,12 @@ def train(model: DiffusionModel, images: np.ndarray, channels: Channels, run: Ru
         images: float32 ``[N, 1, H, W]`` in [0, 1].
         channels: the condition's channels of a batch.
         run: seed, device, threads, state folder and progress.
+        translate: how the method translates, for snapshots.
 
     Raises:
         UserError, SystemExit: see `xmodbench.training.loop.train`.
     """
-    return loop.train(DiffusionTraining(model, images, channels, run), run)
+    return loop.train(DiffusionTraining(model, images, channels, run, translate), run)
 
 
 class DiffusionTraining(loop.Training):
@@ -46,8 +48,9 @@ class DiffusionTraining(loop.Training):
     columns = ("loss", "gradient_norm")
     several_processes = True
 
-    def __init__(self, model: DiffusionModel, images: np.ndarray, channels: Channels, run: Run):
+    def __init__(self, model: DiffusionModel, images: np.ndarray, channels: Channels, run: Run, translate: Translate):
         self.model, self.channels, self.job, self.settings = model, channels, run, model.settings
+        self.images, self.translate = images, translate
         s = self.settings
         self.accelerator = _accelerator(s, run)
         world = self.accelerator.num_processes
@@ -120,6 +123,10 @@ class DiffusionTraining(loop.Training):
         for index, average in enumerate(self.ema):
             average.copy_(tensors[f"ema.{index}"])
         restore_optimizer(self.optimizer, part("optimizer", tensors))
+
+    def preview(self) -> np.ndarray:
+        """Training slices above their translations by the averaged weights."""
+        return snapshot(self.model, self.ema, self.images, self.translate, self.job.seed)
 
     def finish(self) -> None:
         """Put the averaged weights in place of the last ones."""

@@ -25,6 +25,9 @@ def train(game: Game, batches: Batches, run: Run) -> LossLog:
     return loop.train(GameTraining(game, batches, run), run)
 
 
+SLICES = 3  # in a snapshot
+
+
 class GameTraining(loop.Training):
     """A game played over and over."""
 
@@ -71,6 +74,17 @@ class GameTraining(loop.Training):
         for name, pool in self.game.pools.items():
             kept = part(f"pool.{name}", tensors)
             pool.images = [kept[str(index)].to(self.job.device) for index in range(len(kept))]
+
+    @torch.inference_mode()
+    def preview(self) -> np.ndarray:
+        """Source slices above their translations by the present generator."""
+        source, network = self.batches.source, self.game.translator
+        rows = np.unique(np.linspace(0, len(source) - 1, SLICES + 2).round().astype(int)[1:-1])
+        shown = torch.from_numpy(np.stack([source[row] for row in rows])).to(self.job.device)
+        network.eval()
+        found = ((network(2 * shown - 1) + 1) / 2).clamp(0, 1)
+        network.train()
+        return torch.stack([shown[:, 0], found[:, 0]]).float().cpu().numpy()
 
     def finish(self) -> None:
         """Networks in evaluation mode."""

@@ -1,4 +1,4 @@
-"""Losses over the course of training."""
+"""What a training leaves behind to look at: losses over its course, and snapshots of translations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 from xmodbench.files import atomic_file
 
-LOSSES = "loss.csv"
+from .plot import draw_losses
+
+LOSSES, PLOT, SNAPSHOTS = "loss.csv", "loss.png", "snapshots"
 
 
 @dataclass
@@ -18,10 +20,12 @@ class LossLog:
     Attributes:
         names: of the columns, without ``step``.
         rows: the step a stretch ends with (counted from 1), then a value for each name.
+        snapshots: PNG files by the step after which they were taken.
     """
 
     names: tuple[str, ...]
     rows: list[tuple[float, ...]] = field(default_factory=list)
+    snapshots: dict[int, bytes] = field(default_factory=dict)
 
     def column(self, name: str) -> list[float]:
         """All values of a column."""
@@ -33,8 +37,21 @@ class LossLog:
         return dict(zip(self.names, self.rows[-1][1:], strict=True))
 
     def save(self, directory: Path) -> None:
-        """Write ``loss.csv``."""
+        """Write ``loss.csv``, its plot ``loss.png`` and ``snapshots/step-<n>.png``."""
         with atomic_file(directory / LOSSES) as temporary, open(temporary, "w", newline="") as handle:
             writer = csv.writer(handle)
             writer.writerow(("step", *self.names))
             writer.writerows((int(step), *(f"{value:.6g}" for value in values)) for step, *values in self.rows)
+        draw_losses(self, directory / PLOT)
+        self.save_snapshots(directory)
+
+    def save_snapshots(self, directory: Path) -> None:
+        """Write the snapshots only."""
+        for step, picture in self.snapshots.items():
+            with atomic_file(directory / SNAPSHOTS / f"step-{step}.png") as temporary:
+                temporary.write_bytes(picture)
+
+    def load_snapshots(self, directory: Path) -> None:
+        """Read what `save_snapshots` wrote."""
+        for path in sorted((directory / SNAPSHOTS).glob("step-*.png")):
+            self.snapshots[int(path.stem.removeprefix("step-"))] = path.read_bytes()

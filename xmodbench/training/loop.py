@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from xmodbench.errors import UserError
@@ -15,6 +16,7 @@ from xmodbench.plugins import Run
 
 from . import processes
 from .log import LossLog
+from .plot import strip
 from .state import TERMINATED, load_state, part, save_state, termination_noticed
 
 NOTES = 200  # rows of the log
@@ -28,7 +30,7 @@ class Training(ABC):
         name: of the state's folder.
         columns: names of the values `step` returns.
         steps: optimiser steps in all.
-        settings: with ``checkpoint_s``, seconds between two saves of the state.
+        settings: with ``checkpoint_s``, seconds between two saves of the state; maybe ``snapshots``, how many.
         fingerprint: hash of all that decides the result; the state of another one is not resumed.
         several_processes: whether several processes can share the work.
         followed: whether another training follows in the same job; the state after the last step is then saved too.
@@ -58,6 +60,13 @@ class Training(ABC):
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Go back to what `tensors` returned."""
 
+    def preview(self) -> np.ndarray | None:
+        """Images to look at, [rows, columns, H, W] in [0, 1]: a few inputs above their translations by the present weights.
+
+        Must change nothing: neither weights nor torch's global generator.
+        """
+        return None
+
     @abstractmethod
     def finish(self) -> None:
         """After the last step: leave the networks ready for use."""
@@ -78,27 +87,43 @@ def train(training: Training, run: Run) -> LossLog:
     return _Loop(training, run).go()
 
 
+def snapshot_steps(steps: int, count: int) -> set[int]:
+    """After how many steps snapshots are taken: at the ends of `count` equal parts, fewer where there are fewer steps."""
+    return {round(steps * (index + 1) / count) for index in range(count)} - {0}
+
+
 class _Loop:
     def __init__(self, training: Training, run: Run):
         self.training, self.job = training, run
         self.log = LossLog((*training.columns, "learning_rate"))
         self.sums = torch.zeros(len(training.columns), dtype=torch.float64, device=run.device)
         self.folder = run.state_dir / training.name
-        self.saved = time.monotonic()
+        self.saved = self.began = time.monotonic()
+        self.looking = 0.0
 
     def go(self) -> LossLog:
         training, steps = self.training, self.training.steps
         start, every = self._restored(), max(1, steps // NOTES)
+        looks = snapshot_steps(steps, getattr(training.settings, "snapshots", 0))
         with termination_noticed() as terminated:
             for step in self.job.progress.track(range(start, steps), "train", total=steps, start=start):
                 self.sums += torch.stack([value.detach() for value in training.step(step)]).to(self.sums)
                 if (step + 1) % every == 0 or step + 1 == steps:
                     self._note(step, step % every + 1)
+                if step + 1 in looks:
+                    self._look(step + 1)
                 self._pause(step, bool(terminated))
         if training.followed and start < steps:
             self._save(steps)
         training.finish()
+        self._note_time()
         return self.log
+
+    def _note_time(self) -> None:
+        """Seconds of this job spent in the loop and, of them, on snapshots; added up where trainings follow each other."""
+        spent = {"training_s": time.monotonic() - self.began, "snapshots_s": self.looking}
+        facts = self.job.facts
+        facts.update({name: round(facts.get(name, 0) + value, 2) for name, value in spent.items()})
 
     def _note(self, step: int, stretch: int) -> None:
         processes.average(self.sums)
@@ -113,6 +138,13 @@ class _Loop:
             if not math.isfinite(value):
                 problem = f"'{name}' is not finite by step {step + 1}"
                 raise UserError(problem, "training", "lower learning_rate and run again")
+
+    def _look(self, done: int) -> None:
+        """Take a snapshot after `done` steps."""
+        began = time.monotonic()
+        if processes.rank() == 0 and (images := self.training.preview()) is not None:
+            self.log.snapshots[done] = strip(images)
+        self.looking += time.monotonic() - began
 
     # -- state ------------------------------------------------------------------------------------------------------
     def _pause(self, step: int, terminated: bool) -> None:
@@ -134,7 +166,8 @@ class _Loop:
     def _save(self, done: int) -> None:
         if processes.rank() == 0:
             facts = {"fingerprint": self.training.fingerprint, "done": done, "log": self.log.rows}
-            save_state(self.folder, {**self.training.tensors(), "loop.sums": self.sums}, facts)
+            tensors = {**self.training.tensors(), "loop.sums": self.sums}
+            save_state(self.folder, tensors, facts, self.log.save_snapshots)
 
     def _restored(self) -> int:
         """Go back to the state of an earlier job, if there is one; the step to go on with."""
@@ -145,5 +178,6 @@ class _Loop:
         self.training.restore(tensors)
         self.sums.copy_(part("loop", tensors)["sums"])
         self.log.rows = [tuple(row) for row in facts["log"]]
+        self.log.load_snapshots(self.folder)
         self.job.progress.say(f"resumed at step {facts['done']} of {self.training.steps}")
         return int(facts["done"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from xmodbench.errors import UserError
@@ -17,9 +18,13 @@ from xmodbench.files import atomic_dir, read_json, write_json
 TERMINATED = 128 + signal.SIGTERM
 
 
-def save_state(folder: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    """Write the state; `facts` is written last."""
+def save_state(
+    folder: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any], others: Callable[[Path], None] | None = None
+) -> None:
+    """Write the state; `others` writes further files into the folder it is given, `facts` is written last."""
     with atomic_dir(folder) as temporary:
+        if others:
+            others(temporary)
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary / "state.safetensors")
         write_json(temporary / "state.json", facts)
 
@@ -30,7 +35,7 @@ def load_state(folder: Path, fingerprint: str) -> tuple[dict[str, torch.Tensor],
         facts = read_json(folder / "state.json")
         if facts.get("fingerprint") == fingerprint:
             return load_file(folder / "state.safetensors"), facts
-    except (UserError, OSError, ValueError):
+    except (UserError, OSError, ValueError, SafetensorError):
         pass  # no state, or a damaged one: training starts from the beginning
     return None
 
