@@ -9,6 +9,8 @@ from xmodbench.errors import UserError
 
 SMOOTHING_MM = 2.0
 CLOSING_MM = 6.0
+# the outline of a head needs no finer voxels, and morphology on them takes eight times as long
+COARSE_MM = 2.0
 
 
 def head_mask(image: sitk.Image, above: float | None = None, opening_mm: float = 0.0) -> sitk.Image:
@@ -22,6 +24,12 @@ def head_mask(image: sitk.Image, above: float | None = None, opening_mm: float =
     Raises:
         UserError: nothing or everything is above the threshold.
     """
+    coarse = sitk.BinShrink(image, [max(1, int(COARSE_MM / s)) for s in image.GetSpacing()])
+    mask = _coarse_mask(coarse, above, opening_mm)
+    return mask if coarse.GetSize() == image.GetSize() else _finer(mask, image)
+
+
+def _coarse_mask(image: sitk.Image, above: float | None, opening_mm: float) -> sitk.Image:
     smooth = sitk.SmoothingRecursiveGaussian(image, [max(SMOOTHING_MM, s) for s in image.GetSpacing()])
     threshold = _dark_threshold(smooth) if above is None else above
     mask = sitk.Cast(smooth > threshold, sitk.sitkUInt8)
@@ -35,6 +43,15 @@ def head_mask(image: sitk.Image, above: float | None = None, opening_mm: float =
     mask = sitk.BinaryMorphologicalClosing(mask, [max(1, round(CLOSING_MM / s)) for s in image.GetSpacing()])
     components = sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True)
     return _filled(components == 1)
+
+
+def _finer(mask: sitk.Image, grid: sitk.Image) -> sitk.Image:
+    """A mask on the voxels of `grid`, its outline halfway between coarse voxels; copied beyond their centres."""
+    share = sitk.Resample(
+        sitk.Cast(mask, sitk.sitkFloat32), grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear, 0.0,
+        sitk.sitkFloat32, True,
+    )  # fmt: skip
+    return sitk.Cast(share >= 0.5, sitk.sitkUInt8)
 
 
 def _dark_threshold(smooth: sitk.Image) -> float:

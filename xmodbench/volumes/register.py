@@ -22,6 +22,7 @@ LEVEL_SMOOTHING_MM = (2.0, 1.0, 0.0)
 MAX_SHARE, MAX_SAMPLES = 0.2, 20_000
 MAX_TRANSLATION_MM, MAX_ROTATION_DEG, MIN_COVERAGE = 15.0, 15.0, 0.95
 EDGE_MM = 2.0
+SEARCH_MARGIN_MM = 10.0
 # a start that is already right leaves nothing to gain: below this shift a missing gain is no failure
 STILL_MM, STILL_DEG = 1.0, 1.0
 
@@ -52,6 +53,11 @@ class Registration:
             "nmi_after": round(self.nmi_after, 4),
             "coverage": round(self.coverage, 4),
             "accepted": self.accepted,
+            "transform": {
+                "centre_mm": _rounded(self.transform.GetCenter()),
+                "angles_rad": _rounded(self.transform.GetParameters()[:3]),
+                "translation_mm": _rounded(self.transform.GetTranslation()),
+            },
         }
 
 
@@ -73,7 +79,10 @@ def register_rigid(
     start = sitk.Euler3DTransform()
     start.SetCenter(_centre(fixed_mask))
     with one_thread():
-        transform = _optimise(fixed, moving, fixed_mask, start, seed)
+        # most of a search is smoothing, and most of a scan is air
+        near = _around(fixed_mask, SEARCH_MARGIN_MM)
+        region = _around(moving_mask, SEARCH_MARGIN_MM + MAX_TRANSLATION_MM)
+        transform = _optimise(_cut(fixed, near), _cut(moving, region), _cut(fixed_mask, near), start, seed)
     translation = float(np.linalg.norm(transform.GetTranslation()))
     cosine = (np.trace(np.reshape(transform.GetMatrix(), (3, 3))) - 1) / 2
     rotation = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
@@ -132,6 +141,9 @@ def _optimise(fixed, moving, mask, start, seed) -> sitk.Euler3DTransform:
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentagePerLevel(share, seed % (2**31 - 1) + 1)
     method.SetMetricFixedMask(mask)
+    # gradients at the samples only: whole gradient images took most of the time
+    method.MetricUseFixedImageGradientFilterOff()
+    method.MetricUseMovingImageGradientFilterOff()
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=1.0, minStep=1e-4, numberOfIterations=200, gradientMagnitudeTolerance=1e-8
@@ -145,6 +157,25 @@ def _optimise(fixed, moving, mask, start, seed) -> sitk.Euler3DTransform:
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInitialTransform(sitk.Euler3DTransform(start), inPlace=False)
     return sitk.Euler3DTransform(sitk.CompositeTransform(method.Execute(fixed, moving)).GetBackTransform())
+
+
+def _around(mask: sitk.Image, margin_mm: float) -> tuple[list[int], list[int]]:
+    """First voxel and size of the box around a mask, with a margin, within the image."""
+    shape = sitk.LabelShapeStatisticsImageFilter()
+    shape.Execute(sitk.Cast(mask, sitk.sitkUInt8))
+    box = shape.GetBoundingBox(1)
+    margins = [int(np.ceil(margin_mm / s)) for s in mask.GetSpacing()]
+    first = [max(0, box[i] - margins[i]) for i in range(3)]
+    last = [min(mask.GetSize()[i], box[i] + box[i + 3] + margins[i]) for i in range(3)]
+    return first, [last[i] - first[i] for i in range(3)]
+
+
+def _cut(image: sitk.Image, box: tuple[list[int], list[int]]) -> sitk.Image:
+    return sitk.RegionOfInterest(image, box[1], box[0])
+
+
+def _rounded(values) -> list[float]:
+    return [round(float(value), 6) for value in values]
 
 
 def _rms_radius(mask: sitk.Image) -> float:
