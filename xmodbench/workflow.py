@@ -208,7 +208,7 @@ class Jobs:
 
     def report_code(self) -> str:
         """Hash of the report's code and of the settings it shows."""
-        return package_code_hash("report", "stats.py") + self.plan.plan_hash()[:16]
+        return package_code_hash("report", "inspection", "stats.py") + self.plan.plan_hash()[:16]
 
     def config_json(self, wildcards=None) -> str:
         """The whole config, resolved, as JSON; a params function, or Snakemake would take its braces for wildcards."""

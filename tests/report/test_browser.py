@@ -69,12 +69,20 @@ def test_no_errors_and_no_request_beyond_the_file(driver, page):
 
 def test_images_and_plots_are_drawn(driver):
     sizes = driver.execute_script(
-        "return [...document.images].map((image) => [image.naturalWidth, image.getBoundingClientRect().width])"
+        "return [...document.querySelectorAll('#images img')]"
+        ".map((image) => [image.naturalWidth, image.getBoundingClientRect().width])"
     )
     assert len(sizes) == 2
     assert all(width > 400 and shown > 300 for width, shown in sizes)
     for name in ("dots", "tradeoff"):
         wait_for(driver, f"document.querySelectorAll('#{name} .scatterlayer .point').length > 3")
+
+
+def test_every_data_set_is_shown_with_pictures(driver):
+    assert driver.execute_script("return document.querySelectorAll('#data .data').length") == 2
+    driver.execute_script("document.querySelectorAll('#data details').forEach((part) => { part.open = true; })")
+    driver.execute_script("document.querySelectorAll('#data img').forEach((image) => { image.loading = 'eager'; })")
+    wait_for(driver, "[...document.querySelectorAll('#data img')].every((image) => image.naturalWidth > 100)")
 
 
 def column(driver, place: int) -> list[str]:

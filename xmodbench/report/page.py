@@ -12,13 +12,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from xmodbench.errors import UserError
 from xmodbench.files import write_text
+from xmodbench.inspection import section as inspection
 from xmodbench.metrics.registry import METRICS, Metric, family
 from xmodbench.report import text
 from xmodbench.report.model import Report
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.tables import FAMILIES
+from xmodbench.report.trainings import training_pictures
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -60,6 +63,9 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "comparisons": report.comparisons,
         "metrics": METRICS,
         "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
+        "data": _data(report),
+        "data_style": Markup(inspection.style()),
+        "trainings": training_pictures(report),
         "resize": _resize(report),
         "jobs": jobs(report),
         "software": _software(report),
@@ -137,6 +143,19 @@ def jobs(report: Report) -> list[Job]:
         for verb, record in item.records.items():
             found.setdefault((verb, names[verb]), Job(names[verb], verb, record))
     return list(found.values())
+
+
+def _data(report: Report) -> dict[str, Markup]:
+    """By label, a section for each prepared data set: counts, alignment, histograms, pictures of a few subjects."""
+    found = {}
+    for name in report.plan.config.datasets:
+        try:
+            label = report.plan.dataset_label(name)
+            part = inspection.data_section(report.plan.data_dir(name), label=label, max_subjects=4, heading=3)
+        except UserError:  # not prepared: said with the cells that need it
+            continue
+        found[label] = Markup(part.html)
+    return found
 
 
 def _unskilled(report: Report) -> list[tuple[str, str, str, str]]:

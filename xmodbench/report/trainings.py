@@ -1,0 +1,38 @@
+"""What each training leaves to look at: its losses, and translations by the weights on the way."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+from xmodbench.report.model import Report
+
+LOSSES, SNAPSHOTS = "loss.png", "snapshots"
+
+
+@dataclass(frozen=True)
+class TrainingPictures:
+    """Pictures of one training as base64: PNG of the losses, and PNGs of snapshots by step, ascending."""
+
+    title: str
+    losses: str
+    snapshots: list[tuple[int, str]]
+
+
+def training_pictures(report: Report) -> list[TrainingPictures]:
+    """All trainings of the run that left pictures, in the plan's order, each once."""
+    folders = {report.plan.model_dir(item.cell): item.cell for item in report.results if "train" in item.records}
+    found = []
+    for folder, cell in folders.items():
+        if (folder / LOSSES).is_file():
+            name = report.plan.method_label(cell.method)
+            where = f"{report.plan.dataset_label(cell.dataset)}, {folder.name.replace('-from-', ' from ')}"
+            steps = {int(path.stem.rpartition("-")[2]): path for path in (folder / SNAPSHOTS).glob("step-*.png")}
+            snapshots = [(step, _encoded(steps[step])) for step in sorted(steps)]
+            found.append(TrainingPictures(f"{name}, {where}", _encoded(folder / LOSSES), snapshots))
+    return found
+
+
+def _encoded(path: Path) -> str:
+    return b64encode(path.read_bytes()).decode()
