@@ -7,11 +7,12 @@ CORES  ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock generate clean
+.PHONY: help setup demo smoke test lint format lock generate clean
 
 help:
 	@echo "make setup   create $(VENV) with the locked packages"
 	@echo "make demo    run the demo and say where its report is"
+	@echo "make smoke   run every method, tiny, and say whether all of it works"
 	@echo "make test    run the tests"
 	@echo "make lint    check style, workflow and generated files"
 	@echo "make clean   remove results, data, training state (keeps raw volumes and $(VENV))"
@@ -29,6 +30,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup
 	snakemake --cores $(CORES) --configfile config/demo.yaml
+
+smoke: setup
+	snakemake --cores $(CORES) --configfile config/smoke.yaml
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
