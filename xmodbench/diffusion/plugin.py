@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from xmodbench.plugins import Run
 from xmodbench.seeding import ImageGenerator, derive_seed
+from xmodbench.training.compiling import compiled
 from xmodbench.training.log import LossLog
 
 from .model import DiffusionModel
@@ -61,7 +62,7 @@ def load(directory: Path, config: type, sampling: Any, run: Run) -> DiffusionMod
     if model.settings.channels_last:
         network.to(memory_format=torch.channels_last)
     if model.settings.compile:
-        model.network = torch.compile(network)
+        model.network = compiled(network)
     return model
 
 

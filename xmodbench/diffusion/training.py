@@ -14,6 +14,7 @@ from xmodbench.files import sha256_json
 from xmodbench.plugins import Run
 from xmodbench.seeding import derive_seed
 from xmodbench.training import loop
+from xmodbench.training.compiling import compiled
 from xmodbench.training.log import LossLog
 from xmodbench.training.state import named, optimizer_tensors, part, restore_optimizer
 
@@ -61,10 +62,17 @@ class DiffusionTraining(loop.Training):
         if s.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=s.learning_rate)
-        prepared = self.accelerator.prepare(torch.compile(network) if s.compile else network)
+        prepared = self.accelerator.prepare(compiled(network) if s.compile else network)
         self.prepared = replace(model, network=prepared)
         self.ema = [parameter.detach().clone() for parameter in network.parameters()]
         data = f"{images.shape} {float(np.mean(images, dtype=np.float64))!r}"
+        run.facts.update(
+            processes=world,
+            slices_per_step=per_step,
+            precision=s.precision,
+            channels_last=s.channels_last,
+            compile=s.compile,
+        )
         self.fingerprint = sha256_json([s.model_dump(mode="json"), data, run.seed, world])
 
     def step(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:

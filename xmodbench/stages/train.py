@@ -16,6 +16,7 @@ from xmodbench.files import atomic_dir, sha256_files
 from xmodbench.plugins import Method, Run, TrainData
 from xmodbench.records import recorded
 from xmodbench.store import SliceStore
+from xmodbench.training import processes
 
 
 def train(method: Method, store_dir: Path, target: str, source: str | None, out: Path, run: Run, **facts: Any) -> None:
@@ -24,6 +25,8 @@ def train(method: Method, store_dir: Path, target: str, source: str | None, out:
     The method gets copies of the arrays its supervision allows, in a private folder that holds nothing else, so that even
     a method that goes looking finds no source and no test slice (design invariant 1).
 
+    Of several processes that a launcher started only the main one writes.
+
     Raises:
         UserError: source given or missing against the supervision, an unusable store, a method that fails.
     """
@@ -31,6 +34,9 @@ def train(method: Method, store_dir: Path, target: str, source: str | None, out:
     if supervision.needs_source != (source is not None):
         need = "needs the source modality" if supervision.needs_source else "must not be given a source"
         raise UserError(f"a {supervision} method {need}", "train")
+    if processes.rank() > 0:
+        _assist(method, SliceStore(store_dir), target, source, run)
+        return
     with recorded(out, "train", target=target, source=source, supervision=str(supervision), **facts) as record:
         store = SliceStore(store_dir)
         run.state_dir.mkdir(parents=True, exist_ok=True)
@@ -45,6 +51,15 @@ def train(method: Method, store_dir: Path, target: str, source: str | None, out:
         record["data_sha256"] = {
             name: store.manifest["arrays"][name]["sha256"] for name in (target, source) if name is not None
         }
+    processes.separate()
+
+
+def _assist(method: Method, store: SliceStore, target: str, source: str | None, run: Run) -> None:
+    """Take part in a training whose main process writes everything, and wait for it."""
+    run.progress.quiet = True
+    with staged(store, target, source) as data:
+        method.fit(data, run)
+    processes.separate()
 
 
 @contextmanager

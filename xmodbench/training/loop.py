@@ -104,6 +104,9 @@ class _Loop:
     def go(self) -> LossLog:
         training, steps = self.training, self.training.steps
         start, every = self._restored(), max(1, steps // NOTES)
+        if not processes.same(start, self.job.device):
+            problem = "the processes found different states to resume from"
+            raise UserError(problem, self.folder, "put it on a disk that all of them share")
         looks = snapshot_steps(steps, getattr(training.settings, "snapshots", 0))
         with termination_noticed() as terminated:
             for step in self.job.progress.track(range(start, steps), "train", total=steps, start=start):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-import torch
-from torch import distributed
+if TYPE_CHECKING:
+    import torch
 
 
 def world() -> int:
@@ -20,21 +21,41 @@ def rank() -> int:
 
 def agree(said: list[bool], device: str) -> list[bool]:
     """For each question whether any of the processes said yes."""
+    return [bool(vote) for vote in _largest([int(answer) for answer in said], device)]
+
+
+def same(number: int, device: str) -> bool:
+    """Whether all processes have the same number."""
+    largest, negated = _largest([number, -number], device)
+    return largest == -negated
+
+
+def _largest(numbers: list[int], device: str) -> list[int]:
     if world() == 1:
-        return said
-    votes = torch.tensor(said, dtype=torch.int32, device=device)
-    distributed.all_reduce(votes, distributed.ReduceOp.MAX)
-    return [bool(vote) for vote in votes.tolist()]
+        return numbers
+    import torch
+    from torch import distributed
+
+    found = torch.tensor(numbers, dtype=torch.int64, device=device)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return found.tolist()
 
 
 def average(values: torch.Tensor) -> None:
     """Put the mean over the processes into `values`."""
     if world() > 1:
+        from torch import distributed
+
         distributed.all_reduce(values)
         values /= world()
 
 
-def wait_for_all() -> None:
-    """Return once all processes have come here; does nothing without a launcher or before they were connected."""
-    if world() > 1 and distributed.is_initialized():
+def separate() -> None:
+    """Wait until all processes have come here, then let go of each other; nothing to do where there is one."""
+    if world() == 1:
+        return
+    from torch import distributed
+
+    if distributed.is_initialized():
         distributed.barrier()
+        distributed.destroy_process_group()
