@@ -72,7 +72,10 @@ def _signal_map(fractions, values: dict[str, float], uneven: np.ndarray, grid: s
 
 def _extent(fractions, grid: sitk.Image) -> tuple[np.ndarray, float]:
     """Middle of the head above the neck (LPS mm) and the height of its top."""
-    skin = np.argwhere(fractions["skin"] > 0.5)[:, ::-1] * grid.GetSpacing() + grid.GetOrigin()
+    # in large voxels no voxel is skin by half
+    skin = (
+        np.argwhere(fractions["skin"] > 0.5 * fractions["skin"].max())[:, ::-1] * grid.GetSpacing() + grid.GetOrigin()
+    )
     top = float(skin[:, 2].max())
     upper = skin[skin[:, 2] > top - 120]
     middle = (upper.min(0) + upper.max(0)) / 2

@@ -1,6 +1,8 @@
 """Archives are unpacked whole, or refused with one line; nothing lands outside."""
 
 import io
+import subprocess
+import sys
 import tarfile
 import zipfile
 
@@ -170,3 +172,27 @@ def test_digests_and_sizes_are_compared(tmp_path):
         check_file(tmp_path / "a", size=4)
     with pytest.raises(UserError, match="md5 is"):
         check_file(tmp_path / "a", md5="0" * 32)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from xmodbench.download.archive import extract
+from xmodbench.errors import UserError
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    extract(Path(sys.argv[1]), Path(sys.argv[2]))
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_disk_that_fills_up_leaves_no_half_file(tmp_path):
+    path = tar(tmp_path / "a.tar", ("small", b"abc", FILE), ("large", b"x" * 300_000, FILE))
+    command = [sys.executable, "-c", FULL_DISK, str(path), str(tmp_path / "out")]
+    done = subprocess.run([*command, "100000"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no space is left for it" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert [item.name for item in (tmp_path / "out").iterdir()] == ["small"]
+    assert subprocess.run([*command, "900000"], check=False).returncode == 0
+    assert (tmp_path / "out" / "large").stat().st_size == 300_000

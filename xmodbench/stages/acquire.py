@@ -20,7 +20,9 @@ def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Pro
     Raises:
         UserError: the volumes are not there and cannot be had; the message says how to get them.
     """
-    with recorded(out, "acquire", ACQUIRED, seed=seed, raw=str(raw_dir), **facts) as record:
+    from xmodbench.download.disk import disk_errors
+
+    with recorded(out, "acquire", ACQUIRED, seed=seed, raw=str(raw_dir), **facts) as record, disk_errors(raw_dir):
         dataset.acquire(raw_dir, seed, progress)
         found = dataset.volumes(raw_dir)
         record["subjects"] = {item.subject: _files(item) for item in found}
