@@ -1,0 +1,56 @@
+"""Every method of the repository through the whole workflow, as small as it goes (`make smoke`)."""
+
+import json
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import Work
+from xmodbench.plugins import METHODS, REPOSITORY, available
+
+CONFIG = REPOSITORY / "config" / "smoke.yaml"
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    work = Work(tmp_path_factory.mktemp("smoke"))
+    work.config = CONFIG
+    done = work.run()
+    assert done.returncode == 0, done.stderr
+    return work.folder / "results" / "smoke"
+
+
+@pytest.mark.xdist_group("smoke")
+def test_every_method_takes_part(smoke):
+    assert set(available(METHODS)) == set(yaml.safe_load(CONFIG.read_text())["methods"])
+    table = json.loads((smoke / "table.json").read_text())
+    assert len(list((smoke / "scores").glob("*.csv"))) == 13
+    assert table["banner"].startswith("Simulated data")
+
+
+@pytest.mark.xdist_group("smoke")
+def test_one_unconditional_model_serves_two_starts_and_ilvr(smoke):
+    trained = {path.parts[-4] for path in (smoke / "models").rglob("record.json")}
+    assert "sdedit" in trained
+    assert not {name for name in trained if name.startswith(("sdedit-", "ilvr"))}
+    used = {
+        json.loads(next((smoke / "translations" / name).rglob("record.json")).read_text())["model_sha256"]
+        for name in ("sdedit-start-0_3", "sdedit-start-0_6", "ilvr")
+    }
+    assert len(used) == 1
+
+
+@pytest.mark.xdist_group("smoke")
+def test_inversions_keep_what_lies_on_the_way(smoke):
+    summary = json.loads((smoke / "scores" / "stylegan2_inversion.sim_ixi.pd-to-t1.json").read_text())
+    assert summary["intermediates"]
+    for errors in summary["intermediates"].values():
+        assert 0 < errors["mse_target"] < 1
+        assert 0 < errors["mse_source"] < 1
+
+
+@pytest.mark.xdist_group("smoke")
+def test_trainings_leave_pictures_and_the_report_shows_them(smoke):
+    page = (smoke / "report.html").read_text(encoding="utf-8")
+    assert page.count('class="losses"') == 6  # the trained methods
+    assert page.count('class="data"') == 1
