@@ -58,38 +58,43 @@ def _gather(image, rows, cols, first, last, levels):
 
 
 @numba.njit(fastmath=True)
-def _entropy_of_nine(weights, row0, row1, kernels, scale, eps):
-    """`_entropy` for windows of 3x3: the nine terms stay in registers, nothing is stored."""
-    h = np.float32(0)
-    for r in range(row0, row1):
-        w0, w1, w2 = weights[0, r] * scale, weights[1, r] * scale, weights[2, r] * scale
-        w3, w4, w5 = weights[3, r] * scale, weights[4, r] * scale, weights[5, r] * scale
-        w6, w7, w8 = weights[6, r] * scale, weights[7, r] * scale, weights[8, r] * scale
-        for c in range(LANES):
-            p = w0 * kernels[0, c] + w1 * kernels[1, c] + w2 * kernels[2, c]
-            p += w3 * kernels[3, c] + w4 * kernels[4, c] + w5 * kernels[5, c]
-            p += w6 * kernels[6, c] + w7 * kernels[7, c] + w8 * kernels[8, c]
-            h -= p * _log2(p + eps)
-    return h
+def _nine(weights, k, r, kernels, c):
+    """Nine terms of the histogram, from kernel `k` on, in row `r` and column `c`."""
+    p = weights[k, r] * kernels[k, c] + weights[k + 1, r] * kernels[k + 1, c] + weights[k + 2, r] * kernels[k + 2, c]
+    p += weights[k + 3, r] * kernels[k + 3, c] + weights[k + 4, r] * kernels[k + 4, c]
+    p += weights[k + 5, r] * kernels[k + 5, c] + weights[k + 6, r] * kernels[k + 6, c]
+    return p + weights[k + 7, r] * kernels[k + 7, c] + weights[k + 8, r] * kernels[k + 8, c]
 
 
 @numba.njit(fastmath=True)
 def _entropy(weights, row0, row1, kernels, scale, eps):
     """Entropy in bits of the histogram ``scale * sum_k weights[k, r] * kernels[k]`` over the rows ``row0 <= r < row1``.
 
-    Loops over bins have the fixed length `LANES` and start at 0: they become vector instructions.
+    Loops over bins have the fixed length `LANES`, start at 0 and store nothing: they become vector instructions. The
+    number of kernels is a multiple of nine, the last ones may be 0.
     """
-    if kernels.shape[0] == 9:
-        return _entropy_of_nine(weights, row0, row1, kernels, scale, eps)
-    h, line = np.float32(0), np.empty(LANES, np.float32)
+    h, terms = np.float32(0), kernels.shape[0]
     for r in range(row0, row1):
-        line[:] = np.float32(0)
-        for k in range(kernels.shape[0]):
-            weight = weights[k, r] * scale
+        if terms == 9:  # windows of 3
             for c in range(LANES):
-                line[c] += weight * kernels[k, c]
-        for c in range(LANES):
-            h -= line[c] * _log2(line[c] + eps)
+                p = scale * _nine(weights, 0, r, kernels, c)
+                h -= p * _log2(p + eps)
+        elif terms == 27:  # of 5
+            for c in range(LANES):
+                p = (
+                    _nine(weights, 0, r, kernels, c)
+                    + _nine(weights, 9, r, kernels, c)
+                    + _nine(weights, 18, r, kernels, c)
+                )
+                p *= scale
+                h -= p * _log2(p + eps)
+        else:
+            for c in range(LANES):
+                p = np.float32(0)
+                for k in range(0, terms, 9):
+                    p += _nine(weights, k, r, kernels, c)
+                p *= scale
+                h -= p * _log2(p + eps)
     return h
 
 
@@ -98,8 +103,9 @@ def _row(i, ref, slide, table, first, last, mass, ref_rows, ref_cols, rows, cols
     """Row `i` of the map of one image."""
     lanes, n = table.shape[1], ref_rows.shape[1] ** 2
     levels_s, levels_y = np.empty(n, np.int32), np.empty(n, np.int32)
-    ks, kernels = np.empty((n, lanes), np.float32), np.empty((n, LANES), np.float32)
-    ones = np.ones((n, 1), np.float32)
+    terms = (n + 8) // 9 * 9
+    ks, kernels = np.zeros((terms, lanes), np.float32), np.zeros((terms, LANES), np.float32)
+    ones = np.ones((terms, 1), np.float32)
     for j in range(out.size):
         row0, row1, flat_s = _gather(ref, ref_rows[i], ref_cols[j], first, last, levels_s)
         for k in range(n):
