@@ -63,7 +63,7 @@ class Inverter:
             optimizer.step()
             after_step()
         with torch.no_grad():
-            image = self.image_of(w)
+            image = self.image_of(w.detach())
         if s.inversion_steps in kept:
             found[s.inversion_steps] = image
         return image, found

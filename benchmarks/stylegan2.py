@@ -1,0 +1,163 @@
+"""StyleGAN2-ADA: images per second of training and steps per second of inversion, with what the machine could do.
+
+    python benchmarks/stylegan2.py [--cases short:32 auto:64:2] [--device auto] [--repeats 3]
+
+A case is ``preset:size`` or ``preset:size:batch`` (the preset's batches take minutes on a CPU). The parts of a step are
+timed one by one and weighed by how often they come: generator and discriminator always, path length every 4th, R1 every 16th
+step. Multiply-adds are counted while they run, and the peak is that of a large matrix product in the same minute. The ratios
+are those of the same step with fused weights and without the low-pass filters of the augmentation, in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import tempfile
+from pathlib import Path
+
+import torch
+from common import machine, run_on, seconds, table
+from torch.utils.flop_counter import FlopCounterMode
+
+from xmodbench.contract import phantom
+from xmodbench.stylegan2.encoder_training import EncoderTraining
+from xmodbench.stylegan2.inversion import Inverter
+from xmodbench.stylegan2.perceptual import features_of
+from xmodbench.stylegan2.settings import StyleganSettings
+from xmodbench.stylegan2.training import PATH_INTERVAL, R1_INTERVAL, GanTraining
+
+TRAINING = (
+    "case",
+    "images/s",
+    "GMAC/image",
+    "share of peak",
+    "fused / unfused",
+    "low-pass / without",
+    "encoder images/s",
+)
+INVERSION = ("case", "images", "lambda_dom", "steps/s", "GMAC per image and step", "share of peak")
+
+
+def peak(device: str, side: int = 2048) -> float:
+    """Multiply-adds per second of a product of large matrices."""
+    a, b = torch.randn(2, side, side, device=device)
+    a @ b
+    return side**3 / seconds(lambda: a @ b, device, 5)
+
+
+def multiply_adds(work) -> float:
+    """Of convolutions and matrix products in `work`, forwards and backwards."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops() / 2
+
+
+def parts(training: GanTraining) -> dict:
+    """The parts of a step and how often each comes."""
+    images = training.batches.at(0, training.device)
+    return {
+        training._train_generator: 1.0,
+        functools.partial(training._train_discriminator, images): 1.0,
+        training._path_length: 1 / PATH_INTERVAL,
+        functools.partial(training._r1, images): 1 / R1_INTERVAL,
+    }
+
+
+def step_seconds(training: GanTraining, repeats: int) -> float:
+    """Seconds of a mean step."""
+    found = 0.0
+    for part, share in parts(training).items():
+        part()
+        found += share * seconds(part, training.device, repeats)
+    return found
+
+
+def made(case: str, run, **changes) -> GanTraining:
+    """The training of a case, half way up in augmentation."""
+    preset, size, *batch = case.split(":")
+    given = {"batch_size": int(batch[0])} if batch else {}
+    settings = StyleganSettings(preset=preset, **given, **changes).resolved(int(size))
+    torch.manual_seed(0)
+    training = GanTraining(settings, phantom(32, 1), run)
+    training.controller.p.fill_(0.5)
+    return training
+
+
+def training_row(case: str, run, limit: float, repeats: int) -> list[str]:
+    """A row of the first table."""
+    training = made(case, run)
+    batch = training.settings.batch_size
+    work = sum(share * multiply_adds(part) for part, share in parts(training).items()) / batch
+    plain = step_seconds(training, repeats)
+    filtered = {low_pass: step_seconds(made(case, run, low_pass=low_pass), repeats) for low_pass in (True, False)}
+    training.generator.synthesis.forward = functools.partial(training.generator.synthesis.forward, fused=True)
+    fused = step_seconds(training, repeats)
+    training = made(case, run)
+    second = encoder_of(training, run)
+    second.step(0)
+    encoder = seconds(lambda: second.step(1), run.device, repeats) / second.settings.encoder_batch
+    return [
+        case,
+        f"{batch / plain:.2f}",
+        f"{work / 1e9:.2f}",
+        f"{100 * work * batch / plain / limit:.0f} %",
+        f"{fused / plain:.2f}",
+        f"{filtered[True] / filtered[False]:.2f}",
+        f"{1 / encoder:.2f}",
+    ]
+
+
+def encoder_of(training: GanTraining, run) -> EncoderTraining:
+    """The second phase, with batches of the first's size."""
+    s = training.settings.model_copy(update={"encoder_batch": max(2, training.settings.batch_size)})
+    features = features_of(s, training.discriminator).to(run.device).requires_grad_(False)
+    training.average.requires_grad_(False)
+    return EncoderTraining(s, training.average, training.discriminator, features, phantom(32, 1), run)
+
+
+def inversion_rows(case: str, run, limit: float, repeats: int) -> list[list[str]]:
+    """Rows of the second table: one image, and a batch; with and without the regulariser."""
+    second = encoder_of(made(case, run), run)
+    for network in (second.encoder, second.generator, second.features):
+        network.eval().requires_grad_(False)
+    rows = []
+    for count in (1, second.settings.batch_size):
+        images = second.batches.at(0, run.device)[:count]
+        for weight in (2.0, 0.0):
+            work, step = inversion_step(second, images, weight, repeats)
+            share = f"{100 * work / step / limit:.0f} %"
+            rows.append([case, count, f"{weight:g}", f"{1 / step:.2f}", f"{work / count / 1e9:.2f}", share])
+    return rows
+
+
+def inversion_step(second: EncoderTraining, images: torch.Tensor, weight: float, repeats: int) -> tuple[float, float]:
+    """Multiply-adds and seconds of a step: of six less one, so that what surrounds the steps does not count."""
+    work, spent = [], []
+    for steps in (1, 6):
+        s = second.settings.model_copy(update={"lambda_dom": weight, "inversion_steps": steps})
+        inverter = Inverter(second.generator, second.encoder, second.features, second.weight.item(), s)
+        invert = functools.partial(inverter.invert, images)
+        work.append(multiply_adds(invert))
+        spent.append(seconds(invert, images.device.type, repeats))
+    return (work[1] - work[0]) / 5, (spent[1] - spent[0]) / 5
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", help="default: short:32 auto:64:2, on a GPU auto:128 auto:256")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_on(arguments.device, Path(folder), arguments.threads, quiet=True)
+        cases = arguments.cases or (["auto:128", "auto:256"] if run.device == "cuda" else ["short:32", "auto:64:2"])
+        limit = peak(run.device)
+        print(f"{machine(run.device, arguments.threads)}; matrix product {limit / 1e9:.1f} GMAC/s\n")
+        print(table(TRAINING, [training_row(case, run, limit, arguments.repeats) for case in cases]) + "\n")
+        print(table(INVERSION, [row for case in cases for row in inversion_rows(case, run, limit, arguments.repeats)]))
+
+
+if __name__ == "__main__":
+    main()

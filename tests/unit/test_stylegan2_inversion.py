@@ -1,0 +1,188 @@
+"""Inversion: what it minimises, that images do not depend on each other, and a small problem learned from end to end."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.stylegan2 import run_in, tiny
+from xmodbench.config import validated
+from xmodbench.contract import phantom
+from xmodbench.errors import UserError
+from xmodbench.plugins import METHODS, find
+from xmodbench.stylegan2 import model
+from xmodbench.stylegan2.discriminator import Discriminator
+from xmodbench.stylegan2.encoder import Encoder
+from xmodbench.stylegan2.generator import Generator
+from xmodbench.stylegan2.inversion import Inverter
+from xmodbench.stylegan2.perceptual import features_of
+from xmodbench.stylegan2.settings import InversionSettings
+
+
+def inverter(weight=0.1, **changes) -> Inverter:
+    """Untrained networks, frozen."""
+    torch.manual_seed(0)
+    s = tiny(**changes).resolved(16)
+    parts = Generator(s), Encoder(s), features_of(s, Discriminator(s))
+    for network in parts:
+        network.eval().requires_grad_(False)
+    return Inverter(*parts, weight, s)
+
+
+def test_losses_are_the_published_sum():
+    found, x = inverter(), torch.rand(3, 1, 16, 16) * 2 - 1
+    w = torch.randn(3, 6, 16)
+    image = found.image_of(w)
+    wanted = found.features.describe(x)
+    losses = found._losses(w, image, x, wanted)
+    expected = (
+        (x - image).square().flatten(1).mean(1)
+        + 0.1 * found.features.distance(found.features.describe(image), wanted, 3)
+        + 2.0 * (w - found.encoder(image)).square().flatten(1).mean(1)
+    )
+    torch.testing.assert_close(losses, expected)
+
+
+def test_first_step_is_adams():
+    found, x = inverter(inversion_steps=1), torch.rand(2, 1, 16, 16) * 2 - 1
+    w = found.encoder(x).requires_grad_(True)
+    image = found.image_of(w)
+    gradient = torch.autograd.grad(found._losses(w, image, x, found.features.describe(x)).sum(), w)[0]
+    moved = w - 0.01 * gradient / (gradient.abs() + 1e-8)  # Adam's first step
+    last, kept = found.invert(x, (0, 1))
+    torch.testing.assert_close(kept[0], image.detach())
+    torch.testing.assert_close(last, found.image_of(moved.detach()), rtol=1e-4, atol=1e-4)
+    assert torch.equal(kept[1], last)
+
+
+@pytest.mark.parametrize("latent", ["w+", "w"])
+@pytest.mark.parametrize("lambda_dom", [0.0, 2.0])
+def test_images_of_a_batch_do_not_depend_on_each_other(latent, lambda_dom):
+    found = inverter(latent=latent, lambda_dom=lambda_dom, inversion_steps=20)
+    x = torch.rand(3, 1, 16, 16) * 2 - 1
+    together, _ = found.invert(x)
+    alone = torch.cat([found.invert(x[i : i + 1])[0] for i in range(3)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=2e-3)  # rounding, through 20 steps of Adam
+
+
+def test_w_has_one_vector_for_all_layers():
+    found = inverter(latent="w", inversion_steps=0)
+    x = torch.rand(2, 1, 16, 16) * 2 - 1
+    image, _ = found.invert(x)
+    mean = found.encoder(x).mean(1, keepdim=True).repeat(1, 6, 1)
+    torch.testing.assert_close(image, found.generator.synthesis(mean))
+
+
+# -- a small problem, learned from end to end -------------------------------------------------------------------------
+def small(images):
+    return images.reshape(-1, 1, 8, 4, 8, 4).mean((3, 5))
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A model of 8 px phantoms in its folder, the slices it saw, and test slices of both contrasts."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("learned")
+    config = tiny(
+        resolution=8,
+        kimg=3.2,
+        batch_size=8,
+        channel_base=128,
+        augment="none",
+        ema_kimg=0.2,
+        encoder_iterations=60,
+        encoder_batch=8,
+        encoder_width=16,
+        encoder_max=32,
+    )
+    slices, run = small(phantom(48, 1)), run_in(folder)
+    made = model.fit(config, slices, run)
+    made.save(folder)
+    source, target = small(phantom(2, 2, invert=True)), small(phantom(2, 2))
+    return SimpleNamespace(folder=folder, slices=slices, source=source, target=target, model=made, facts=run.facts)
+
+
+def error(a, b) -> float:
+    return float(((a - b) ** 2).mean())
+
+
+def inverted(learned, images, **changes):
+    """Images inverted with the learned model, and those on the way."""
+    found = model.Model.load(learned.folder, InversionSettings(**changes), run_in(learned.folder))
+    return found.translate(images, run_in(learned.folder))
+
+
+def nearest(images: torch.Tensor, slices: np.ndarray) -> float:
+    """Mean squared difference between images in [-1, 1] and the slice nearest to each."""
+    real = torch.from_numpy(2 * slices - 1).flatten(1)
+    return (images.flatten(1)[:, None] - real).square().mean(2).amin(1).mean().item()
+
+
+def test_samples_come_near_to_slices(learned):
+    torch.manual_seed(1)
+    untrained = Generator(learned.model.settings)
+    z = torch.randn(64, 16)
+    with torch.no_grad():
+        samples, before = learned.model.generator(z), untrained(z)
+    assert nearest(samples, learned.slices) < 0.6 * nearest(before, learned.slices)
+    mean = torch.from_numpy(2 * learned.slices - 1).mean(0)
+    assert (samples.mean(0) - mean).square().mean() < 0.3 * (before.mean(0) - mean).square().mean()
+
+
+def test_a_training_slice_is_found_again(learned):
+    images, kept = inverted(learned, learned.slices[:2], inversion_steps=101, lambda_dom=0.0)
+    assert list(kept) == ["after_0", "after_100", "after_101"]
+    assert error(images, learned.slices[:2]) < 0.5 * error(kept["after_0"], learned.slices[:2])
+    assert np.array_equal(images, kept["after_101"])
+
+
+def test_without_the_regulariser_the_source_is_copied(learned):
+    errors = {}
+    for lambda_dom in (0.0, 2.0):
+        images, _ = inverted(learned, learned.source, inversion_steps=100, lambda_dom=lambda_dom)
+        errors[lambda_dom] = error(images, learned.source)
+    assert errors[0.0] < 0.7 * errors[2.0]
+
+
+def test_facts_say_what_was_trained(learned):
+    facts, stored = learned.facts, json.loads((learned.folder / "model.json").read_text())["settings"]
+    assert facts["resolution"] == 8 and facts["repaired_gradients"] == 0
+    assert stored["perceptual_weight"] == facts["perceptual_weight"] > 0
+    assert (learned.folder / "loss.csv").is_file() and (learned.folder / "encoder" / "loss.csv").is_file()
+
+
+def test_options_of_the_inversion_are_laid_over_the_models(learned):
+    run = run_in(learned.folder)
+    found = model.Model.load(learned.folder, InversionSettings(lambda_dom=0.5), run).settings
+    assert (found.lambda_dom, found.inversion_steps, found.latent) == (0.5, 5, "w+")
+    # a preset named in the config decides the training alone
+    found = model.Model.load(learned.folder, tiny(preset="auto", inversion_steps=None), run).settings
+    assert (found.preset, found.inversion_steps) == ("short", 5)
+
+
+def test_slices_of_other_sizes_come_back_at_theirs(learned):
+    image = np.random.default_rng(0).random((1, 1, 20, 13), dtype=np.float32)
+    images, kept = inverted(learned, image, inversion_steps=2)
+    for found in (images, *kept.values()):
+        assert found.shape == image.shape and found.min() >= 0 and found.max() <= 1
+
+
+def test_the_reconstruction_inverts_the_target(learned):
+    plugin = find(METHODS, "stylegan2_reconstruction")
+    assert plugin.cls.model_plugin == "stylegan2_inversion"
+    control = plugin.cls(validated(plugin.cls.Config, {"inversion_steps": 3}, "test"))
+    control.load(learned.folder, run_in(learned.folder))
+    images = control.answer(learned.source, learned.target, ["a", "b"], 1)
+    assert np.array_equal(images, inverted(learned, learned.target, inversion_steps=3)[0])
+    assert set(control.intermediate_images) == set(control.intermediates()) == {"after_0", "after_3"}
+
+
+def test_a_damaged_model_is_named(learned, tmp_path):
+    (tmp_path / "model.json").write_bytes((learned.folder / "model.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="weights cannot be read"):
+        model.Model.load(tmp_path, InversionSettings(), run_in(tmp_path))
