@@ -234,3 +234,27 @@ def test_stores_have_hounsfield_windows_and_both_sequences(goldatlas, zips, tmp_
         assert 0.4 < np.median(ct[ct > 0.2]) < 0.55
         assert ct.max() > 0.7
     assert not np.array_equal(np.load(tmp_path / "T1/test/mr.npy").shape, np.load(tmp_path / "T2/test/mr.npy").shape)
+
+
+def test_a_killed_conversion_is_done_again(goldatlas, patient, monkeypatch):
+    from xmodbench.volumes import io
+
+    written, write = [], io.write_volume
+
+    def killed(image, path):
+        written.append(path)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        write(image, path)
+
+    monkeypatch.setattr(io, "write_volume", killed)
+    with pytest.raises(KeyboardInterrupt):
+        goldatlas.convert(patient.parent, QUIET)
+    volumes = patient.parent / "volumes" / patient.name
+    assert [path.name for path in volumes.iterdir()] == ["2_03_P-CT.nii.gz"]
+    monkeypatch.setattr(io, "write_volume", write)
+    goldatlas.convert(patient.parent, QUIET)
+    assert sorted(path.name for path in volumes.glob("*.nii.gz")) == [
+        f"2_03_P-{name}.nii.gz" for name in ("CT", "T1", "T2")
+    ]
+    assert goldatlas.volumes(patient.parent)[0].problem is None

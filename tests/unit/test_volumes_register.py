@@ -50,6 +50,11 @@ def test_an_offset_is_found_to_half_a_millimetre_and_degree(pair, angles, shift)
     np.testing.assert_allclose(result.transform.TransformPoint((0, 0, 0)), truth.TransformPoint((0, 0, 0)), atol=0.5)
     rest = np.reshape(result.transform.GetMatrix(), (3, 3)) @ np.reshape(truth.GetMatrix(), (3, 3)).T
     assert np.degrees(np.arccos(min(1, (np.trace(rest) - 1) / 2))) < 0.5
+    written = result.facts()["transform"]
+    kept = sitk.Euler3DTransform(written["centre_mm"], *written["angles_rad"], written["translation_mm"])
+    np.testing.assert_allclose(
+        kept.TransformPoint((50, 60, 70)), result.transform.TransformPoint((50, 60, 70)), atol=1e-3
+    )
     again = register_rigid(fixed, moving, head_mask(fixed), head_mask(moving), seed=1)
     assert again.transform.GetParameters() == result.transform.GetParameters()
 
@@ -67,3 +72,15 @@ def test_nmi_is_scikit_images():
     a = generator.random((30, 30))
     b = a + 0.2 * generator.random((30, 30))
     assert nmi(a, b, bins=32) == pytest.approx(normalized_mutual_information(a, b, bins=32))
+
+
+def test_a_mask_of_fine_voxels_is_that_of_coarse_ones(pair):
+    coarse = head_mask(pair[0])
+    grid = sitk.Image([191, 190, 189], sitk.sitkUInt8)
+    grid.SetSpacing((1.0, 1.0, 1.0))
+    grid.SetOrigin((-96, -96, -96))
+    fine = head_mask(sitk.Resample(pair[0], grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32))
+    assert fine.GetSize() == grid.GetSize() and fine.GetPixelID() == sitk.sitkUInt8
+    expected = sitk.GetArrayFromImage(sitk.Resample(coarse, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)) > 0
+    found = sitk.GetArrayFromImage(fine) > 0
+    assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.97
