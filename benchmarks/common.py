@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from xmodbench.config import validated
+from xmodbench.contract import phantom
 from xmodbench.plugins import METHODS, Method, Run, find
 from xmodbench.progress import Progress
 
@@ -18,6 +20,12 @@ def method(name: str, **settings) -> Method:
     """A method plugin with settings."""
     cls = find(METHODS, name).cls
     return cls(validated(cls.Config, settings, "benchmark"))
+
+
+def slices(count: int, size: int) -> np.ndarray:
+    """Phantoms ``[count, 1, size, size]`` in [0, 1]: flat regions with soft edges on black, as in heads."""
+    small = torch.from_numpy(phantom(count, 1))
+    return torch.nn.functional.interpolate(small, size=(size, size), mode="bicubic").clamp(0, 1).numpy()
 
 
 def run_on(device: str, folder: Path, threads: int, seed: int = 1, quiet: bool = False) -> Run:

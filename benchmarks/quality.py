@@ -166,6 +166,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a trained MIDiffusion of the target; else one is trained")
     parser.add_argument("--preset", default="short", help="of the model")
     parser.add_argument("--iterations", type=int, default=1500, help="of training")
+    parser.add_argument(
+        "--samplers", nargs="+", metavar="NAME:STEPS", help="instead of all; the first is compared with"
+    )
     parser.add_argument("--slices", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("results/quality"))
     parser.add_argument("--device", default="auto")
@@ -177,13 +180,16 @@ def main() -> None:
     ids = [store.ids[row] for row in rows]
     source, target = (store.array(name)[rows][:, None] for name in (arguments.source, arguments.target))
     parts = []
-    for sampler, steps in sorted(SAMPLERS, key=lambda pair: evaluations(*pair)):
+    samplers = [
+        (name, int(steps)) for name, steps in (word.split(":") for word in arguments.samplers or [])
+    ] or SAMPLERS
+    for sampler, steps in sorted(samplers, key=lambda pair: evaluations(*pair)):
         images, took = translated(arguments, folder, sampler, steps, source, ids, run)
         scored = score_images(images[:, 0], target[:, 0], source[:, 0])
         facts = {"sampler": sampler, "steps": steps, "seconds": took, "id": ids}
         facts["subject"] = [store.subjects[row] for row in rows]
         parts.append(pd.DataFrame({**facts, **{name: scored[name] for name in METRICS}}))
-    order = {pair: place for place, pair in enumerate(SAMPLERS)}
+    order = {pair: place for place, pair in enumerate(samplers)}
     parts.sort(key=lambda part: order[part["sampler"][0], part["steps"][0]])
     scores = pd.concat(parts, ignore_index=True)
     found = summary(scores)
