@@ -2,10 +2,10 @@
 
     python benchmarks/sampling.py [--network ddpm] [--size 128] [--batch 64] [--device auto]
 
-The recipe is written out below, as one would first write it: one image at a time, float32, eager, 1000 ancestral steps, LMI
-maps with every joint histogram in memory. Ours are batches, on a GPU in bf16, channels-last and compiled. Weights are random:
-they do not matter for speed. What takes too long is timed over `--timed` evaluations and scaled; its rows say so. On a CPU
-the seconds are those of the processor.
+The recipe is written out below, as one would first write it: one image at a time, float32, eager, 1000 ancestral steps,
+LMI maps with every joint histogram in memory. Ours are batches, on a GPU in bf16, channels-last and compiled. Weights are
+random: they do not matter for speed. What takes too long is timed over `--timed` steps and scaled; its rows say so. On a
+CPU the seconds are those of the processor.
 """
 
 from __future__ import annotations
