@@ -37,7 +37,7 @@ def write(folder, moved=0.0, subjects=(("train", ("p0", "p/1")), ("test", ("p2",
     """Stores of PD and T1 with `moved` pixels between them in the test subject."""
     manifest = {
         "dataset": "heads",
-        "excluded": [{"subject": "<b>p9</b>", "reason": "no pd"}],
+        "excluded": [{"subject": name, "reason": "no pd"} for name in ("<b>p9</b>", "p8")],
         "settings": {"reference": "t1", "slices": {"count": 9, "stride_mm": None}},
         "volumes": {
             "p0": {"registration": {"pd": {**REGISTERED, "accepted": True}}, "slices": {"chosen": 11, "kept": 9}}
@@ -68,7 +68,8 @@ def test_the_page_is_one_file_with_every_subject(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "results/inspect/heads").iterdir()] == ["index.html"]
     page = (tmp_path / "results/inspect/heads/index.html").read_text()
     assert "Simulated data" in page
-    assert "&lt;b&gt;p9&lt;/b&gt;</td>" in page and "<b>p9" not in page
+    assert ">no pd</td><td>2</td>" in page
+    assert "&lt;b&gt;p9&lt;/b&gt;, p8</td>" in page and "<b>p9" not in page
     assert "<td>1.100</td><td>1.200</td><td>1.25</td><td>0.50</td><td>0.990</td>" in page
     assert "✓ In all 3 subjects" in page
     assert page.count('<img src="data:image/jpeg;base64,') == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def data_section(
         histograms=histograms,
         colours=COLOURS,
         counting={key: _said(facts.settings[key]) for key in _COUNTING if facts.settings.get(key) is not None},
+        left_out=_by_reason(facts.excluded),
         registered=any(subject.registration for subject in facts.subjects),
         many_sites=len({subject.site for subject in facts.subjects}) > 1,
         level=heading,
@@ -106,8 +108,17 @@ def chosen_subjects(facts: DataFacts, most: int | None) -> list[SubjectFacts]:
 
 
 def _said(value: Any) -> Any:
-    """A setting without the parts that are not set."""
-    return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+    """A setting without the parts that are not set, and without lists of subjects: they are in the table."""
+    if not isinstance(value, dict):
+        return value
+    return {key: item for key, item in value.items() if item is not None and not key.endswith("_subjects")}
+
+
+def _by_reason(excluded: Iterable[dict[str, str]]) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for item in excluded:
+        reasons.setdefault(item["reason"], []).append(item["subject"])
+    return reasons
 
 
 def _published(data_dir: Path) -> dict[str, Any] | None:
