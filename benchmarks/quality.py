@@ -151,7 +151,8 @@ def draw(found: pd.DataFrame, path: Path, title: str) -> None:
     axes[-1, 0].set_xlabel("network evaluations per image")
     axes[-1, 1].set_xlabel("seconds per image, LMI included")
     axes[0, 0].legend(fontsize=8)
-    figure.suptitle(title, fontsize=10)
+    first = f"{found['sampler'][0]} with {found['steps'][0]} steps"
+    figure.suptitle(f"{title}\nbars: 95 % over subjects; shaded: that of {first}", fontsize=10)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=90)
     plt.close(figure)
