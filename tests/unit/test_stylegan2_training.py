@@ -240,6 +240,18 @@ def test_a_killed_job_ends_with_the_same_bits(phase, steps, tmp_path):
     assert found[1] == expected[1] and len(found[1]) == 2
 
 
+def test_snapshots_show_samples_and_encoded_slices_and_change_nothing(tmp_path):
+    weights = {}
+    for count in (2, 0):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        weights[count], _ = trained(tiny(snapshots=count), folder)
+    for phase in ("", "encoder"):
+        assert len(list((tmp_path / "2" / "model" / phase / "snapshots").glob("*.png"))) == 2
+        assert (tmp_path / "2" / "model" / phase / "loss.png").is_file()
+    assert all(torch.equal(weights[2][name], weights[0][name]) for name in weights[2])
+
+
 def test_the_last_state_of_the_gan_is_kept_for_the_encoder(tmp_path):
     with pytest.raises(Killed):
         trained(tiny(), tmp_path, Killer(2, 1))  # no checkpoint was due

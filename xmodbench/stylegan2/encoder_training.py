@@ -19,7 +19,7 @@ from .encoder import Encoder
 from .generator import Generator
 from .losses import r1, says_fake, says_real
 from .perceptual import VGG_WEIGHT, Features
-from .training import fingerprint
+from .training import SHOWN, as_grid, fingerprint
 
 BETAS, DECAY, FEATURE_SHARE = (0.9, 0.99), 0.8, 0.75
 
@@ -113,6 +113,15 @@ class EncoderTraining(Training):
 
     def _autocast(self):
         return torch.autocast(self.device, torch.bfloat16, enabled=self.settings.precision == "bf16")
+
+    @torch.no_grad()
+    def preview(self) -> np.ndarray:
+        """Training slices above what the encoder makes of them: [2, at most SHOWN / 2, R, R]."""
+        images = self.batches.at(0, self.device)[: SHOWN // 2]
+        self.encoder.eval()
+        found = self.generator.synthesis(self.encoder(images))
+        self.encoder.train()
+        return as_grid(torch.cat([images, found]), 2)
 
     # -- state --------------------------------------------------------------------------------------------------------
     def learning_rate(self, step: int) -> float:

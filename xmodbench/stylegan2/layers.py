@@ -37,8 +37,9 @@ def upsample(x: torch.Tensor) -> torch.Tensor:
     """Images of twice the size: a zero after each pixel, then the low-pass filter."""
     n, c, h, w = x.shape
     spread = functional.pad(x.reshape(n, c, h, 1, w, 1), (0, 1, 0, 0, 0, 1)).reshape(n, c, 2 * h, 2 * w)
-    # one zero more in front than behind
-    return low_pass(functional.pad(spread, (1, 0, 1, 0)), pad=1, gain=4)
+    with torch.autocast(x.device.type, enabled=False):  # images are summed over resolutions
+        # one zero more in front than behind
+        return low_pass(functional.pad(spread, (1, 0, 1, 0)), pad=1, gain=4)
 
 
 def downsample(x: torch.Tensor) -> torch.Tensor:

@@ -131,6 +131,9 @@ class StyleganSettings(InversionSettings):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16: automatic mixed precision but for the penalties (released: fp16 above 32 px)."
     )
+    snapshots: int = Field(
+        5, ge=0, le=200, description="Pictures of samples, then of encoded slices, over each training."
+    )
     checkpoint_s: float = Field(300.0, gt=0, description="Seconds between two saves of the state for resuming.")
 
     @model_validator(mode="after")

@@ -26,12 +26,19 @@ from .optimisation import Gradients, average_into, half_life_decay, lazy_adam
 from .settings import TRANSLATION_SETTINGS
 
 PATH_INTERVAL, R1_INTERVAL, PATH_DECAY = 4, 16, 0.01
+SHOWN = 8  # samples in a snapshot
 
 
 def fingerprint(settings, images: np.ndarray, seed: int) -> str:
     """Hash of what decides a training."""
-    decisive = settings.model_dump(mode="json", exclude={*TRANSLATION_SETTINGS, "checkpoint_s"})
+    decisive = settings.model_dump(mode="json", exclude={*TRANSLATION_SETTINGS, "snapshots", "checkpoint_s"})
     return sha256_json([decisive, f"{images.shape} {float(np.mean(images, dtype=np.float64))!r}", seed])
+
+
+def as_grid(images: torch.Tensor, rows: int) -> np.ndarray:
+    """Images [N,1,R,R] in about [-1, 1] as [rows, N / rows, R, R] in [0, 1]."""
+    side = images.shape[2]
+    return ((images.float() + 1) / 2).clamp(0, 1).reshape(rows, -1, side, side).cpu().numpy()
 
 
 class GanTraining(Training):
@@ -156,6 +163,14 @@ class GanTraining(Training):
     def _sound(value: torch.Tensor) -> torch.Tensor:
         """The value for the log: steps that were repaired must not stop the training, a flood of them does."""
         return torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
+
+    @torch.no_grad()
+    def preview(self) -> np.ndarray:
+        """Samples of the averaged generator, always from the same z: [2, SHOWN / 2, R, R]."""
+        own = torch.Generator().manual_seed(derive_seed(self.job.seed, "snapshot"))
+        z = torch.randn(SHOWN, self.settings.latent_size, generator=own).to(self.device)
+        ws = self.average.mapping(z)[:, None].expand(-1, self.average.count, -1)
+        return as_grid(self.average.synthesis(ws), 2)
 
     # -- state --------------------------------------------------------------------------------------------------------
     def learning_rate(self, step: int) -> float:
