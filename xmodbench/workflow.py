@@ -119,13 +119,11 @@ class Jobs:
         return [*plugin, "--settings", training.settings, *self._seed()]
 
     def launcher(self, wildcards) -> list[str]:
-        """What starts a training: Python, or accelerate's launcher where several processes are to share the work."""
+        """What starts a training: Python, or torchrun where several processes are to share the work."""
         processes = self._processes(wildcards)
         if processes == 1:
             return ["python", "-m"]
-        where = ["--cpu"] if not self.gpu(wildcards) else ["--multi_gpu"]
-        launch = ["python", "-m", "accelerate.commands.launch", *where, "--num_processes", str(processes)]
-        return [*launch, "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+        return ["python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
 
     def _processes(self, wildcards) -> int:
         able = _trains(wildcards) and self._training(wildcards).plugin.meta.get("several_processes", False)
