@@ -55,14 +55,8 @@ def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypat
         found[name] = (jobs.gpu(wildcards), jobs.threads(wildcards), jobs.launcher(wildcards))
     assert found["one"] == (1, 2, ["python", "-m"])
     assert found["several"][:2] == (2, 4)
-    assert found["several"][2][:6] == [
-        "python",
-        "-m",
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_processes",
-        "2",
-    ]
+    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    assert found["several"][2] == ["python", "-m", *launcher]
 
 
 def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_following_the_gradient_raises_the_map():
         optimiser.step()
         means.append(mean.item())
     assert means[-1] > 1.1 * means[0]
-    assert sum(later > earlier for earlier, later in zip(means, means[1:], strict=False)) >= 12
+    assert sum(later > earlier for earlier, later in pairwise(means)) >= 12
 
 
 def test_the_soft_map_nears_the_hard_one():
