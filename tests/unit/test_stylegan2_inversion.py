@@ -89,7 +89,7 @@ def learned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned")
     config = tiny(
         resolution=8,
-        kimg=3.2,
+        kimg=2.0,
         batch_size=8,
         channel_base=128,
         augment="none",
@@ -179,6 +179,17 @@ def test_the_reconstruction_inverts_the_target(learned):
     images = control.answer(learned.source, learned.target, ["a", "b"], 1)
     assert np.array_equal(images, inverted(learned, learned.target, inversion_steps=3)[0])
     assert set(control.intermediate_images) == set(control.intermediates()) == {"after_0", "after_3"}
+
+
+@pytest.mark.parametrize("kind", ["grad", "none"])
+def test_other_features_are_trained_with_saved_and_read(kind, tmp_path):
+    run = run_in(tmp_path)
+    made = model.fit(tiny(perceptual=kind, kimg=0.008, encoder_iterations=2), phantom(4, 1), run)
+    made.save(tmp_path)
+    read = model.Model.load(tmp_path, InversionSettings(), run)
+    assert (read.settings.perceptual_weight > 0) == (kind == "grad")
+    image = phantom(1, 2)
+    assert np.array_equal(read.translate(image, run)[0], made.translate(image, run)[0])
 
 
 def test_a_damaged_model_is_named(learned, tmp_path):
