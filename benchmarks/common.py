@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from xmodbench.config import validated
 from xmodbench.contract import phantom
@@ -65,6 +66,20 @@ def seconds(work: Callable[[], object], device: str, repeats: int = 1) -> float:
         _finish(device)
         found.append(clock() - start)
     return min(found)
+
+
+def peak(device: str, side: int = 2048) -> float:
+    """Multiply-adds per second of a product of large matrices."""
+    a, b = torch.randn(2, side, side, device=device)
+    a @ b
+    return side**3 / seconds(lambda: a @ b, device, 5)
+
+
+def multiply_adds(work: Callable[[], object]) -> float:
+    """Of convolutions and matrix products in `work`, forwards and backwards."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops() / 2
 
 
 def _finish(device: str) -> None:

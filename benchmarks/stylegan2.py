@@ -16,8 +16,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from common import machine, run_on, seconds, table
-from torch.utils.flop_counter import FlopCounterMode
+from common import machine, multiply_adds, peak, run_on, seconds, table
 
 from xmodbench.contract import phantom
 from xmodbench.stylegan2.encoder_training import EncoderTraining
@@ -36,20 +35,6 @@ TRAINING = (
     "encoder images/s",
 )
 INVERSION = ("case", "images", "lambda_dom", "steps/s", "GMAC per image and step", "share of peak")
-
-
-def peak(device: str, side: int = 2048) -> float:
-    """Multiply-adds per second of a product of large matrices."""
-    a, b = torch.randn(2, side, side, device=device)
-    a @ b
-    return side**3 / seconds(lambda: a @ b, device, 5)
-
-
-def multiply_adds(work) -> float:
-    """Of convolutions and matrix products in `work`, forwards and backwards."""
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops() / 2
 
 
 def parts(training: GanTraining) -> dict:

@@ -1,0 +1,70 @@
+"""CycleGAN, CUT and pix2pix: images per second of training, with what the machine could do.
+
+    python benchmarks/gan.py [--cases cyclegan:128 cut:128 pix2pix:128] [--steps 3] [--device auto]
+
+A case is ``method:size`` with the published networks, or ``method:size:short`` with the demonstration's. Multiply-adds are
+counted while a step runs, and the peak is that of a large matrix product in the same minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import tempfile
+from pathlib import Path
+
+import torch
+from common import machine, method, multiply_adds, peak, run_on, seconds, slices, table
+
+from xmodbench.gan.batches import Batches
+from xmodbench.gan.training import GameTraining
+
+GAMES = {"cyclegan": "CycleGame", "cut": "CutGame", "pix2pix": "Pix2pixGame"}
+HEADER = ("method", "px", "settings", "parameters", "images/s", "GMAC/image", "share of peak")
+
+
+def training_of(case: str, run) -> GameTraining:
+    """The training of a case on phantoms."""
+    name, size, *preset = case.split(":")
+    settings = method(name, **({"preset": preset[0]} if preset else {})).settings.resolved()
+    if name == "pix2pix" and settings.depth is None:
+        unet = importlib.import_module("xmodbench_methods.pix2pix.unet")
+        settings = settings.model_copy(update={"depth": unet.depth_for((int(size), int(size)))})
+    game = getattr(importlib.import_module(f"xmodbench_methods.{name}.game"), GAMES[name])
+    torch.manual_seed(0)
+    images = slices(8, int(size))
+    return GameTraining(game(settings, run.device), Batches(1 - images, images, settings, 1, name == "pix2pix"), run)
+
+
+def row(case: str, steps: int, run, limit: float) -> tuple:
+    """A row of the table."""
+    training = training_of(case, run)
+    batch = training.settings.batch_size
+    training.step(0)
+    work = multiply_adds(lambda: training.step(1)) / batch
+    took = seconds(lambda: [training.step(2 + step) for step in range(steps)], run.device) / steps
+    name, size, *preset = case.split(":")
+    parameters = sum(p.numel() for network in training.game.networks.values() for p in network.parameters())
+    share = work * batch / took / limit
+    shown = (f"{parameters:,}", f"{batch / took:.2f}", f"{work / 1e9:.1f}", f"{share:.0%}")
+    return (name, size, preset[0] if preset else "published", *shown)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", help="default: all three, published at 128 px and short at 64")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    cases = arguments.cases or [f"{name}:{rest}" for name in GAMES for rest in ("128", "64:short")]
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_on(arguments.device, Path(folder), arguments.threads, quiet=True)
+        limit = peak(run.device)
+        print(f"{machine(run.device, arguments.threads)}; matrix product {limit / 1e9:.1f} GMAC/s\n")
+        print(table(HEADER, [row(case, arguments.steps, run, limit) for case in cases]))
+
+
+if __name__ == "__main__":
+    main()
