@@ -41,6 +41,11 @@ class MethodEntry(Part):
 
     plugin: Id | None = Field(None, description="Method plugin; the entry's own id if left out.")
     label: str | None = Field(None, max_length=40, description="Name in tables and figures.")
+    note: str | None = Field(
+        None,
+        max_length=300,
+        description="A remark the report shows with the method's scores, such as what limits them.",
+    )
     settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
     per_dataset: dict[Id, dict[str, Any]] = Field(
         default_factory=dict, description="Options that differ by data set: laid over `settings` for that one."

@@ -35,6 +35,7 @@ class Toy(Method):
 # background, grey, white, fluid, skull
 CONTRASTS = {"pd": [0, 0.8, 0.6, 0.95, 0.3], "t1": [0, 0.5, 0.75, 0.15, 0.9]}
 CONTROLS = {"oracle": "target", "copy_source": "source", "mean_image": "mean", "shuffled_target": "shuffled"}
+NOTES = {"noisy": "Trained for <seconds> only."}
 METHODS = {"good": "ZERO_SHOT", "blurry": "PAIRED", "noisy": "FEW_SHOT"}
 
 
@@ -110,7 +111,9 @@ def make_plan(root: Path, *, datasets=("heads", "sim_heads"), directions=None, l
     config = {
         "run": "toy",
         "datasets": {name: {"directions": directions} for name in datasets},
-        "methods": {name: {"label": (labels or {}).get(name)} for name in [*METHODS, *CONTROLS]},
+        "methods": {
+            name: {"label": (labels or {}).get(name), "note": NOTES.get(name)} for name in [*METHODS, *CONTROLS]
+        },
         "paths": {part: str(root / part) for part in ("raw", "data", "results", "work")},
         "scoring": {"bootstrap": 200},
         "report": report,

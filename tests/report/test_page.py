@@ -57,6 +57,11 @@ def test_the_page_asks_for_nothing_from_outside(page):
     assert not re.search(r"@import|url\(\s*['\"]?https?:", html.split("</style>")[1])
 
 
+def test_remarks_on_methods_are_shown(page):
+    _, text = read(page)
+    assert "Noisy: Trained for <seconds> only." in text
+
+
 def test_the_page_has_its_parts(page):
     _, text = read(page)
     for wanted in (

@@ -68,6 +68,7 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "trainings": training_pictures(report),
         "resize": _resize(report),
         "jobs": jobs(report),
+        "remarks": {name: method.entry.note for name, method in report.plan.methods.items() if method.entry.note},
         "software": _software(report),
         "assets": _assets(),
     }
