@@ -1,8 +1,8 @@
 """StyleGAN2-ADA: images per second of training and steps per second of inversion, with what the machine could do.
 
-    python benchmarks/stylegan2.py [--cases short:32 auto:64:2] [--device auto] [--repeats 3]
+    python benchmarks/stylegan2.py [--cases short:32 auto:64:1] [--device auto] [--repeats 3]
 
-A case is ``preset:size`` or ``preset:size:batch`` (the preset's batches take minutes on a CPU). The parts of a step are
+A case is ``preset:size`` or ``preset:size:batch`` (the preset's batches take long on a CPU). The parts of a step are
 timed one by one and weighed by how often they come: generator and discriminator always, path length every 4th, R1 every 16th
 step. Multiply-adds are counted while they run, and the peak is that of a large matrix product in the same minute. The ratios
 are those of the same step with fused weights and without the low-pass filters of the augmentation, in the same run.
@@ -130,14 +130,14 @@ def inversion_step(second: EncoderTraining, images: torch.Tensor, weight: float,
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", help="default: short:32 auto:64:2, on a GPU auto:128 auto:256")
+    parser.add_argument("--cases", nargs="+", help="default: short:32, on a GPU auto:128 auto:256")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = run_on(arguments.device, Path(folder), arguments.threads, quiet=True)
-        cases = arguments.cases or (["auto:128", "auto:256"] if run.device == "cuda" else ["short:32", "auto:64:2"])
+        cases = arguments.cases or (["auto:128", "auto:256"] if run.device == "cuda" else ["short:32"])
         limit = peak(run.device)
         print(f"{machine(run.device, arguments.threads)}; matrix product {limit / 1e9:.1f} GMAC/s\n")
         print(table(TRAINING, [training_row(case, run, limit, arguments.repeats) for case in cases]) + "\n")
