@@ -35,7 +35,7 @@ smoke: setup
 	snakemake --cores $(CORES) --configfile config/smoke.yaml
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
 lint: setup
 	ruff check .

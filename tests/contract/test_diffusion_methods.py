@@ -104,16 +104,16 @@ def test_killed_training_resumes_and_ends_with_the_same_bits(name, how, tmp_path
     whole = job(tmp_path / "state-1", once)
     state = tmp_path / "state-2" / "diffusion" / "state.json"
     killed = job(tmp_path / "state-2", again)
-    for _ in range(6000):
+    for _ in range(30_000):  # a busy machine takes minutes to import torch
         if done(state) >= 5 or killed.poll() is not None:
             break
         time.sleep(0.01)
     killed.send_signal(how)
-    assert killed.wait(60) == (-9 if how == signal.SIGKILL else 143), killed.stderr.read()
+    assert killed.wait(300) == (-9 if how == signal.SIGKILL else 143), killed.stderr.read()
     assert 5 <= done(state) < 40
     assert not again.exists()
-    assert whole.wait(120) == 0, whole.stderr.read()
-    assert job(tmp_path / "state-2", again).wait(120) == 0
+    assert whole.wait(300) == 0, whole.stderr.read()
+    assert job(tmp_path / "state-2", again).wait(300) == 0
     for file in ("model.safetensors", "loss.csv", "model.json", "snapshots/step-8.png", "snapshots/step-40.png"):
         assert (once / file).read_bytes() == (again / file).read_bytes(), file
 

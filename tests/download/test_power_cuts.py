@@ -20,7 +20,6 @@ from xmodbench.progress import Progress
 from xmodbench.volumes.prepare import prepare_dataset
 
 QUIET, SEED = Progress(quiet=True), 1
-pytestmark = pytest.mark.xdist_group("power cuts")
 SETS = ("ixi", "curious", "goldatlas")
 SMALL = {"image_size": 32}
 SETTINGS = {

@@ -7,9 +7,6 @@ import pytest
 
 from xmodbench.plugins import REPOSITORY
 
-# one worker makes the finished run that all of these look at
-pytestmark = pytest.mark.xdist_group("finished")
-
 CELLS = 3  # one direction, three methods
 PARTS = 2  # jobs that translate for the first of them
 

@@ -20,7 +20,6 @@ def smoke(tmp_path_factory):
     return work.folder / "results" / "smoke"
 
 
-@pytest.mark.xdist_group("smoke")
 def test_every_method_takes_part(smoke):
     assert set(available(METHODS)) == set(yaml.safe_load(CONFIG.read_text())["methods"])
     table = json.loads((smoke / "table.json").read_text())
@@ -28,7 +27,6 @@ def test_every_method_takes_part(smoke):
     assert table["banner"].startswith("Simulated data")
 
 
-@pytest.mark.xdist_group("smoke")
 def test_one_unconditional_model_serves_two_starts_and_ilvr(smoke):
     trained = {path.parts[-4] for path in (smoke / "models").rglob("record.json")}
     assert "sdedit" in trained
@@ -40,7 +38,6 @@ def test_one_unconditional_model_serves_two_starts_and_ilvr(smoke):
     assert len(used) == 1
 
 
-@pytest.mark.xdist_group("smoke")
 def test_inversions_keep_what_lies_on_the_way(smoke):
     summary = json.loads((smoke / "scores" / "stylegan2_inversion.sim_ixi.pd-to-t1.json").read_text())
     assert summary["intermediates"]
@@ -49,7 +46,6 @@ def test_inversions_keep_what_lies_on_the_way(smoke):
         assert 0 < errors["mse_source"] < 1
 
 
-@pytest.mark.xdist_group("smoke")
 def test_trainings_leave_pictures_and_the_report_shows_them(smoke):
     page = (smoke / "report.html").read_text(encoding="utf-8")
     assert page.count('class="losses"') == 6  # the trained methods
