@@ -13,7 +13,7 @@ help:
 	@echo "make setup   create $(VENV) with the locked packages"
 	@echo "make demo    run the demo and say where its report is"
 	@echo "make smoke   run every method, tiny, and say whether all of it works"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests, but those that take minutes"
 	@echo "make lint    check style, workflow and generated files"
 	@echo "make clean   remove results, data, training state (keeps raw volumes and $(VENV))"
 

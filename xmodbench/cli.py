@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,8 +55,10 @@ def _plugin(kind: Kind, name: str, plugin: str | None, settings: str) -> tuple[A
 def _run(method, seed: int, device: str, threads: int, state: Path, progress: Progress) -> Run:
     from xmodbench.devices import resolve_device
 
-    # controls are plain NumPy: no need to wait for torch
-    device = "cpu" if isinstance(method, Control) else resolve_device(device, threads, progress)
+    threads = max(1, threads // int(os.environ.get("WORLD_SIZE", 1)))  # a launcher's processes share them
+    # controls without a model are plain NumPy: no need to wait for torch
+    plain = isinstance(method, Control) and not method.model_plugin
+    device = "cpu" if plain else resolve_device(device, threads, progress)
     return Run(seed=seed, device=device, state_dir=state, progress=progress, threads=threads)
 
 

@@ -6,6 +6,7 @@ defaults otherwise), and asked to translate.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,8 @@ def check_intermediates(subject: Subject) -> None:
     method.load(subject.train("intermediates"), subject.run("translate"))
     method.translate(subject.test_source, [ImageGenerator.of(3, image_id) for image_id in subject.ids])
     for name in method.intermediates():
+        if not re.fullmatch(r"[a-z]+_\d{1,9}", name):
+            raise UserError(f"'{name}' is not a word and a step, such as 'after_100'", "intermediates")
         if name not in method.intermediate_images:
             raise UserError(f"'{name}' is not there after translate", "intermediate_images")
         checked_images(method.intermediate_images[name], subject.test_source.shape)

@@ -29,9 +29,10 @@ def resolve_device(asked: str, threads: int, progress: Progress) -> str:
         UserError: ``cuda`` was asked for and torch sees none.
     """
     launched = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    if asked != "cpu" and not launched and (ids := visible_gpus()):
-        os.environ["CUDA_VISIBLE_DEVICES"] = claim(ids, lock_folder(), progress)
+    if asked != "cpu" and (ids := visible_gpus()):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
+        if not launched:
+            os.environ["CUDA_VISIBLE_DEVICES"] = claim(ids, lock_folder(), progress)
     import torch
 
     torch.set_num_threads(threads)

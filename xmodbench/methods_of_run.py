@@ -52,7 +52,7 @@ class PlannedMethod:
     def label(self) -> str:
         """Name in tables and figures."""
         label = self.entry.label or self.plugin.label
-        return ", ".join([label, *(f"{name} {_shown(value)}" for name, value in self.point.items())])
+        return ", ".join([label, *(f"{name} {shown(value)}" for name, value in self.point.items())])
 
     @property
     def translate_jobs(self) -> int:
@@ -107,7 +107,7 @@ def _points(entry: MethodEntry) -> Iterable[dict[str, Any]]:
 
 
 def _point_id(family: str, point: dict[str, Any], where: str) -> str:
-    parts = [family, *(f"{name}-{_shown(value)}" for name, value in point.items())]
+    parts = [family, *(f"{name}-{shown(value)}" for name, value in point.items())]
     name = re.sub(r"[^a-z0-9_-]+", "_", "-".join(parts).lower())
     if len(name) > 41:
         raise UserError(
@@ -116,10 +116,10 @@ def _point_id(family: str, point: dict[str, Any], where: str) -> str:
     return name
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A swept value as people write it: ``cross-self`` for a list, ``none`` for an empty one."""
     if isinstance(value, (list, tuple)):
-        return "-".join(_shown(item) for item in value) or "none"
+        return "-".join(shown(item) for item in value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
@@ -161,9 +161,15 @@ def _assign_trainings(
     for method in methods.values():
         family = _lender(config, plugins, method.family, where)
         plugin = plugins[family]
-        lends = next(item for item in methods.values() if item.family == family)
-        settings = method.settings[dataset] if family == method.family else lends.settings[dataset]
-        wanted = training_settings(plugin, settings)
+        if family == method.family:
+            wanted = training_settings(plugin, method.settings[dataset])
+        else:
+            lenders = [other for other in methods.values() if other.family == family]
+            lent = {training_settings(plugin, other.settings[dataset]) for other in lenders}
+            if len(lent) > 1:
+                problem = f"'{family}' trains {len(lent)} models for each target, by its sweep ({where})"
+                raise UserError(problem, f"methods.{method.family}", "borrow from a method that trains one")
+            (wanted,) = lent
         if (plugin.id, wanted) not in known:
             alone = not method.point or set(method.point) <= plugin.cls.translation_settings
             name = family if alone or family != method.family else method.id

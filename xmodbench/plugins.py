@@ -122,7 +122,7 @@ class Method(ABC):
         """Translate ``source`` [N,1,H,W] to the target modality; all randomness comes from ``generators`` (one each)."""
 
     def intermediates(self) -> tuple[str, ...]:
-        """Names, after `load`, of the images on the way (`intermediate_images`) that are kept beside the translations."""
+        """Names such as ``after_100``, known after `load`, of the images on the way that are kept beside translations."""
         return ()
 
 

@@ -47,9 +47,9 @@ class ILVR(Borrower):
         from .sampler import check_process
 
         lender = find(METHODS, self.model_plugin).cls.Config
-        own = lender.model_construct(sampler="ancestral", **dict(self.settings))
+        check_process(directory)
+        own = lender.model_construct(sampler="ancestral", augment_test=False, **dict(self.settings))
         self.model = plugin.load(directory, lender, own, run)
-        check_process(self.model, directory)
 
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W]."""

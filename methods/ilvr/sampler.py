@@ -7,15 +7,16 @@ from pathlib import Path
 import torch
 from torch.nn.functional import interpolate
 
-from xmodbench.diffusion.model import DiffusionModel, unconditional
+from xmodbench.diffusion.model import DESCRIPTION, DiffusionModel, unconditional
 from xmodbench.diffusion.samplers import Noise, ancestral_std, denoiser, times
 from xmodbench.errors import UserError
+from xmodbench.files import read_json
 
 
-def check_process(model: DiffusionModel, where: Path) -> None:
+def check_process(directory: Path) -> None:
     """Raise UserError for a model this sampler is not defined for."""
-    if model.process.kind != "vp":
-        raise UserError("a variance-exploding model; ILVR is defined for variance-preserving ones", where)
+    if read_json(directory / DESCRIPTION)["settings"]["process"] != "vp":
+        raise UserError("a variance-exploding model; ILVR is defined for variance-preserving ones", directory)
 
 
 def coarse(images: torch.Tensor, factor: int) -> torch.Tensor:

@@ -61,5 +61,6 @@ def test_without_conditioning_it_is_the_ancestral_sampler(model):
 
 def test_variance_exploding_models_are_refused(tmp_path):
     settings = SDEDIT(preset="official_ve", network="small", width=8).resolved()
+    DiffusionModel.new(settings, 1).save(tmp_path)
     with pytest.raises(UserError, match="variance-exploding"):
-        sampler.check_process(DiffusionModel.new(settings, 1), tmp_path)
+        sampler.check_process(tmp_path)

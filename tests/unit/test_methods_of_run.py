@@ -104,6 +104,10 @@ def test_borrowed_models(plan):
             {"swept": {}, "b": {"plugin": "swept", "model_of": "swept"}, "c": {"plugin": "swept", "model_of": "b"}},
             "'b' itself borrows its models",
         ),
+        (
+            {"swept": {"sweep": {"width": [4, 8]}}, "borrower": {}},
+            "'swept' trains 2 models for each target, by its sweep",
+        ),
         ({"swept": {"sweep": {"start": []}}}, "methods.swept.sweep: 'start' has no values"),
         ({"swept": {"sweep": {"star": [1]}}}, "did you mean 'start'"),
         ({"swept": {"per_dataset": {"toi": {}}}}, "unknown data set 'toi'; did you mean 'toy'"),

@@ -116,7 +116,12 @@ class Job:
     def per_image(self) -> float | None:
         """Seconds per image of a translation."""
         count = self.record.get("n_test")
-        return self.record["duration_s"] / count if self.verb == "translate" and count else None
+        return self.seconds / count if self.verb == "translate" and count else None
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; of a translation divided among jobs, all of them together."""
+        return self.record.get("parts_duration_s", self.record["duration_s"])
 
     @property
     def hashes(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xmodbench.methods_of_run import shown
 from xmodbench.metrics.registry import METRICS, Metric
 from xmodbench.report.checks import answers
 from xmodbench.report.model import Report
@@ -84,7 +85,7 @@ def tradeoff_plot(report: Report) -> go.Figure:
                 textfont_size=11,
                 marker={"size": 11, "color": colours, "symbol": hollow, "line": {"width": 1.5}},
                 name=_legend(report, group),
-                hovertext=_rows([report.plan.method_label(x.cell.method) for x, _ in pairs]),
+                hovertext=[_plain(report.plan.method_label(x.cell.method)) for x, _ in pairs],
                 hovertemplate="%{hovertext}<br>SSIM-Src %{x:.3f}<br>distance %{y:.4g}<extra></extra>",
                 **visible,
             )
@@ -103,7 +104,7 @@ def _tradeoff_label(report: Report, method: str) -> str:
     siblings = [name for name, other in report.plan.methods.items() if other.family == planned.family]
     if len(planned.point) != 1 or method in (siblings[0], siblings[-1]):
         return planned.label
-    return str(*planned.point.values())
+    return shown(*planned.point.values())
 
 
 def _sweep_lines(report: Report, pairs: list[tuple[Entry, Entry]]) -> list[go.Scatter]:
@@ -135,7 +136,8 @@ def way_plot(report: Report) -> go.Figure | None:
 
     figure = go.Figure()
     for place, item in enumerate(item for item in report.results if item.complete and item.intermediates):
-        label = f"{report.plan.method_label(item.cell.method)}, {item.cell.source} → {item.cell.target}"
+        group = next(group for group in report.groups if item in group.results)
+        label = f"{report.plan.method_label(item.cell.method)}, {_legend(report, group)}"
         steps = {int(name.rpartition("_")[2]): errors for name, errors in item.intermediates.items()}
         for to, dash in (("target", "solid"), ("source", "dot")):
             figure.add_trace(
@@ -178,7 +180,8 @@ def _dots(report: Report, group: Group, metric: Metric, place: int) -> go.Scatte
         marker={"size": 9, "color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)]},
         name=_legend(report, group),
         customdata=[with_interval(entry) for entry in entries],
-        hovertemplate="%{y}<br>%{customdata}<extra></extra>",
+        hovertext=[_plain(label) for label in labels],
+        hovertemplate="%{hovertext}<br>%{customdata}<extra></extra>",
     )
 
 
@@ -239,8 +242,8 @@ def _layout(height: int) -> dict[str, Any]:
 
 
 def _rows(labels: list[str]) -> list[str]:
-    """Labels as axis categories: short enough for a narrow screen."""
-    return [_plain(label if len(label) <= 22 else label[:21] + "…") for label in labels]
+    """Labels as axis categories: short enough for a narrow screen; the end is kept, where points of a sweep differ."""
+    return [_plain(label if len(label) <= 34 else f"{label[:16]}…{label[-17:]}") for label in labels]
 
 
 def _plain(text: str) -> str:

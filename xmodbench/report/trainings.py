@@ -24,13 +24,18 @@ def training_pictures(report: Report) -> list[TrainingPictures]:
     """All trainings of the run that left pictures, in the plan's order, each once."""
     folders = {report.plan.model_dir(item.cell): item.cell for item in report.results if "train" in item.records}
     found = []
-    for folder, cell in folders.items():
-        if (folder / LOSSES).is_file():
-            name = report.plan.method_label(cell.method)
-            where = f"{report.plan.dataset_label(cell.dataset)}, {folder.name.replace('-from-', ' from ')}"
+    for model, cell in folders.items():
+        # a second phase keeps its pictures in a folder of its own
+        for folder in (model, *sorted(path.parent for path in model.glob(f"*/{LOSSES}"))):
+            if not (folder / LOSSES).is_file():
+                continue
+            training = report.plan.training(cell)
+            name = training.plugin.label + (f" ({training.name})" if training.name != training.plugin.id else "")
+            where = f"{report.plan.dataset_label(cell.dataset)}, {model.name.replace('-from-', ' from ')}"
             steps = {int(path.stem.rpartition("-")[2]): path for path in (folder / SNAPSHOTS).glob("step-*.png")}
             snapshots = [(step, _encoded(steps[step])) for step in sorted(steps)]
-            found.append(TrainingPictures(f"{name}, {where}", _encoded(folder / LOSSES), snapshots))
+            phase = "" if folder == model else f", {folder.name}"
+            found.append(TrainingPictures(f"{name}{phase}, {where}", _encoded(folder / LOSSES), snapshots))
     return found
 
 
