@@ -186,8 +186,8 @@ def _dots(report: Report, group: Group, metric: Metric, place: int) -> go.Scatte
 
 
 def _legend(report: Report, group: Group) -> str:
-    simulated = " (simulated)" if report.plan.simulated(group.dataset) else ""
-    return _plain(group_title(report.plan, group)) + simulated
+    title = _plain(group_title(report.plan, group))
+    return f"{title} (simulated)" if report.plan.simulated(group.dataset) and "simulated" not in title else title
 
 
 def _bars(entries: list[Entry]) -> dict[str, Any] | None:
