@@ -73,10 +73,14 @@ class CutGame(Game):
             queries = [layer.flip(3) for layer in queries]
         with torch.no_grad():
             keys = generator.features(image, self.layers)
-            places = drawn_places(keys, self.settings.patches)
-            keys = projections(keys, places)
-        losses = [
-            patch_nce(query, key, self.settings.temperature)
-            for query, key in zip(projections(queries, places), keys, strict=True)
-        ]
+        places = drawn_places(keys, self.settings.patches)
+        # never in bfloat16: divided by a temperature of 0.07, its cosines are off by 0.05. Nor may autocast keep weights it
+        # has cast for the keys, without gradients: some versions of torch use them again, and the projections stop learning
+        with torch.autocast(self.device, enabled=False):
+            with torch.no_grad():
+                keys = projections(keys, places)
+            losses = [
+                patch_nce(query, key, self.settings.temperature)
+                for query, key in zip(projections(queries, places), keys, strict=True)
+            ]
         return torch.stack(losses).mean()

@@ -27,7 +27,7 @@ class Projections(nn.Module):
         """Features [B,c,h,w] of each layer at the given positions [P] (of h*w) to unit vectors [B,P,width]."""
         points = []
         for mlp, layer, at in zip(self.mlps, features, places, strict=True):
-            point = mlp(layer.flatten(2)[:, :, at].transpose(1, 2)).float()
+            point = mlp(layer.flatten(2)[:, :, at].transpose(1, 2).float())
             points.append(point / (point.norm(dim=2, keepdim=True) + 1e-7))
         return points
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.gan import game_of
+from tests.gan import METHOD_IDS, game_of
 from xmodbench.gan.batches import Batch
 
 
@@ -99,10 +99,15 @@ def test_cut_step_is_the_published_one(preset):
 
 
 def contrast(networks, layers, image, translation, mirrored):
+    """Of the generator's features of an image and of its translation."""
+    found = [networks["generator"].features(x, layers) for x in (translation, image)]
+    return contrasted(networks["projections"].mlps, *found, mirrored)
+
+
+def contrasted(mlps, queries, keys, mirrored):
     """InfoNCE over all positions of each image, the mean over layers; each position's own negative has a cosine of -10."""
     losses = []
-    found = [networks["generator"].features(x, layers) for x in (translation, image)]
-    for mlp, q, k in zip(networks["projections"].mlps, *found, strict=True):
+    for mlp, q, k in zip(mlps, queries, keys, strict=True):
         q = q.flip(3) if mirrored else q
         q, k = (mlp(x.flatten(2).mT) for x in (q, k))
         q, k = (x / (x.norm(dim=2, keepdim=True) + 1e-7) for x in (q, k))
@@ -110,6 +115,36 @@ def contrast(networks, layers, image, translation, mirrored):
         own = cosines.diagonal(dim1=1, dim2=2)
         losses.append((cosines.logsumexp(2) - own).mean())
     return sum(losses) / len(losses)
+
+
+def test_half_precision_contrasts_in_full_and_trains_every_projection():
+    game, found = game_of("cut", precision="bf16", patches=4096, flip_equivariance=False), []
+    generator, projections = game.networks["generator"], copy.deepcopy(game.networks["projections"]).double()
+    plain = generator.features
+
+    def noted(*given):
+        found.append(plain(*given))
+        return found[-1]
+
+    generator.features = noted
+    losses = game.step(batch(), 1)
+    assert found[0][-1].dtype == torch.bfloat16, "nothing ran in half precision"
+    queries, keys, *same = [[layer.detach().double() for layer in layers] for layers in found]
+    assert losses["nce"].item() == pytest.approx(contrasted(projections.mlps, queries, keys, False).item(), rel=1e-5)
+    assert losses["nce_identity"].item() == pytest.approx(contrasted(projections.mlps, *same, False).item(), rel=1e-5)
+    still = [name for name, p in game.networks["projections"].named_parameters() if p.grad is None or not p.grad.any()]
+    assert not still, "these do not learn"
+
+
+@pytest.mark.parametrize("name", METHOD_IDS)
+def test_losses_in_half_precision_are_near_those_in_full(name):
+    found = {}
+    for precision in ("fp32", "bf16"):
+        game = game_of(name, precision=precision)
+        torch.manual_seed(5)  # the same dropout and positions
+        found[precision] = [loss.item() for loss in game.step(batch(), 1).values()]
+    assert found["bf16"] != found["fp32"]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=5e-3, abs=1e-3)
 
 
 def test_judges_see_the_pool(monkeypatch):
