@@ -171,7 +171,14 @@ def test_state_of_other_settings_is_not_resumed(tmp_path, quiet):
     assert other.model.log.rows == fresh.model.log.rows
 
 
-SEES_8 = {"iterations": 80, "blocks": 2, "slices": 8}
+@pytest.mark.parametrize("change", [{"checkpoint_s": 300}, {"snapshots": 1}])
+def test_what_changes_no_weight_throws_no_training_away(change, tmp_path, quiet):
+    with pytest.raises(InterruptedError):
+        made("cyclegan", iterations=6).fit(data(), run(tmp_path, Interrupted(4)))
+    again = Interrupted(3)  # would die there if it began anew
+    made("cyclegan", iterations=6, **change).fit(data(), run(tmp_path, again))
+
+
 LEARNING = {
     "cyclegan": {"iterations": 80, "blocks": 2, "slices": 8, "pool_size": 50},
     "cut": {
@@ -202,11 +209,14 @@ def test_learns_a_globally_different_contrast(name, left, tmp_path, quiet):
 
 @pytest.mark.parametrize("name", METHOD_IDS)
 def test_half_precision_trains_and_resumes(name, tmp_path, quiet):
-    method = made(name, iterations=3, precision="bf16")
+    method, full = made(name, iterations=3, precision="bf16"), made(name, iterations=3)
     with pytest.raises(InterruptedError):
-        method.fit(data(), run(tmp_path, Interrupted(2)))
-    method.fit(data(), run(tmp_path, quiet))
-    assert np.isfinite(method.model.log.rows).all()
+        method.fit(data(), run(tmp_path / "half", Interrupted(2)))
+    method.fit(data(), run(tmp_path / "half", quiet))
+    full.fit(data(), run(tmp_path / "full", quiet))
+    found, expected = (np.array(one.model.log.rows) for one in (method, full))
+    assert (found != expected).any(), "nothing ran in half precision"
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.01)
     assert method.translate(slices(1, 2), [ImageGenerator.of(1, "a")]).dtype == np.float32
 
 

@@ -38,7 +38,8 @@ class GameTraining(loop.Training):
         self.columns = game.losses
         self.steps = total_steps(self.settings, batches.per_epoch)
         data = [f"{x.shape} {float(np.mean(x, dtype=np.float64))!r}" for x in (batches.source, batches.target)]
-        self.fingerprint = sha256_json([self.settings.model_dump(mode="json"), data, run.seed])
+        decisive = self.settings.model_dump(mode="json", exclude={"snapshots", "checkpoint_s"})
+        self.fingerprint = sha256_json([decisive, data, run.seed])
 
     def step(self, step: int) -> list[torch.Tensor]:
         """One update of all networks; the game's losses."""
