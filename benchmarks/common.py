@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +70,37 @@ def seconds(work: Callable[[], object], device: str, repeats: int = 1) -> float:
     return min(found)
 
 
-def peak(device: str, side: int = 2048) -> float:
-    """Multiply-adds per second of a product of large matrices."""
-    a, b = torch.randn(2, side, side, device=device)
-    a @ b
-    return side**3 / seconds(lambda: a @ b, device, 5)
+def peak(device: str, precision: str = "fp32") -> float:
+    """Multiply-adds per second of a product of large matrices, in the arithmetic of a run's convolutions."""
+    side = 8192 if device.startswith("cuda") else 2048
+    a, b = torch.randn(2, side, side, device=device).to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    with _products_as_convolutions():
+        a @ b
+        return side**3 / seconds(lambda: a @ b, device, 5)
+
+
+@contextmanager
+def _products_as_convolutions() -> Iterator[None]:
+    """On CUDA, float32 convolutions round to TF32 unless told not to, products only if told to: shares above 100 %."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def arithmetic(device: str, precision: str) -> str:
+    """What `peak` measured, for a heading: ``fp32``, ``TF32`` or ``bf16``."""
+    tf32 = device.startswith("cuda") and torch.backends.cudnn.allow_tf32
+    return "TF32" if precision == "fp32" and tf32 else precision
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Where and in which precision to run."""
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks and of the peak")
 
 
 def multiply_adds(work: Callable[[], object]) -> float:

@@ -1,11 +1,12 @@
 """StyleGAN2-ADA: images per second of training and steps per second of inversion, with what the machine could do.
 
-    python benchmarks/stylegan2.py [--cases short:32 auto:64:1] [--device auto] [--repeats 3]
+    python benchmarks/stylegan2.py [--cases short:32 auto:64:1] [--device auto] [--precision fp32] [--repeats 3]
 
 A case is ``preset:size`` or ``preset:size:batch`` (the preset's batches take long on a CPU). The parts of a step are
 timed one by one and weighed by how often they come: generator and discriminator always, path length every 4th, R1 every 16th
-step. Multiply-adds are counted while they run, and the peak is that of a large matrix product in the same minute. The ratios
-are those of the same step with fused weights and without the low-pass filters of the augmentation, in the same run.
+step. Multiply-adds are counted while they run, and the peak is that of a large matrix product in the same minute and
+arithmetic; inversion is always float32. The ratios are those of the same step with fused weights and without the low-pass
+filters of the augmentation, in the same run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from common import machine, multiply_adds, peak, run_on, seconds, table
+from common import add_options, arithmetic, machine, multiply_adds, peak, run_on, seconds, table
 
 from xmodbench.contract import phantom
 from xmodbench.stylegan2.encoder_training import EncoderTraining
@@ -57,27 +58,29 @@ def step_seconds(training: GanTraining, repeats: int) -> float:
     return found
 
 
-def made(case: str, run, **changes) -> GanTraining:
+def made(case: str, run, precision: str = "fp32", **changes) -> GanTraining:
     """The training of a case, half way up in augmentation."""
     preset, size, *batch = case.split(":")
     given = {"batch_size": int(batch[0])} if batch else {}
-    settings = StyleganSettings(preset=preset, **given, **changes).resolved(int(size))
+    settings = StyleganSettings(preset=preset, precision=precision, **given, **changes).resolved(int(size))
     torch.manual_seed(0)
     training = GanTraining(settings, phantom(32, 1), run)
-    training.controller.p.fill_(0.5)
+    training.controller.p = 0.5
     return training
 
 
-def training_row(case: str, run, limit: float, repeats: int) -> list[str]:
+def training_row(case: str, run, precision: str, limit: float, repeats: int) -> list[str]:
     """A row of the first table."""
-    training = made(case, run)
+    training = made(case, run, precision)
     batch = training.settings.batch_size
     work = sum(share * multiply_adds(part) for part, share in parts(training).items()) / batch
     plain = step_seconds(training, repeats)
-    filtered = {low_pass: step_seconds(made(case, run, low_pass=low_pass), repeats) for low_pass in (True, False)}
+    filtered = {
+        low_pass: step_seconds(made(case, run, precision, low_pass=low_pass), repeats) for low_pass in (True, False)
+    }
     training.generator.synthesis.forward = functools.partial(training.generator.synthesis.forward, fused=True)
     fused = step_seconds(training, repeats)
-    training = made(case, run)
+    training = made(case, run, precision)
     second = encoder_of(training, run)
     second.step(0)
     encoder = seconds(lambda: second.step(1), run.device, repeats) / second.settings.encoder_batch
@@ -131,17 +134,19 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", help="default: short:32, on a GPU auto:128 auto:256")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
+    add_options(parser)
     parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run = run_on(arguments.device, Path(folder), arguments.threads, quiet=True)
-        cases = arguments.cases or (["auto:128", "auto:256"] if run.device == "cuda" else ["short:32"])
-        limit = peak(run.device)
-        print(f"{machine(run.device, arguments.threads)}; matrix product {limit / 1e9:.1f} GMAC/s\n")
-        print(table(TRAINING, [training_row(case, run, limit, arguments.repeats) for case in cases]) + "\n")
-        print(table(INVERSION, [row for case in cases for row in inversion_rows(case, run, limit, arguments.repeats)]))
+        run = run_on(given.device, Path(folder), given.threads, quiet=True)
+        cases = given.cases or (["auto:128", "auto:256"] if run.device == "cuda" else ["short:32"])
+        limits = {precision: peak(run.device, precision) for precision in dict.fromkeys((given.precision, "fp32"))}
+        products = (f"{arithmetic(run.device, name)} {limit / 1e9:.1f} GMAC/s" for name, limit in limits.items())
+        print(f"{machine(run.device, given.threads)}; matrix product in {', in '.join(products)}\n")
+        rows = [training_row(case, run, given.precision, limits[given.precision], given.repeats) for case in cases]
+        print(table(TRAINING, rows) + "\n")
+        rows = [row for case in cases for row in inversion_rows(case, run, limits["fp32"], given.repeats)]
+        print(table(INVERSION, rows))
 
 
 if __name__ == "__main__":

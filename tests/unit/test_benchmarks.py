@@ -1,0 +1,49 @@
+"""Benchmarks can be started, and measure the machine in the arithmetic they run in."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+import torch
+
+from xmodbench.plugins import REPOSITORY
+
+FOLDER = REPOSITORY / "benchmarks"
+SCRIPTS = [path.stem for path in sorted(FOLDER.glob("*.py")) if 'if __name__ == "__main__"' in path.read_text()]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_benchmark_explains_itself(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        importlib.import_module(name).main()
+    assert f"python benchmarks/{name}.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("convolutions", [True, False])
+def test_on_a_gpu_the_peak_rounds_as_convolutions_do(convolutions, monkeypatch):
+    common, seen = importlib.import_module("common"), []
+    backends = torch.backends
+    monkeypatch.setattr(backends.cudnn, "allow_tf32", convolutions)
+    before = backends.cuda.matmul.allow_tf32
+    monkeypatch.setattr(torch, "randn", lambda *shape, device: seen.append(shape) or torch.zeros(2, 4, 4))
+    monkeypatch.setattr(common, "seconds", lambda *given: seen.append(backends.cuda.matmul.allow_tf32) or 2.0)
+    assert common.peak("cuda") == 8192**3 / 2
+    assert seen == [(2, 8192, 8192), convolutions]
+    assert backends.cuda.matmul.allow_tf32 == before
+    assert common.arithmetic("cuda", "fp32") == ("TF32" if convolutions else "fp32")
+
+
+def test_on_a_cpu_the_peak_is_that_of_the_precision(monkeypatch):
+    common, seen = importlib.import_module("common"), []
+    monkeypatch.setattr(common, "seconds", lambda work, *rest: seen.append(work().dtype) or 1.0)
+    assert [common.peak("cpu", precision) for precision in ("fp32", "bf16")] == [2048**3] * 2
+    assert seen == [torch.float32, torch.bfloat16]
+    assert common.arithmetic("cpu", "fp32") == "fp32"
