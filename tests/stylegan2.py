@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xmodbench.plugins import Run
 from xmodbench.progress import Progress
+from xmodbench.stylegan2 import gan, model
 from xmodbench.stylegan2.settings import StyleganSettings
 
 TINY: dict[str, Any] = {
@@ -33,3 +36,8 @@ def tiny(**changes: Any) -> StyleganSettings:
 def run_in(folder: Path, seed: int = 3) -> Run:
     """A quiet job on the CPU whose state is kept in `folder`."""
     return Run(seed=seed, device="cpu", state_dir=folder, progress=Progress(quiet=True))
+
+
+def fit(config: StyleganSettings, images: np.ndarray, run: Run) -> model.Model:
+    """GAN and encoder of images [N,1,H,W], in one job."""
+    return model.fit(gan.pretrain(config, images, run), images, run)

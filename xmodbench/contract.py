@@ -17,7 +17,7 @@ import numpy as np
 
 from xmodbench.config import validated
 from xmodbench.errors import UserError
-from xmodbench.plugins import METHODS, Control, Method, Plugin, Run, TrainData, find
+from xmodbench.plugins import METHODS, Control, Method, Plugin, Run, TrainData, TwoPhase, find
 from xmodbench.progress import Progress
 from xmodbench.seeding import ImageGenerator
 from xmodbench.stages.translate import checked_images
@@ -146,6 +146,25 @@ def check_training_repeats(subject: Subject) -> None:
         raise UserError("two trainings with the same seed differ", "fit", "take all randomness from run.seed")
 
 
+def check_phases(subject: Subject) -> None:
+    """A training in two phases ends with the same bits whether each is a job of its own or not."""
+    if not issubclass(subject.plugin.cls, TwoPhase):
+        return
+    method, run = subject.make(), subject.run("pretrain")
+    source = subject.source if method.supervision.needs_source else None
+    data, first, second = TrainData(subject.target, source), subject.folder / "first", subject.folder / "second"
+    first.mkdir(), second.mkdir()
+    method.pretrain(data, run)
+    method.save_pretrained(first)
+    method, run = subject.make(), subject.run("fit")
+    run.pretrained = first
+    method.fit(data, run)
+    method.save(second)
+    apart, whole = (subject.translate(model, list(range(N_TEST)), N_TEST) for model in (second, subject.train("whole")))
+    if not np.array_equal(apart, whole):
+        raise UserError("phases in jobs of their own give another model", "fit_pretrained", "seed each by run.seed")
+
+
 CHECKS: list[Callable[[Subject], None]] = [
     check_metadata,
     check_import,
@@ -153,6 +172,7 @@ CHECKS: list[Callable[[Subject], None]] = [
     check_intermediates,
     check_independence,
     check_training_repeats,
+    check_phases,
 ]
 
 

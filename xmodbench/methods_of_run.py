@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from xmodbench.config import BenchmarkConfig, MethodEntry, merge, validated
 from xmodbench.errors import UserError, did_you_mean
-from xmodbench.plugins import Plugin, Supervision
+from xmodbench.plugins import Plugin, Supervision, TwoPhase
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class Training:
     Attributes:
         name: folder of the models, and their name in logs: the id of the first method that asked for them.
         settings: as JSON, without the options of translation.
+        pretraining: the first phase of a training in two, which other trainings may share.
     """
 
     name: str
     plugin: Plugin
     settings: str
+    pretraining: Training | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def _assign_trainings(
 ) -> None:
     """Fill in `PlannedMethod.trainings`: equal trainings are done once, under the name of the first that needs them."""
     known: dict[tuple[str, str], Training] = {}
+    pretrained: dict[tuple[str, str], Training] = {}
     for method in methods.values():
         family = _lender(config, plugins, method.family, where)
         plugin = plugins[family]
@@ -171,10 +174,30 @@ def _assign_trainings(
                 raise UserError(problem, f"methods.{method.family}", "borrow from a method that trains one")
             (wanted,) = lent
         if (plugin.id, wanted) not in known:
-            alone = not method.point or set(method.point) <= plugin.cls.translation_settings
-            name = family if alone or family != method.family else method.id
-            known[plugin.id, wanted] = Training(name, plugin, wanted)
+            owner = method if family == method.family else next(m for m in methods.values() if m.family == family)
+            name = _name(owner, plugin.cls.translation_settings)
+            first = _pretraining(pretrained, owner, plugin, dataset)
+            known[plugin.id, wanted] = Training(name, plugin, wanted, first)
         method.trainings[dataset] = known[plugin.id, wanted]
+
+
+def _name(method: PlannedMethod, harmless: frozenset[str]) -> str:
+    """The entry's id where a sweep changes only options that do no matter, else that of its point."""
+    return method.family if set(method.point) <= harmless else method.id
+
+
+def _pretraining(
+    known: dict[tuple[str, str], Training], method: PlannedMethod, plugin: Plugin, dataset: str
+) -> Training | None:
+    """The first phase of a training in two, from those `known` where there is one with the same settings."""
+    if not issubclass(plugin.cls, TwoPhase):
+        return None
+    decisive = plugin.cls.pretraining_settings
+    wanted = method.settings[dataset].model_dump_json(include=set(decisive))
+    if (plugin.id, wanted) not in known:
+        name = _name(method, frozenset(plugin.cls.Config.model_fields) - decisive)
+        known[plugin.id, wanted] = Training(name, plugin, wanted)
+    return known[plugin.id, wanted]
 
 
 def _lender(config: BenchmarkConfig, plugins: dict[str, Plugin], family: str, where: str) -> str:

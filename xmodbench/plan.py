@@ -121,6 +121,15 @@ class Plan:
             for dataset, training in method.trainings.items()
         }
 
+    @cached_property
+    def pretrainings(self) -> dict[tuple[str, str], Training]:
+        """First phases of trainings in two, by data set and name."""
+        return {
+            (dataset, training.pretraining.name): training.pretraining
+            for (dataset, _), training in self.trainings.items()
+            if training.pretraining
+        }
+
     def dataset_label(self, dataset: str) -> str:
         """The data set's name in tables."""
         return self.dataset_plugins[dataset].label if dataset == self.dataset_plugins[dataset].id else dataset
@@ -151,6 +160,11 @@ class Plan:
     def model_dir(self, cell: Cell) -> Path:
         """Folder of the cell's model; one zero-shot model per target serves all sources, and all methods that share it."""
         return self.results / "models" / self.training(cell).name / cell.dataset / self.model_name(cell)
+
+    def pretrained_dir(self, training: Training, dataset: str, model: str) -> Path | None:
+        """Folder of the first phase of a training towards `model`; None where it is trained in one phase."""
+        first = training.pretraining
+        return first and self.results / "pretrained" / first.name / dataset / model
 
     def translation_dir(self, cell: Cell) -> Path:
         """Folder of the cell's translations: a slice store with the one modality ``target``."""

@@ -81,6 +81,14 @@ class Run:
     progress: Progress
     threads: int = 1
     facts: dict[str, Any] = field(default_factory=dict)  # what the plugin wants in the job's record
+    pretrained: Path | None = None  # what `TwoPhase.save_pretrained` wrote, where another job did that part
+
+    def use_threads(self) -> None:
+        """Let torch use the job's threads, on a CPU."""
+        if self.device == "cpu":
+            import torch
+
+            torch.set_num_threads(self.threads)
 
 
 class Method(ABC):
@@ -124,6 +132,43 @@ class Method(ABC):
     def intermediates(self) -> tuple[str, ...]:
         """Names such as ``after_100``, known after `load`, of the images on the way that are kept beside translations."""
         return ()
+
+
+class TwoPhase(Method):
+    """A method trained in two parts of which the first is worth a job of its own, such as a GAN before its encoder.
+
+    Trainings that differ only in the second part share the first; each part is resumed, timed and recorded by itself. Done
+    in one job, both parts end with the same bits on a CPU.
+
+    Attributes:
+        pretraining_settings: fields of ``Config`` that decide the first part.
+    """
+
+    pretraining_settings: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def pretrain(self, train: TrainData, run: Run) -> None:
+        """The first part, under the rules of `fit`."""
+
+    @abstractmethod
+    def save_pretrained(self, directory: Path) -> None:
+        """Write what `pretrain` made into an empty folder, as `save` does."""
+
+    @abstractmethod
+    def load_pretrained(self, directory: Path, run: Run) -> None:
+        """Read what `save_pretrained` wrote, in place of `pretrain`."""
+
+    @abstractmethod
+    def fit_pretrained(self, train: TrainData, run: Run) -> None:
+        """The second part, after `pretrain` or `load_pretrained`."""
+
+    def fit(self, train: TrainData, run: Run) -> None:
+        """Both parts, or the second where ``run.pretrained`` holds the first."""
+        if run.pretrained is None:
+            self.pretrain(train, run)
+        else:
+            self.load_pretrained(run.pretrained, run)
+        self.fit_pretrained(train, run)
 
 
 class Borrower(Method):
@@ -355,7 +400,10 @@ def _checked(plugin: Plugin) -> Plugin:
         raise UserError(f"class {cls.__name__} has no supervision", where, f"one of {', '.join(Supervision)}")
     if not (isinstance(getattr(cls, "Config", None), type) and issubclass(cls.Config, BaseModel)):
         raise UserError(f"class {cls.__name__} has no Config (a pydantic model)", where)
-    unknown = set(getattr(cls, "translation_settings", ())) - set(cls.Config.model_fields)
-    if unknown:
-        raise UserError(f"translation_settings names {', '.join(sorted(unknown))}, which Config lacks", where)
+    for name in ("translation_settings", "pretraining_settings"):
+        unknown = set(getattr(cls, name, ())) - set(cls.Config.model_fields)
+        if unknown:
+            raise UserError(f"{name} names {', '.join(sorted(unknown))}, which Config lacks", where)
+    if issubclass(cls, TwoPhase) and set(cls.pretraining_settings) & set(cls.translation_settings):
+        raise UserError("pretraining_settings and translation_settings overlap", where)
     return plugin

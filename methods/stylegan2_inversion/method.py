@@ -7,23 +7,40 @@ from pathlib import Path
 
 import numpy as np
 
-from xmodbench.plugins import Method, Run, Supervision, TrainData
+from xmodbench.plugins import Run, Supervision, TrainData, TwoPhase
 from xmodbench.seeding import ImageGenerator
-from xmodbench.stylegan2.settings import TRANSLATION_SETTINGS, StyleganSettings
+from xmodbench.stylegan2.settings import PRETRAINING_SETTINGS, TRANSLATION_SETTINGS, StyleganSettings
 
 
-class StyleganInversion(Method):
+class StyleganInversion(TwoPhase):
     """Learns to generate target slices and to encode them; translates by inverting the source in that generator."""
 
     supervision = Supervision.ZERO_SHOT
     Config = StyleganSettings
     translation_settings = TRANSLATION_SETTINGS
+    pretraining_settings = PRETRAINING_SETTINGS
 
-    def fit(self, train: TrainData, run: Run) -> None:
-        """Train generator and encoder on target slices."""
+    def pretrain(self, train: TrainData, run: Run) -> None:
+        """Train the GAN on target slices."""
+        from xmodbench.stylegan2 import gan
+
+        self.gan = gan.pretrain(self.settings, train.target, run)
+
+    def save_pretrained(self, directory: Path) -> None:
+        """Generator, discriminator, resolved settings and the losses of training."""
+        self.gan.save(directory)
+
+    def load_pretrained(self, directory: Path, run: Run) -> None:
+        """Read a GAN; it must have been trained with this object's settings."""
+        from xmodbench.stylegan2.gan import Gan
+
+        self.gan = Gan.load(directory, self.settings, run)
+
+    def fit_pretrained(self, train: TrainData, run: Run) -> None:
+        """Train the encoder on the same slices."""
         from xmodbench.stylegan2 import model
 
-        self.model = model.fit(self.settings, train.target, run)
+        self.model = model.fit(self.gan, train.target, run)
 
     def save(self, directory: Path) -> None:
         """Weights, resolved settings and the losses of training."""

@@ -32,6 +32,27 @@ class Toy(Borrower):
     def load(self, directory, run): pass
     def translate(self, source, generators): return source
 """
+PHASES = """
+from xmodbench.plugins import TwoPhase
+
+class Config(Settings):
+    width: int = 8
+    depth: int = 2
+    start: float = 0.5
+
+class Toy(TwoPhase):
+    supervision = Supervision.ZERO_SHOT
+    Config = Config
+    translation_settings = frozenset({"start"})
+    pretraining_settings = frozenset({"width"})
+    def pretrain(self, train, run): pass
+    def save_pretrained(self, directory): pass
+    def load_pretrained(self, directory, run): pass
+    def fit_pretrained(self, train, run): pass
+    def save(self, directory): pass
+    def load(self, directory, run): pass
+    def translate(self, source, generators): return source
+"""
 FEW = SWEPT.replace("ZERO_SHOT", "FEW_SHOT")
 
 
@@ -40,7 +61,7 @@ def plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_dataset(tmp_path, "toy", DATASET)
     write_dataset(tmp_path, "toy2", DATASET)
-    for name, body in {"swept": SWEPT, "borrower": BORROWER, "few": FEW}.items():
+    for name, body in {"swept": SWEPT, "borrower": BORROWER, "few": FEW, "phases": PHASES}.items():
         write_method(tmp_path, name, body)
     write_method(tmp_path, "needs_few", BORROWER.replace('"swept"', '"few"'))
 
@@ -87,6 +108,29 @@ def test_borrowed_models(plan):
     made = plan({"a": {"plugin": "swept"}, "b": {"plugin": "swept", "model_of": "a", "settings": {"start": 0.1}}})
     assert folders(made) == {"a": "a", "b": "a"}
     assert made.methods["b"].settings["toy"].start == 0.1
+
+
+def pretrained(plan):
+    return {
+        cell.method: plan.pretrained_dir(plan.training(cell), cell.dataset, plan.model_name(cell)).parts[-3:]
+        for cell in plan.cells
+        if cell.dataset == "toy"
+    }
+
+
+def test_trainings_that_differ_in_the_second_phase_share_the_first(plan):
+    made = plan({"phases": {"sweep": {"depth": [1, 2]}}, "later": {"plugin": "phases", "settings": {"start": 0.1}}})
+    assert folders(made) == {"phases-depth-1": "phases-depth-1", "phases-depth-2": "phases-depth-2"} | {
+        "later": "phases-depth-2"
+    }
+    assert set(pretrained(made).values()) == {("phases", "toy", "mr")}
+    assert {first.settings for first in made.pretrainings.values()} == {'{"width":8}'}
+
+
+def test_a_sweep_of_the_first_phase_does_each(plan):
+    made = plan({"phases": {"sweep": {"width": [4, 8]}}})
+    assert [folder[0] for folder in pretrained(made).values()] == ["phases-width-4", "phases-width-8"]
+    assert plan({"swept": {}}).pretrainings == {}
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,17 @@
 """Training sees only what the supervision allows; translation checks what comes back."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from xmodbench.errors import UserError
-from xmodbench.plugins import Method, Run, Settings, Supervision
+from xmodbench.plugins import Method, Run, Settings, Supervision, TwoPhase
 from xmodbench.records import read_record
 from xmodbench.stages.gather import gather
-from xmodbench.stages.train import train
+from xmodbench.stages.train import pretrain, train
 from xmodbench.stages.translate import Part, translate
 from xmodbench.store import SliceStore
 
@@ -69,6 +70,76 @@ def test_paired_training_gets_both_in_order(tmp_path, make_store, run):
     record = read_record(tmp_path / "model")
     assert set(record["data_sha256"]) == {"pd", "t1"}
     assert record["supervision"] == "paired"
+
+
+class Phases(TwoPhase):
+    """Takes the mean, then adds the minimum."""
+
+    supervision = Supervision.ZERO_SHOT
+
+    def __init__(self):
+        super().__init__(Settings())
+
+    def pretrain(self, train, run):
+        self.mean = float(train.target.mean())
+
+    def save_pretrained(self, directory):
+        (directory / "mean.txt").write_text(repr(self.mean))
+
+    def load_pretrained(self, directory, run):
+        self.mean = float((directory / "mean.txt").read_text())
+
+    def fit_pretrained(self, train, run):
+        self.sum = self.mean + float(train.target.min())
+
+    def save(self, directory):
+        (directory / "sum.txt").write_text(repr(self.sum))
+
+    def load(self, directory, run):
+        self.sum = float((directory / "sum.txt").read_text())
+
+    def translate(self, source, generators):
+        return source
+
+
+def test_phases_in_jobs_of_their_own_give_the_same_model(tmp_path, make_store, run):
+    store, first, apart, whole = (tmp_path / name for name in ("train", "first", "apart", "whole"))
+    make_store(store)
+    pretrain(Phases(), store, "t1", None, first, run)
+    train(Phases(), store, "t1", None, apart, replace(run, facts={}), first)
+    train(Phases(), store, "t1", None, whole, replace(run, facts={}, pretrained=None))
+    assert (apart / "sum.txt").read_text() == (whole / "sum.txt").read_text()
+    assert read_record(first)["verb"] == "pretrain"
+    assert read_record(apart)["pretrained_sha256"] == read_record(first)["outputs_sha256"]
+    assert "pretrained_sha256" not in read_record(whole)
+
+
+def test_a_pretrained_model_must_be_finished_and_of_that_target(tmp_path, make_store, run):
+    store, first = make_store(tmp_path / "train"), tmp_path / "first"
+    with pytest.raises(UserError, match=r"first/record.json"):
+        train(Phases(), store, "t1", None, tmp_path / "model", run, first)
+    pretrain(Phases(), store, "pd", None, first, run)
+    with pytest.raises(UserError, match="was pretrained towards 'pd', not 't1'"):
+        train(Phases(), store, "t1", None, tmp_path / "model", run, first)
+    for refused in (
+        lambda out: pretrain(Toy(), store, "t1", None, out, run),
+        lambda out: train(Toy(), store, "t1", None, out, run, first),
+    ):
+        with pytest.raises(UserError, match="this method is trained in one phase"):
+            refused(tmp_path / "other")
+
+
+def test_the_record_names_the_source_slices_a_method_saw(tmp_path, make_store, run):
+    class Few(Paired):
+        supervision = Supervision.FEW_SHOT
+
+        def fit(self, train, run):
+            run.facts["source_rows"] = [1, 4]
+
+    store = make_store(tmp_path / "train")
+    train(Few(), store, "t1", "pd", tmp_path / "model", run)
+    record = read_record(tmp_path / "model")
+    assert record["source_ids"] == [SliceStore(store).ids[row] for row in (1, 4)]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def smooth(n=4, size=32, seed=0):
 def test_probability_zero_changes_nothing(size, low_pass):
     torch.manual_seed(0)
     x = torch.randn(5, 1, size, size)  # noise holds every frequency
-    found = augment(x, torch.zeros(()), "bgc", low_pass)
+    found = augment(x, 0.0, "bgc", low_pass)
     torch.testing.assert_close(found, x, rtol=0, atol=1e-4)
 
 
@@ -81,7 +81,7 @@ def test_scaling_reads_where_the_map_says(low_pass):
 def test_luma_flip_is_negation(monkeypatch):
     x = torch.randn(64, 1, 8, 8)
     monkeypatch.setattr(torch, "randn", lambda *shape, **options: torch.zeros(*shape))  # brightness 0, contrast 1
-    factor, summand = colours(x, torch.ones(()))
+    factor, summand = colours(x, 1.0)
     y = x * factor + summand
     negated = (y == -x).flatten(1).all(1)
     assert ((y == x).flatten(1).all(1) | negated).all() and 16 < negated.sum() < 48
@@ -90,10 +90,10 @@ def test_luma_flip_is_negation(monkeypatch):
 def test_grey_levels_are_drawn_as_published():
     torch.manual_seed(0)
     x = torch.zeros(20_000, 1, 1, 1)
-    factor, summand = (value.flatten() for value in colours(x, torch.ones(())))
+    factor, summand = (value.flatten() for value in colours(x, 1.0))
     assert factor.abs().log2().std().item() == pytest.approx(0.5, rel=0.05)
     assert (summand / factor).std().item() == pytest.approx(0.2, rel=0.05)
-    factor, summand = (value.flatten() for value in colours(x, torch.tensor(0.3)))
+    factor, summand = (value.flatten() for value in colours(x, 0.3))
     # brightness is untouched with 1 - p; the factor with (1 - p) (1 - p / 2), as a flip happens to half of them
     assert (summand == 0).float().mean().item() == pytest.approx(0.7, abs=0.02)
     assert (factor == 1).float().mean().item() == pytest.approx(0.7 * 0.85, abs=0.02)
@@ -102,16 +102,16 @@ def test_grey_levels_are_drawn_as_published():
 def test_geometry_is_drawn_as_published():
     torch.manual_seed(0)
     x = torch.zeros(20_000, 1, 64, 64)
-    inverse = maps(x, torch.ones(()))
+    inverse = maps(x, 1.0)
     determinant = inverse[:, :2, :2].det()
     assert (determinant < 0).float().mean().item() == pytest.approx(0.5, abs=0.02)  # flips
     # the anisotropic part keeps areas, so that the determinant is the square of the isotropic factor
     assert (determinant.abs().log2() / 2).std().item() == pytest.approx(0.2, rel=0.05)
     singular = torch.linalg.svdvals(inverse[:, :2, :2])
     assert ((singular[:, 0] / singular[:, 1]).log2() / 2).square().mean().sqrt().item() == pytest.approx(0.2, rel=0.05)
-    few = maps(x, torch.tensor(0.3))[:, :2, :2]
+    few = maps(x, 0.3)[:, :2, :2]
     assert ((few.det().abs() - 1).abs() < 1e-5).float().mean().item() == pytest.approx(0.7, abs=0.02)
-    assert torch.equal(maps(x[:5], torch.zeros(())), torch.eye(3).expand(5, 3, 3))
+    assert torch.equal(maps(x[:5], 0.0), torch.eye(3).expand(5, 3, 3))
 
 
 def test_shifts_are_drawn_as_published(monkeypatch):
@@ -119,7 +119,7 @@ def test_shifts_are_drawn_as_published(monkeypatch):
     torch.manual_seed(0)
     with monkeypatch.context() as patch:
         patch.setattr(torch, "randn", lambda *shape, **options: torch.zeros(*shape))
-        shift = maps(x, torch.ones(()))[:, :2, 2]  # the integer shift, turned by quarters only in the image's frame
+        shift = maps(x, 1.0)[:, :2, 2]  # the integer shift, turned by quarters only in the image's frame
     assert torch.allclose(shift, shift.round(), atol=1e-4) and shift.abs().max().item() == pytest.approx(8)
     assert shift.std().item() == pytest.approx(8 / math.sqrt(3), rel=0.05)
 
@@ -158,7 +158,7 @@ def test_r1_through_the_augmentation_is_the_finite_difference(low_pass):
 
     def score(images):
         torch.manual_seed(1)  # the same draws each time
-        return network(augment(images, torch.tensor(0.8), "bgc", low_pass))
+        return network(augment(images, 0.8, "bgc", low_pass))
 
     images = x.clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(score(images).sum(), images)
@@ -185,24 +185,71 @@ def test_controller_follows_the_signs():
     controller = Controller(0.6, batch_size=8, kimg=1.0, device="cpu")
     change = 8 * 4 / 1000
 
-    def four_steps(first, score):
-        for step in range(first, first + 4):
+    def four_steps(first, *scores):
+        for step, score in zip(range(first, first + 4), scores * (4 // len(scores)), strict=True):
+            before = controller.p
             controller.observe(torch.full((8,), score))
             controller.adjust(step)
-        return controller.p.item()
+            assert step == first + 3 or controller.p == before  # moves after the fourth, by all four
+        return controller.p
 
-    controller.observe(torch.ones(8))
-    controller.adjust(0)  # the first step adjusts already
-    assert controller.p.item() == pytest.approx(change)
-    assert four_steps(1, 2.0) == pytest.approx(2 * change)  # all real: more
-    assert four_steps(5, -2.0) == pytest.approx(change)  # none: less
-    for start in (9, 13, 17):
-        four_steps(start, -1.0)
-    assert controller.p.item() == 0
-    for start in range(21, 21 + 4 * 40, 4):
-        four_steps(start, 1.0)
-    assert controller.p.item() == 1
-    # 6 of 8 real: a mean sign of 0.5, below the target
-    controller.observe(torch.tensor([1.0] * 6 + [-1.0] * 2))
-    controller.adjust(184)
-    assert controller.p.item() == pytest.approx(1 - change)
+    assert four_steps(0, 1.0) == pytest.approx(change)  # all real: more
+    assert four_steps(4, 2.0) == pytest.approx(2 * change)
+    assert four_steps(8, -2.0) == pytest.approx(change)  # none: less
+    assert four_steps(12, 3.0, 1.0, 1.0, -1.0) == pytest.approx(0)  # a mean sign of 0.5: below the target
+    for first in (16, 20):
+        assert four_steps(first, -1.0) == 0
+    for first in range(24, 24 + 4 * 40, 4):
+        four_steps(first, 1.0)
+    assert controller.p == 1
+
+
+def test_geometry_is_drawn_in_the_published_order(monkeypatch):
+    """The maps against the product of eight matrices written out, for known draws."""
+    draws = {"rand": [], "randn": []}
+    real = {name: getattr(torch, name) for name in draws}
+    for name, kept in draws.items():
+        monkeypatch.setattr(
+            torch, name, lambda *shape, name=name, kept=kept: kept.append(real[name](*shape)) or kept[-1]
+        )
+    torch.manual_seed(0)
+    x = torch.zeros(6, 1, 32, 64, dtype=torch.float64)
+    found = maps(x, 1.0)
+
+    uniform, normal = iter(draws["rand"]), iter(draws["randn"])
+
+    def value(stream):  # what is drawn for an operation, and whether it happens: always, with p = 1
+        drawn, _ = next(stream).double(), next(uniform)
+        return drawn
+
+    flip, quarter, shift = value(uniform), value(uniform), value(uniform)
+    isotropic, before = value(normal), value(uniform)
+    anisotropic, after = value(normal), value(uniform)
+    fraction = value(normal)
+    width, height = 64, 32
+    for row in range(6):
+        turns = [2 * math.pi * t - math.pi for t in (before[row].item(), after[row].item())]
+        steps = [
+            diagonal(1 - 2 * math.floor(2 * flip[row]), 1),
+            turned(math.pi / 2 * math.floor(4 * quarter[row])),
+            moved(*(-torch.round((0.25 * shift[row] - 0.125) * torch.tensor([width, height]))).tolist()),
+            diagonal(*2 * [2 ** (-0.2 * isotropic[row].item())]),
+            turned(turns[0]),
+            diagonal(2 ** (-0.2 * anisotropic[row].item()), 2 ** (0.2 * anisotropic[row].item())),
+            turned(turns[1]),
+            moved(-0.125 * fraction[row, 0].item() * width, -0.125 * fraction[row, 1].item() * height),
+        ]
+        expected = torch.linalg.multi_dot([torch.tensor(step, dtype=torch.float64) for step in steps])
+        torch.testing.assert_close(found[row], expected, rtol=0, atol=1e-4)
+
+
+def diagonal(x, y):
+    return [[x, 0, 0], [0, y, 0], [0, 0, 1]]
+
+
+def turned(angle):
+    return [[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]]
+
+
+def moved(x, y):
+    return [[1, 0, x], [0, 1, y], [0, 0, 1]]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.stylegan2 import run_in, tiny
+from tests.stylegan2 import fit, run_in, tiny
 from xmodbench.config import validated
 from xmodbench.contract import phantom
 from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS, find
-from xmodbench.stylegan2 import model
+from xmodbench.stylegan2 import gan, model
 from xmodbench.stylegan2.discriminator import Discriminator
 from xmodbench.stylegan2.encoder import Encoder
 from xmodbench.stylegan2.generator import Generator
@@ -100,7 +100,7 @@ def learned(tmp_path_factory):
         encoder_max=32,
     )
     slices, run = small(phantom(48, 1)), run_in(folder)
-    made = model.fit(config, slices, run)
+    made = fit(config, slices, run)
     made.save(folder)
     source, target = small(phantom(2, 2, invert=True)), small(phantom(2, 2))
     return SimpleNamespace(folder=folder, slices=slices, source=source, target=target, model=made, facts=run.facts)
@@ -184,12 +184,26 @@ def test_the_reconstruction_inverts_the_target(learned):
 @pytest.mark.parametrize("kind", ["grad", "none"])
 def test_other_features_are_trained_with_saved_and_read(kind, tmp_path):
     run = run_in(tmp_path)
-    made = model.fit(tiny(perceptual=kind, kimg=0.008, encoder_iterations=2), phantom(4, 1), run)
+    made = fit(tiny(perceptual=kind, kimg=0.008, encoder_iterations=2), phantom(4, 1), run)
     made.save(tmp_path)
     read = model.Model.load(tmp_path, InversionSettings(), run)
     assert (read.settings.perceptual_weight > 0) == (kind == "grad")
     image = phantom(1, 2)
     assert np.array_equal(read.translate(image, run)[0], made.translate(image, run)[0])
+
+
+def test_a_gan_of_other_settings_is_refused(tmp_path):
+    config, run = tiny(kimg=0.008), run_in(tmp_path)
+    found = gan.pretrain(config, phantom(4, 1), run)
+    found.save(tmp_path)
+    read = gan.Gan.load(tmp_path, tiny(kimg=0.008, perceptual="grad", encoder_iterations=9), run)
+    assert read.settings.perceptual == "grad"
+    for name, value in found.generator.state_dict().items():
+        assert torch.equal(read.generator.state_dict()[name], value)
+    assert read.log.column("step") == found.log.column("step")
+    assert set(read.log.snapshots) == set(found.log.snapshots)
+    with pytest.raises(UserError, match=r"was trained with r1_gamma 0.1, not 0.2"):
+        gan.Gan.load(tmp_path, tiny(kimg=0.008, r1_gamma=0.2), run)
 
 
 def test_a_damaged_model_is_named(learned, tmp_path):

@@ -10,6 +10,7 @@ from torch.nn import functional
 from tests.stylegan2 import tiny
 from xmodbench.stylegan2.discriminator import Discriminator, with_deviation
 from xmodbench.stylegan2.encoder import Encoder
+from xmodbench.stylegan2.filters import filtered as correlated
 from xmodbench.stylegan2.generator import Generator, Mapping, latent_count
 from xmodbench.stylegan2.layers import Conv, Linear, ModulatedConv, downsample, low_pass, upsample
 from xmodbench.stylegan2.perceptual import features_of, read_vgg16
@@ -229,3 +230,26 @@ def test_impossible_settings_are_refused():
     for changes in ({"resolution": 48}, {"perceptual": "vgg16"}, {"lambda_dom": -1}):
         with pytest.raises(ValueError):
             StyleganSettings(**changes)
+
+
+@pytest.mark.parametrize(("step", "pad"), [((1, 1), 0), ((1, 1), 2), ((2, 2), 1), ((1, 2), 0), ((2, 1), 1)])
+def test_constant_filters_are_torchs_correlation_with_both_derivatives(step, pad):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 7, dtype=torch.float64, requires_grad=True)
+    kernel = torch.randn(4, 3, dtype=torch.float64)
+    weight = kernel.expand(3, 1, 4, 3)
+    found, expected = correlated(x, kernel, step, pad), functional.conv2d(x, weight, None, step, pad, groups=3)
+    torch.testing.assert_close(found, expected)
+    assert torch.autograd.gradcheck(lambda x: correlated(x, kernel, step, pad), x)
+    assert torch.autograd.gradgradcheck(lambda x: correlated(x, kernel, step, pad), x)
+
+
+def test_no_derivative_of_a_constant_filter_is_looked_for():
+    """Of the second derivative's convolutions none may have a kernel larger than the filter."""
+    x = torch.randn(2, 5, 16, 16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(low_pass(x, pad=1).square().sum(), x, create_graph=True)
+    with torch.profiler.profile(record_shapes=True) as profile:
+        gradient.square().sum().backward()
+    shapes = [event.input_shapes for event in profile.events() if event.name == "aten::convolution"]
+    assert len(shapes) == 2  # one there and one back
+    assert all(weight[2:] == [4, 4] for _, weight, *_ in shapes)

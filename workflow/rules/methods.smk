@@ -1,9 +1,42 @@
 # Training and translation: the same rules for every method plugin.
 
 
+# The first phase of trainings in two; trainings that differ only in the second share it.
+rule pretrain:
+    input:
+        data=rules.prepare.output.train,
+    output:
+        record=f"{RESULTS}/pretrained/{{pretraining}}/{{dataset}}/{{model}}/record.json",
+    log:
+        f"{RESULTS}/logs/pretrain/{{pretraining}}.{{dataset}}.{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pretrain/{{pretraining}}.{{dataset}}.{{model}}.tsv"
+    conda:
+        "../envs/xmodbench.yaml"
+    threads: jobs.threads
+    resources:
+        gpu=jobs.gpu,
+        mem_mb=jobs.mem_mb,
+        runtime=jobs.runtime,
+    params:
+        launcher=jobs.launcher,
+        options=jobs.training_options,
+        modalities=jobs.training_modalities,
+        code=jobs.training_code,
+        data=subpath(input.data, parent=True),
+        device=jobs.device,
+        state=f"{jobs.config.paths.work}/{jobs.config.run}/pretrain/{{pretraining}}.{{dataset}}.{{model}}",
+        out=subpath(output.record, parent=True),
+    shell:
+        "{params.launcher:q} xmodbench pretrain {wildcards.pretraining} {params.options:q} {params.modalities:q}"
+        " --data {params.data:q} --device {params.device} --threads {threads}"
+        " --state {params.state:q} --out {params.out:q} 2> {log:q}"
+
+
 rule train:
     input:
         data=rules.prepare.output.train,
+        pretrained=jobs.pretrained_record,
     output:
         record=f"{RESULTS}/models/{{training}}/{{dataset}}/{{model}}/record.json",
     log:
@@ -21,6 +54,7 @@ rule train:
         launcher=jobs.launcher,
         options=jobs.training_options,
         modalities=jobs.training_modalities,
+        pretrained=jobs.pretrained_option,
         code=jobs.training_code,
         data=subpath(input.data, parent=True),
         device=jobs.device,
@@ -29,6 +63,7 @@ rule train:
         out=subpath(output.record, parent=True),
     shell:
         "{params.launcher:q} xmodbench train {wildcards.training} {params.options:q} {params.modalities:q}"
+        " {params.pretrained:q}"
         " --data {params.data:q} --device {params.device} --threads {threads}"
         " --state {params.state:q} --out {params.out:q} 2> {log:q}"
 

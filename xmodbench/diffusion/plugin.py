@@ -36,8 +36,7 @@ def fit(
 
     `translate` is how the method translates with a model, for snapshots.
     """
-    if run.device == "cpu":
-        torch.set_num_threads(run.threads)
+    run.use_threads()
     torch.manual_seed(derive_seed(run.seed, "weights"))
     model = DiffusionModel.new(settings, inputs)
     log = train(model, images, channels_of(model), run, translate)
@@ -54,8 +53,7 @@ def load(directory: Path, config: type, sampling: Any, run: Run) -> DiffusionMod
         sampling: resolved settings whose options of sampling replace the defaults of the model's preset.
         run: device and threads.
     """
-    if run.device == "cpu":
-        torch.set_num_threads(run.threads)
+    run.use_threads()
     model = DiffusionModel.load(directory, config)
     model.settings = model.settings.sampling_like(sampling)
     network = model.network.to(run.device)

@@ -85,9 +85,11 @@ def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 def _places(plan: Plan, cell: Cell) -> dict[str, tuple[Path, str]]:
     """Folder and record name of each of the cell's jobs, in the order they run."""
     scores = plan.scores_file(cell)
+    pretrained = plan.pretrained_dir(plan.training(cell), cell.dataset, plan.model_name(cell))
     return {
         "acquire": (plan.data_dir(cell.dataset), ACQUIRED),
         "prepare": (plan.data_dir(cell.dataset), RECORD),
+        **({"pretrain": (pretrained, RECORD)} if pretrained else {}),
         "train": (plan.model_dir(cell), RECORD),
         "translate": (plan.translation_dir(cell), RECORD),
         "score": (scores.parent, f"{scores.stem}.{RECORD}"),

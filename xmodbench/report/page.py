@@ -20,6 +20,7 @@ from xmodbench.report import text
 from xmodbench.report.model import Report
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
 from xmodbench.report.summary import Entry, Group
+from xmodbench.report.sweep_plots import sweep_plots
 from xmodbench.report.tables import FAMILIES
 from xmodbench.report.trainings import training_pictures
 
@@ -54,6 +55,7 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "dots": Markup(to_html(dots, "dots")),
         "choices": choices,
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
+        "sweeps": {name: Markup(to_html(plot, f"sweep-{name}")) for name, plot in sweep_plots(report).items()},
         "way": way and Markup(to_html(way, "way")),
         "all_rows": [entry for group in report.groups for entry in report.entries[group.key] if entry.metric.headline],
         "checks": report.checks,
@@ -138,11 +140,12 @@ def jobs(report: Report) -> list[Job]:
     """The jobs of all cells, each once (a zero-shot model serves several cells)."""
     found: dict[tuple[str, str], Job] = {}
     for item in report.results:
-        cell, plan = item.cell, report.plan
+        cell, plan, training = item.cell, report.plan, report.plan.training(item.cell)
         names = {
             "acquire": cell.dataset,
             "prepare": cell.dataset,
-            "train": f"{plan.training(cell).name} {cell.dataset} {plan.model_name(cell)}",
+            "train": f"{training.name} {cell.dataset} {plan.model_name(cell)}",
+            "pretrain": f"{(training.pretraining or training).name} {cell.dataset} {plan.model_name(cell)}",
             "translate": cell.name,
             "score": cell.name,
         }

@@ -13,13 +13,22 @@ import numpy as np
 
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, sha256_files
-from xmodbench.plugins import Method, Run, TrainData
-from xmodbench.records import recorded
+from xmodbench.plugins import Method, Run, TrainData, TwoPhase
+from xmodbench.records import read_record, recorded
 from xmodbench.store import SliceStore
 from xmodbench.training import processes
 
 
-def train(method: Method, store_dir: Path, target: str, source: str | None, out: Path, run: Run, **facts: Any) -> None:
+def train(
+    method: Method,
+    store_dir: Path,
+    target: str,
+    source: str | None,
+    out: Path,
+    run: Run,
+    pretrained: Path | None = None,
+    **facts: Any,
+) -> None:
     """Train ``method`` towards ``target`` and write the model folder ``out``; its record comes last.
 
     The method gets copies of the arrays its supervision allows, in a private folder that holds nothing else, so that even
@@ -27,38 +36,75 @@ def train(method: Method, store_dir: Path, target: str, source: str | None, out:
 
     Of several processes that a launcher started only the main one writes.
 
+    Args:
+        pretrained: what `pretrain` wrote, for a method in two phases; without it both phases are done here.
+
     Raises:
-        UserError: source given or missing against the supervision, an unusable store, a method that fails.
+        UserError: source given or missing against the supervision, an unusable store, a method that fails, a pretrained
+            model that is not finished or that the method has no use for.
     """
+    if pretrained is not None:
+        _check_phases(method, "train --pretrained")
+        first = read_record(pretrained)
+        if (first.get("target"), first.get("source")) != (target, source):
+            problem = f"was pretrained towards '{first.get('target')}', not '{target}'"
+            raise UserError(problem, pretrained, "give the folder that `xmodbench pretrain` wrote for this target")
+        facts["pretrained_sha256"] = first["outputs_sha256"]
+        run.pretrained = Path(pretrained)
+    _job("train", method, (method.fit, method.save), store_dir, target, source, out, run, facts)
+
+
+def pretrain(
+    method: Method, store_dir: Path, target: str, source: str | None, out: Path, run: Run, **facts: Any
+) -> None:
+    """The first phase of a training in two, as `train` in everything else.
+
+    Raises:
+        UserError: as `train`; the method is trained in one phase.
+    """
+    _check_phases(method, "pretrain")
+    _job("pretrain", method, (method.pretrain, method.save_pretrained), store_dir, target, source, out, run, facts)
+
+
+def _check_phases(method: Method, where: str) -> None:
+    if not isinstance(method, TwoPhase):
+        raise UserError("this method is trained in one phase", where, "use `xmodbench train` alone")
+
+
+def _job(verb, method, work, store_dir, target, source, out, run, facts) -> None:
+    """Hand out the arrays, let `work` (train, then save) be done, and record it."""
+    fit, save = work
     supervision = method.supervision
     if supervision.needs_source != (source is not None):
         need = "needs the source modality" if supervision.needs_source else "must not be given a source"
-        raise UserError(f"a {supervision} method {need}", "train")
+        raise UserError(f"a {supervision} method {need}", verb)
     if processes.rank() > 0:
-        _assist(method, SliceStore(store_dir), target, source, run)
+        _assist(fit, SliceStore(store_dir), target, source, run)
         return
-    with recorded(out, "train", target=target, source=source, supervision=str(supervision), **facts) as record:
+    with recorded(out, verb, target=target, source=source, supervision=str(supervision), **facts) as record:
         store = SliceStore(store_dir)
         run.state_dir.mkdir(parents=True, exist_ok=True)
         with staged(store, target, source if supervision.needs_source else None) as data:
-            method.fit(data, run)
+            fit(data, run)
         with atomic_dir(out) as folder:
-            method.save(folder)
+            save(folder)
             written = [path for path in folder.rglob("*") if path.is_file()]
             record["outputs_sha256"] = sha256_files(written, folder)
         shutil.rmtree(run.state_dir, ignore_errors=True)
         record.update(run.facts, n_train=len(store.ids), seed=run.seed, device=run.device, threads=run.threads)
+        if rows := run.facts.get("source_rows"):  # what a few-shot method drew, in a form that others can repeat
+            record["source_ids"] = [store.ids[row] for row in rows]
         record["data_sha256"] = {
             name: store.manifest["arrays"][name]["sha256"] for name in (target, source) if name is not None
         }
     processes.separate()
 
 
-def _assist(method: Method, store: SliceStore, target: str, source: str | None, run: Run) -> None:
+def _assist(fit, store: SliceStore, target: str, source: str | None, run: Run) -> None:
     """Take part in a training whose main process writes everything, and wait for it."""
     run.progress.quiet = True
     with staged(store, target, source) as data:
-        method.fit(data, run)
+        fit(data, run)
     processes.separate()
 
 

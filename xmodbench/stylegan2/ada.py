@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+
+from xmodbench.training import processes
 
 INTERVAL = 4
 
@@ -17,26 +21,29 @@ class Controller:
         device: of the state.
 
     Attributes:
-        p: probability, a scalar tensor; the released code leaves it unbounded above, here it ends at 1.
-        signs: sum of the signs since the last adjustment, and their number.
+        p: probability; the released code leaves it unbounded above, here it ends at 1.
+        signs: sum of the signs since the last adjustment, and their number, on the device.
     """
 
     def __init__(self, target: float, batch_size: int, kimg: float, device: str):
         self.target = target
         self.change = batch_size * INTERVAL / (kimg * 1000)
-        self.p = torch.zeros((), device=device)
+        self.p = 0.0
         self.signs = torch.zeros(2, device=device)
 
     @torch.no_grad()
     def observe(self, scores: torch.Tensor) -> None:
         """Note the discriminator's scores [N] of augmented training images."""
-        self.signs += torch.stack([scores.sign().sum(), scores.new_tensor(float(len(scores)))])
+        self.signs[0] += scores.sign().sum()
+        self.signs[1] += len(scores)
 
-    @torch.no_grad()
     def adjust(self, step: int) -> None:
-        """Move p, every fourth step. `step` counts from 0."""
-        if step % INTERVAL == 0:
-            direction = (self.signs[0] / self.signs[1].clamp(min=1) - self.target).sign()
-            self.p += direction * self.change
-            self.p.clamp_(0, 1)
-            self.signs.zero_()
+        """Move p after every fourth step. `step` counts from 0."""
+        if (step + 1) % INTERVAL:
+            return
+        processes.average(self.signs)
+        total, count = self.signs.tolist()
+        difference = total / max(count, 1) - self.target
+        if difference:
+            self.p = min(1.0, max(0.0, self.p + math.copysign(self.change, difference)))
+        self.signs.zero_()

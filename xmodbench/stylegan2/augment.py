@@ -16,21 +16,25 @@ from .resampling import rotation, scaling, translation, warp
 Pipeline = Literal["bgc", "bg", "none"]
 
 
-def maps(x: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """Draw geometric maps for the images ``x`` [N,1,H,W]: ``[N, 3, 3]``, from places in the result to places in `x`."""
-    n, size = len(x), x.new_tensor([x.shape[3], x.shape[2]])
+def maps(x: torch.Tensor, p: float) -> torch.Tensor:
+    """Draw geometric maps for the images ``x`` [N,1,H,W]: ``[N, 3, 3]``, from places in the result to places in `x`.
 
-    def happens(chance: torch.Tensor, value: torch.Tensor, otherwise: float) -> torch.Tensor:
-        drawn = torch.rand(n, device=x.device) < chance
+    They are on the CPU whatever device `x` is on: images are extended by what the maps need, and asking a GPU makes it wait.
+    """
+    n, size = len(x), torch.tensor([x.shape[3], x.shape[2]])
+    x = torch.empty(0, dtype=x.dtype)
+
+    def happens(chance: float, value: torch.Tensor, otherwise: float) -> torch.Tensor:
+        drawn = torch.rand(n) < chance
         return torch.where(drawn if value.ndim == 1 else drawn[:, None], value, torch.full_like(value, otherwise))
 
     def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(n, *shape, device=x.device)
+        return torch.rand(n, *shape)
 
     def normal(deviation: float, *shape: int) -> torch.Tensor:
-        return torch.randn(n, *shape, device=x.device) * deviation
+        return torch.randn(n, *shape) * deviation
 
-    p_turn = 1 - (1 - p).sqrt()  # of two rotations, so that either happens with probability p
+    p_turn = 1 - math.sqrt(1 - p)  # of two rotations, so that either happens with probability p
     inverse = scaling(x, 1 - 2 * happens(p, (2 * uniform()).floor(), 0.0), 1.0)
     inverse = inverse @ rotation(x, math.pi / 2 * happens(p, (4 * uniform()).floor(), 0.0))
     shift = (happens(p, 0.25 * uniform(2) - 0.125, 0.0) * size).round()
@@ -45,7 +49,7 @@ def maps(x: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
     return inverse @ translation(x, -shift[:, 0], -shift[:, 1])
 
 
-def colours(x: torch.Tensor, p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def colours(x: torch.Tensor, p: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw a factor and a summand [N,1,1,1] for the grey levels of each image: brightness, contrast, inversion."""
     n, device = len(x), x.device
 
@@ -59,12 +63,12 @@ def colours(x: torch.Tensor, p: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     return factor[:, None, None, None], (factor * brightness)[:, None, None, None]
 
 
-def augment(x: torch.Tensor, p: torch.Tensor, pipeline: Pipeline, low_pass: bool = True) -> torch.Tensor:
+def augment(x: torch.Tensor, p: float, pipeline: Pipeline, low_pass: bool = True) -> torch.Tensor:
     """Augment images; the gradient passes through, twice if need be.
 
     Args:
         x: ``[N, 1, H, W]``, float32, mean grey at 0.
-        p: probability of each operation, a scalar tensor on the device of `x`.
+        p: probability of each operation.
         pipeline: ``bgc`` (flips, shifts, geometry, grey levels), ``bg`` (without grey levels), ``none``.
         low_pass: see `resampling.warp`.
     """

@@ -52,18 +52,23 @@ class Batches:
         size: images of a batch.
         flip: probability of a left-right flip.
         seed: of the phase.
+        part: which part of each batch this process gets (from 0), of how many equal ones.
     """
 
-    def __init__(self, images: np.ndarray, resolution: int, size: int, flip: float, seed: int):
+    def __init__(
+        self, images: np.ndarray, resolution: int, size: int, flip: float, seed: int, part: tuple[int, int] = (0, 1)
+    ):
         self.images, self.resolution, self.size, self.flip, self.seed = images, resolution, size, flip, seed
+        number, count = part
+        self.part = slice(number * size // count, (number + 1) * size // count)
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def at(self, step: int, device: str) -> torch.Tensor:
-        """Images of `step`, [size, 1, resolution, resolution] in [-1, 1] on `device`."""
+        """This process's images of `step`, [size, 1, resolution, resolution] in [-1, 1] on `device`."""
         count = len(self.images)
-        places = range(step * self.size, (step + 1) * self.size)
+        places = range(step * self.size, (step + 1) * self.size)[self.part]
         rows = [self._order(place // count)[place % count] for place in places]
-        flipped = np.random.default_rng(derive_seed(self.seed, "flip", step)).random(self.size) < self.flip
+        flipped = np.random.default_rng(derive_seed(self.seed, "flip", step)).random(self.size)[self.part] < self.flip
         batch = [image[..., ::-1] if flip else image for image, flip in zip(self.images[rows], flipped, strict=True)]
         x = torch.from_numpy(np.stack(batch).astype(np.float32))
         return to_square(x.to(device, non_blocking=True), self.resolution)

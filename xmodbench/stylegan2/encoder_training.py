@@ -19,6 +19,7 @@ from .encoder import Encoder
 from .generator import Generator
 from .losses import r1, says_fake, says_real
 from .perceptual import VGG_WEIGHT, Features
+from .settings import TRAINING_SETTINGS
 from .training import SHOWN, as_grid, fingerprint
 
 BETAS, DECAY, FEATURE_SHARE = (0.9, 0.99), 0.8, 0.75
@@ -53,7 +54,9 @@ class EncoderTraining(Training):
     ):
         s = self.settings = settings
         self.job, self.device, self.steps = run, run.device, s.encoder_iterations
-        self.fingerprint = fingerprint(s, images, run.seed)
+        # the generator too: on a GPU the same settings never give the same one again
+        first = [float(parameter.double().sum()) for parameter in generator.parameters()]
+        self.fingerprint = fingerprint(s, TRAINING_SETTINGS, images, run.seed, first)
         seed = derive_seed(run.seed, "encoder")
         self.batches = Batches(images, s.resolution, s.encoder_batch, s.encoder_flip, seed)
         self.generator, self.features, self.discriminator = generator, features, discriminator.train()

@@ -11,7 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .filters import constant, filtered
+
 EPSILON = 1e-8
+BINOMIAL = (1, 3, 3, 1)
 
 
 def activate(x: torch.Tensor) -> torch.Tensor:
@@ -28,18 +31,16 @@ def low_pass(x: torch.Tensor, pad: int, gain: float = 1.0, step: int = 1) -> tor
         gain: factor of the result.
         step: only every such pixel is computed.
     """
-    line = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype) / 8
-    kernel = (torch.outer(line, line) * gain).expand(x.shape[1], 1, 4, 4)
-    return functional.conv2d(x, kernel, stride=step, padding=pad, groups=x.shape[1])
+    kernel = constant(tuple(tuple(a * b * gain / 64 for b in BINOMIAL) for a in BINOMIAL), x.device, x.dtype)
+    return filtered(x, kernel, (step, step), pad)
 
 
 def upsample(x: torch.Tensor) -> torch.Tensor:
     """Images of twice the size: a zero after each pixel, then the low-pass filter."""
     n, c, h, w = x.shape
     spread = functional.pad(x.reshape(n, c, h, 1, w, 1), (0, 1, 0, 0, 0, 1)).reshape(n, c, 2 * h, 2 * w)
-    with torch.autocast(x.device.type, enabled=False):  # images are summed over resolutions
-        # one zero more in front than behind
-        return low_pass(functional.pad(spread, (1, 0, 1, 0)), pad=1, gain=4)
+    # one zero more in front than behind
+    return low_pass(functional.pad(spread, (1, 0, 1, 0)), pad=1, gain=4)
 
 
 def downsample(x: torch.Tensor) -> torch.Tensor:

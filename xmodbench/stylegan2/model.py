@@ -1,4 +1,4 @@
-"""A trained model: its folder, its training in two phases, and translation with it."""
+"""A trained model: its folder, the training of its encoder, and translation with it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from xmodbench.errors import UserError
-from xmodbench.files import read_json, write_json
 from xmodbench.plugins import Run
 from xmodbench.seeding import derive_seed
 from xmodbench.training.log import LossLog
 from xmodbench.training.loop import train
 
-from .batches import from_square, nearest_resolution, to_square
+from .batches import from_square, to_square
 from .discriminator import Discriminator
 from .encoder import Encoder
 from .encoder_training import EncoderTraining
+from .gan import Gan
 from .generator import Generator
 from .inversion import Inverter
 from .perceptual import Features, features_of, read_vgg16
 from .settings import TRANSLATION_SETTINGS, InversionSettings, StyleganSettings
-from .training import GanTraining
+from .weights import load_networks, save_networks, stored_settings
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 MARKS = (0, 100, 500, 1000, 2000, 5000)
 
 
@@ -58,13 +55,7 @@ class Model:
 
     def save(self, directory: Path) -> None:
         """Write weights, settings and, after training, the losses of both phases."""
-        tensors = {
-            f"{name}.{key}": value.detach().cpu().contiguous()
-            for name, network in self.networks().items()
-            for key, value in network.state_dict().items()
-        }
-        save_file(tensors, directory / WEIGHTS)
-        write_json(directory / DESCRIPTION, {"settings": self.settings.model_dump(mode="json")})
+        save_networks(directory, self.networks(), self.settings)
         for folder, log in self.logs.items():
             (directory / folder).mkdir(exist_ok=True)
             log.save(directory / folder)
@@ -76,21 +67,14 @@ class Model:
         Raises:
             UserError: a file is missing, damaged, or belongs to another network.
         """
-        _use_threads(run)
-        stored = read_json(directory / DESCRIPTION)["settings"]
+        run.use_threads()
+        stored = stored_settings(directory)
         given = {name: getattr(wanted, name) for name in TRANSLATION_SETTINGS}
         stored |= {name: value for name, value in given.items() if value is not None}
         model = cls.new(StyleganSettings(**stored).resolved(stored["resolution"]))
-        try:
-            tensors = load_file(directory / WEIGHTS)
-            for name, network in model.networks().items():
-                own = {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
-                network.load_state_dict(own)
-        except Exception as error:  # safetensors, torch and the file system each raise their own
-            problem = f"weights cannot be read ({str(error).splitlines()[0]})"
-            raise UserError(problem, directory / WEIGHTS, "train the model again") from None
+        load_networks(directory, model.networks(), run.device)
         for network in model.networks().values():
-            network.to(run.device).eval().requires_grad_(False)
+            network.eval().requires_grad_(False)
         return model
 
     def kept_steps(self) -> tuple[int, ...]:
@@ -128,46 +112,30 @@ class Model:
         return images.pop(""), images
 
 
-def fit(config: StyleganSettings, images: np.ndarray, run: Run) -> Model:
-    """Train the GAN, then the encoder, on target slices [N,1,H,W]: one job that can be killed and resumed in either.
+def fit(gan: Gan, images: np.ndarray, run: Run) -> Model:
+    """Train an encoder for a GAN on the target slices [N,1,H,W] in [0, 1] it has learned; may be killed and resumed.
+
+    The discriminator of `gan` learns on.
 
     Raises:
-        UserError: gradients or losses are not finite, or the VGG16 weights cannot be used.
+        UserError: losses are not finite, or the VGG16 weights cannot be used.
         SystemExit: SIGTERM came; the state has been saved.
     """
-    _use_threads(run)
-    s = config.resolved(nearest_resolution(*images.shape[2:]))
-    torch.manual_seed(derive_seed(run.seed, "weights"))
-    gan = GanTraining(s, images, run)
-    features = features_of(s, gan.discriminator)
-    if s.perceptual == "vgg16":  # early, so that a bad file costs no training
+    run.use_threads()
+    s = gan.settings
+    features = features_of(s, gan.discriminator)  # a copy, before the encoder's training changes it
+    if s.perceptual == "vgg16":
         run.facts["vgg16_sha256"] = read_vgg16(features, Path(s.vgg16_file), s.vgg16_sha256)
-    run.progress.say(f"phase 1 of 2: GAN at {s.resolution} px, {gan.steps} steps of {s.batch_size} slices")
-    logs = {"": train(gan, run)}
-    if s.perceptual == "disc":
-        features = features_of(s, gan.discriminator)  # before the encoder's training changes it
     features.to(run.device).eval().requires_grad_(False)
     torch.manual_seed(derive_seed(run.seed, "encoder weights"))
-    second = EncoderTraining(s, gan.average, gan.discriminator, features, images, run)
-    run.progress.say(f"phase 2 of 2: encoder, {second.steps} steps of {s.encoder_batch} slices")
-    logs["encoder"] = train(second, run)
-    settings = s.model_copy(update={"perceptual_weight": second.weight.item()})
-    _note(gan, second, logs, run)
-    return Model(settings, gan.average, second.encoder, features, logs)
-
-
-def _note(gan: GanTraining, second: EncoderTraining, logs: dict[str, LossLog], run: Run) -> None:
-    networks = {"generator": gan.generator, "discriminator": gan.discriminator, "encoder": second.encoder}
+    training = EncoderTraining(s, gan.generator, gan.discriminator, features, images, run)
+    run.progress.say(f"encoder, {training.steps} steps of {s.encoder_batch} slices")
+    log = train(training, run)
+    parameters = sum(p.numel() for p in training.encoder.parameters())
     run.facts.update(
-        resolution=gan.settings.resolution,
-        parameters={name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
-        augment_p=gan.controller.p.item(),
-        repaired_gradients=int(gan.gradients.counts[0].item()),
-        perceptual_weight=second.weight.item(),
-        final_losses={name or "gan": log.last() for name, log in logs.items() if log.rows},
+        parameters={**run.facts.get("parameters", {}), "encoder": parameters},
+        perceptual_weight=training.weight.item(),
+        final_losses={**run.facts.get("final_losses", {}), **({"encoder": log.last()} if log.rows else {})},
     )
-
-
-def _use_threads(run: Run) -> None:
-    if run.device == "cpu":
-        torch.set_num_threads(run.threads)
+    settings = s.model_copy(update={"perceptual_weight": training.weight.item()})
+    return Model(settings, gan.generator, training.encoder, features, {"": gan.log, "encoder": log})

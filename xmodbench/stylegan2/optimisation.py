@@ -22,18 +22,25 @@ def lazy_adam(network: nn.Module, rate: float, interval: int) -> torch.optim.Ada
 
 
 class Gradients:
-    """Replaces what is not a number in gradients, and notices a flood of it.
+    """Replaces what is not a number in gradients, and notices a flood of it in any kind of update.
 
     Attributes:
-        counts: steps so far with such gradients, and their count of late: a sum in which older ones weigh 0.99 times less
-            with every step.
+        counts: [2, kinds]: updates so far with such gradients, and their count of late: a sum in which older ones weigh
+            0.99 times less with every update of that kind. A penalty that comes every 16th step has a count of its own, or
+            sound updates between would hide that it is always broken.
     """
 
-    def __init__(self, device: str):
-        self.counts = torch.zeros(2, device=device)
+    def __init__(self, device: str, kinds: tuple[str, ...]):
+        self.kinds = kinds
+        self.counts = torch.zeros(2, len(kinds), device=device)
+
+    @property
+    def repaired(self) -> torch.Tensor:
+        """Updates so far, of all kinds, whose gradients were broken; a scalar."""
+        return self.counts[0].sum()
 
     @torch.no_grad()
-    def repair(self, parameters: Iterable[nn.Parameter]) -> None:
+    def repair(self, kind: str, parameters: Iterable[nn.Parameter]) -> None:
         """Replace NaN by 0 and infinities by +-1e5, as the released code does."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         # a sum of squares is finite only if all are (an overflow counts too: nothing that large is sound)
@@ -41,17 +48,19 @@ class Gradients:
         bad = (~torch.isfinite(torch.stack(norms))).any().to(self.counts)
         for gradient in gradients:
             torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
-        self.counts[0] += bad
-        self.counts[1] = self.counts[1] * DECAY + bad
+        column = self.kinds.index(kind)
+        self.counts[0, column] += bad
+        self.counts[1, column] = self.counts[1, column] * DECAY + bad
 
     def check(self, step: int) -> None:
-        """Raise a UserError where about one step in ten of late had such gradients."""
-        if self.counts[1].item() > FLOOD:
-            raise UserError(
-                f"gradients are not finite in many steps ({int(self.counts[0].item())} of them by step {step})",
-                "training",
-                "lower learning_rate or raise r1_gamma, and run again",
-            )
+        """Raise a UserError where about one update in ten of a kind had such gradients of late."""
+        for kind, count, late in zip(self.kinds, *self.counts.tolist(), strict=True):
+            if late > FLOOD:
+                raise UserError(
+                    f"gradients of the {kind} are not finite in many updates ({int(count)} of them by step {step})",
+                    "training",
+                    "lower learning_rate or raise r1_gamma, and run again",
+                )
 
 
 def half_life_decay(batch_size: int, seen: int, kimg: float, ramp: float | None) -> float:

@@ -7,6 +7,8 @@ from functools import cache
 import torch
 from torch.nn import functional
 
+from .filters import constant, filtered
+
 SYM6 = (
     0.015404109327027373,
     0.0034907120842174702,
@@ -29,12 +31,10 @@ MARGIN = len(SYM6) // 4
 
 def _filtered(x: torch.Tensor, reverse: bool, gain: float, step: int) -> torch.Tensor:
     """Correlate ``x`` [N,1,H,W] with SYM6 (of sum 1, reversed or not) along both axes, keeping every `step`-th pixel."""
-    line = torch.tensor(SYM6[::-1] if reverse else SYM6, dtype=torch.float64)
-    line = (line / line.sum() * gain**0.5).to(x)
-    n = len(x)
+    factor = gain**0.5 / sum(SYM6)
+    line = constant(tuple(value * factor for value in (SYM6[::-1] if reverse else SYM6)), x.device, x.dtype)
     x = x.transpose(0, 1)  # images as channels of a depth-wise convolution, which is much quicker than one channel
-    x = functional.conv2d(x, line.expand(n, 1, 1, -1), stride=(1, step), groups=n)
-    x = functional.conv2d(x, line[:, None].expand(n, 1, -1, 1), stride=(step, 1), groups=n)
+    x = filtered(filtered(x, line[None], (1, step)), line[:, None], (step, 1))
     return x.transpose(0, 1)
 
 
@@ -53,7 +53,7 @@ def halve(x: torch.Tensor) -> torch.Tensor:
 def sample_gathered(x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Bilinear ``x`` [N,1,H,W] at ``grid`` [N,h,w,2] (x, y from -1 to 1 between the outer borders); zeros outside."""
     h, w = x.shape[2:]
-    column, row = ((grid + 1) * grid.new_tensor([w, h]) - 1).div(2).unbind(-1)
+    column, row = ((grid + 1) * constant((w, h), grid.device, grid.dtype) - 1).div(2).unbind(-1)
     left, top = column.floor(), row.floor()
     found = torch.zeros_like(column)
     for dy in (0, 1):
@@ -90,7 +90,8 @@ def warp(x: torch.Tensor, inverse: torch.Tensor, low_pass: bool = True) -> torch
 
     Args:
         x: ``[N, 1, H, W]``.
-        inverse: ``[N, 3, 3]``, places in the result to places in `x`, in pixels from the centre (x, y, 1).
+        inverse: ``[N, 3, 3]``, places in the result to places in `x`, in pixels from the centre (x, y, 1); best on the
+            CPU, so that no GPU has to be waited for.
         low_pass: at twice the resolution between two low-pass filters, so that nothing aliases (Karras et al. 2020,
             appendix B); otherwise plain bilinear.
     """
@@ -101,10 +102,11 @@ def warp(x: torch.Tensor, inverse: torch.Tensor, low_pass: bool = True) -> torch
     out_h, out_w = h, w
     if low_pass:
         x = double(x)
-        half = translation(inverse, 0.5, 0.5)
-        inverse = half.inverse() @ scaling(inverse, 2.0, 2.0) @ inverse @ scaling(inverse, 0.5, 0.5) @ half
+        there, back = translation(inverse, 0.5, 0.5), translation(inverse, -0.5, -0.5)
+        inverse = back @ scaling(inverse, 2.0, 2.0) @ inverse @ scaling(inverse, 0.5, 0.5) @ there
         out_h, out_w = 2 * (h + 2 * MARGIN), 2 * (w + 2 * MARGIN)
     inverse = scaling(inverse, 2 / x.shape[3], 2 / x.shape[2]) @ inverse @ scaling(inverse, out_w / 2, out_h / 2)
+    inverse = inverse.to(x.device, non_blocking=True)
     grid = functional.affine_grid(inverse[:, :2], [len(x), 1, out_h, out_w], align_corners=False)
     x = sampler_on(str(x.device))(x, grid)
     return halve(x) if low_pass else x

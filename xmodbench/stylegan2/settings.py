@@ -161,6 +161,13 @@ class StyleganSettings(InversionSettings):
         return type(self).model_construct(**{**dict(self), **values})
 
 
+TRAINING_SETTINGS = frozenset(StyleganSettings.model_fields) - TRANSLATION_SETTINGS
+PRETRAINING_SETTINGS = frozenset(
+    name for name in TRAINING_SETTINGS if not name.startswith(("encoder_", "perceptual", "vgg16_"))
+)
+"""What decides the GAN; the other training settings are the encoder's."""
+
+
 def _auto(resolution: int, batch_size: int | None) -> dict[str, Any]:
     """The released code's configuration ``auto`` for one GPU."""
     batch_size = batch_size or max(1, min(4096 // resolution, 32))

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from xmodbench.errors import UserError
 from xmodbench.files import sha256_json
 from xmodbench.plugins import Run
 from xmodbench.seeding import derive_seed
+from xmodbench.training import processes
 from xmodbench.training.loop import Training
 from xmodbench.training.state import named, optimizer_tensors, part, restore_optimizer
 
@@ -23,16 +25,24 @@ from .discriminator import Discriminator
 from .generator import Generator
 from .losses import path_lengths, r1, says_fake, says_real
 from .optimisation import Gradients, average_into, half_life_decay, lazy_adam
-from .settings import TRANSLATION_SETTINGS
+from .settings import PRETRAINING_SETTINGS
 
 PATH_INTERVAL, R1_INTERVAL, PATH_DECAY = 4, 16, 0.01
 SHOWN = 8  # samples in a snapshot
 
 
-def fingerprint(settings, images: np.ndarray, seed: int) -> str:
-    """Hash of what decides a training."""
-    decisive = settings.model_dump(mode="json", exclude={*TRANSLATION_SETTINGS, "snapshots", "checkpoint_s"})
-    return sha256_json([decisive, f"{images.shape} {float(np.mean(images, dtype=np.float64))!r}", seed])
+def fingerprint(settings, fields: frozenset[str], images: np.ndarray, *others: object) -> str:
+    """Hash of what decides a training: the settings named in `fields`, slices, and what else there is, such as the seed."""
+    decisive = settings.model_dump(mode="json", include=fields - {"snapshots", "checkpoint_s"})
+    return sha256_json([decisive, f"{images.shape} {float(np.mean(images, dtype=np.float64))!r}", *others])
+
+
+def _share(batch_size: int, world: int) -> int:
+    """Slices of a batch for each of `world` processes."""
+    if batch_size % world:
+        problem = f"{batch_size} slices cannot be divided among {world} processes"
+        raise UserError(problem, "batch_size", "choose a multiple, or other compute.processes")
+    return batch_size // world
 
 
 def as_grid(images: torch.Tensor, rows: int) -> np.ndarray:
@@ -53,14 +63,17 @@ class GanTraining(Training):
     name = "stylegan2_gan"
     columns = ("generator", "path_length", "discriminator", "r1", "sign_real", "augment_p", "repaired")
     followed = True
+    several_processes = True
 
     def __init__(self, settings, images: np.ndarray, run: Run):
         s = self.settings = settings
         self.job, self.device = run, run.device
         self.steps = math.ceil(s.kimg * 1000 / s.batch_size)
-        self.fingerprint = fingerprint(s, images, run.seed)
-        flip = 0.5 if s.mirror else 0.0
-        self.batches = Batches(images, s.resolution, s.batch_size, flip, derive_seed(run.seed, "gan"))
+        processes.join(run.device)
+        self.share = _share(s.batch_size, processes.world())
+        self.fingerprint = fingerprint(s, PRETRAINING_SETTINGS, images, run.seed, processes.world())
+        flip, part = 0.5 if s.mirror else 0.0, (processes.rank(), processes.world())
+        self.batches = Batches(images, s.resolution, s.batch_size, flip, derive_seed(run.seed, "gan"), part)
         self.generator = Generator(s).to(run.device)
         self.discriminator = Discriminator(s).to(run.device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -69,45 +82,51 @@ class GanTraining(Training):
             "discriminator": lazy_adam(self.discriminator, s.learning_rate, R1_INTERVAL),
         }
         self.controller = Controller(s.ada_target, s.batch_size, s.ada_kimg, run.device)
-        self.gradients = Gradients(run.device)
+        self.gradients = Gradients(run.device, ("generator", "path length", "discriminator", "R1"))
         self.path_mean = torch.zeros((), device=run.device)
-        self.penalties = torch.zeros(2, device=run.device)  # path length and R1 as last computed, for the log
+        self.logged = torch.zeros(len(self.columns), device=run.device)
 
     def step(self, step: int) -> Sequence[torch.Tensor]:
         """Generator, path length (every 4th step), discriminator, R1 (every 16th), average, augmentation."""
-        torch.manual_seed(derive_seed(self.job.seed, "gan", step))
-        images = self.batches.at(step, self.device)
-        generator = self._train_generator()
-        if step % PATH_INTERVAL == 0 and self.settings.path_length:
-            self.penalties[0] = self._path_length()
-        discriminator, sign = self._train_discriminator(images)
-        if step % R1_INTERVAL == 0 and self.settings.r1_gamma:
-            self.penalties[1] = self._r1(images)
         s = self.settings
+        torch.manual_seed(derive_seed(self.job.seed, "gan", step, processes.rank()))
+        images = self.batches.at(step, self.device)
+        found = {"generator": self._train_generator()}
+        if step % PATH_INTERVAL == 0 and s.path_length:
+            found["path_length"] = self._path_length()
+        found["discriminator"], found["sign_real"] = self._train_discriminator(images)
+        if step % R1_INTERVAL == 0 and s.r1_gamma:
+            found["r1"] = self._r1(images)
+        processes.average(self.generator.mapping.average)
         decay = half_life_decay(s.batch_size, step * s.batch_size, s.ema_kimg, s.ema_ramp or None)
         average_into(self.average, self.generator, decay)
         self.controller.adjust(step)
         if step % 64 == 0:  # looking makes a GPU wait
             self.gradients.check(step)
-        path, penalty = self.penalties
-        p, repaired = self.controller.p.clone(), self.gradients.counts[0].clone()
-        return [self._sound(value) for value in (generator, path, discriminator, penalty, sign, p, repaired)]
+        found |= {"augment_p": self.logged.new_full((), self.controller.p), "repaired": self.gradients.repaired}
+        for name, value in found.items():
+            # a step that was repaired must not stop the training: the last sound value stands in the log
+            place = self.columns.index(name)
+            self.logged[place] = torch.where(value.isfinite(), value, self.logged[place])
+        return list(self.logged.clone())
 
     def _train_generator(self) -> torch.Tensor:
         self._play(self.generator)
-        loss = says_real(self._score(self._images(self.settings.batch_size)))
-        self._update("generator", loss)
+        loss = says_real(self._score(self._images(self.share)))
+        self._update("generator", "generator", loss)
         return loss.detach()
 
     def _path_length(self) -> torch.Tensor:
         """Pull path lengths towards their running mean; half a batch is enough (section 3.2 of the CVPR paper)."""
         self._play(self.generator)
-        ws = self._latents(max(1, self.settings.batch_size // 2))
+        ws = self._latents(max(1, self.share // 2))
         lengths = path_lengths(lambda ws: self.generator.synthesis(ws, "random"), ws)
         mean = self.path_mean.lerp(lengths.mean(), PATH_DECAY)
-        self.path_mean = torch.where(mean.isfinite(), mean, self.path_mean).detach()
         penalty = (lengths - mean).square().mean()
-        self._update("generator", self.settings.path_length * PATH_INTERVAL * penalty)
+        self._update("generator", "path length", self.settings.path_length * PATH_INTERVAL * penalty)
+        mean = mean.detach().clone()
+        processes.average(mean)
+        self.path_mean = torch.where(mean.isfinite(), mean, self.path_mean)
         return penalty.detach()
 
     def _train_discriminator(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -116,14 +135,14 @@ class GanTraining(Training):
             fakes = self._images(len(images))
         scores = self._score(images)
         loss = says_fake(self._score(fakes)) + says_real(scores)
-        self._update("discriminator", loss)
+        self._update("discriminator", "discriminator", loss)
         self.controller.observe(scores.detach())
         return loss.detach(), scores.detach().sign().mean()
 
     def _r1(self, images: torch.Tensor) -> torch.Tensor:
         self._play(self.discriminator)
         penalty = r1(lambda x: self.discriminator(self._seen(x)), images)
-        self._update("discriminator", self.settings.r1_gamma / 2 * R1_INTERVAL * penalty)
+        self._update("discriminator", "R1", self.settings.r1_gamma / 2 * R1_INTERVAL * penalty)
         return penalty.detach()
 
     # -- what the steps are made of -----------------------------------------------------------------------------------
@@ -152,17 +171,14 @@ class GanTraining(Training):
     def _autocast(self):
         return torch.autocast(self.device, torch.bfloat16, enabled=self.settings.precision == "bf16")
 
-    def _update(self, player: str, loss: torch.Tensor) -> None:
+    def _update(self, player: str, kind: str, loss: torch.Tensor) -> None:
         optimizer = self.optimizers[player]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.gradients.repair(parameter for group in optimizer.param_groups for parameter in group["params"])
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        processes.average_gradients(parameters)
+        self.gradients.repair(kind, parameters)
         optimizer.step()
-
-    @staticmethod
-    def _sound(value: torch.Tensor) -> torch.Tensor:
-        """The value for the log: steps that were repaired must not stop the training, a flood of them does."""
-        return torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
 
     @torch.no_grad()
     def preview(self) -> np.ndarray:
@@ -183,16 +199,15 @@ class GanTraining(Training):
     def _values(self) -> dict[str, torch.Tensor]:
         controller = self.controller
         return {
-            "p": controller.p,
             "signs": controller.signs,
             "bad": self.gradients.counts,
             "path_mean": self.path_mean,
-            "penalties": self.penalties,
+            "logged": self.logged,
         }
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Networks, Adam's moments, the controller and the running values."""
-        tensors = named("value", self._values())
+        tensors = named("value", self._values() | {"p": torch.tensor(self.controller.p, dtype=torch.float64)})
         for name, network in self._networks().items():
             tensors |= named(f"network.{name}", network.state_dict())
         for name, optimizer in self.optimizers.items():
@@ -208,6 +223,7 @@ class GanTraining(Training):
         saved = part("value", tensors)
         for name, value in self._values().items():
             value.copy_(saved[name])
+        self.controller.p = saved["p"].item()
 
     def finish(self) -> None:
         """Fail where gradients broke at the very end; leave networks in evaluation mode, without gradients."""

@@ -45,6 +45,15 @@ class LossLog:
         draw_losses(self, directory / PLOT)
         self.save_snapshots(directory)
 
+    @classmethod
+    def load(cls, directory: Path) -> LossLog:
+        """Read what `save` wrote; values have six digits."""
+        with open(directory / LOSSES, newline="") as handle:
+            (_, *names), *rows = csv.reader(handle)
+        log = cls(tuple(names), [(int(step), *map(float, values)) for step, *values in rows])
+        log.load_snapshots(directory)
+        return log
+
     def save_snapshots(self, directory: Path) -> None:
         """Write the snapshots only."""
         for step, picture in self.snapshots.items():

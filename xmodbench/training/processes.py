@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,6 +49,27 @@ def average(values: torch.Tensor) -> None:
 
         distributed.all_reduce(values)
         values /= world()
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Put the mean over the processes into the gradients, in one message."""
+    if world() == 1:
+        return
+    import torch
+
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    message = torch.cat([gradient.flatten() for gradient in gradients])
+    average(message)
+    for gradient, mean in zip(gradients, message.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def join(device: str) -> None:
+    """Meet the other processes, each on a GPU of its own where `device` is ``cuda``; nothing to do where there is one."""
+    if world() > 1:
+        from accelerate import PartialState
+
+        PartialState(cpu=device == "cpu")
 
 
 def separate() -> None:

@@ -1,0 +1,95 @@
+"""What the configs in `config/` plan: the paper's matrix with the right jobs, and who takes part where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from xmodbench.config import load_config
+from xmodbench.plan import Plan
+from xmodbench.plugins import REPOSITORY
+from xmodbench.workflow import Jobs
+
+CONFIGS = sorted(path.stem for path in (REPOSITORY / "config").glob("*.yaml"))
+PAPERS_FOUR = ("midiffusion", "sdedit", "cyclegan", "stylegan2_inversion")
+
+
+def plan_of(name: str) -> Plan:
+    return Plan(load_config(REPOSITORY / "config" / f"{name}.yaml"), f"{name}.yaml")
+
+
+@pytest.fixture(scope="module")
+def paper() -> Plan:
+    return plan_of("paper")
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "folder"])
+def test_every_config_can_be_planned(name):
+    assert plan_of(name).cells
+
+
+def test_the_paper_has_six_tasks_and_trains_each_method_six_times(paper):
+    assert len({(cell.dataset, cell.direction) for cell in paper.cells}) == 6
+    models = {(cell.method, paper.model_dir(cell)) for cell in paper.cells}
+    assert {name: Counter(method for method, _ in models)[name] for name in PAPERS_FOUR} == dict.fromkeys(
+        PAPERS_FOUR, 6
+    )
+    sources = {name: {"-from-" in path.name for method, path in models if method == name} for name in PAPERS_FOUR}
+    assert sources == {"midiffusion": {False}, "sdedit": {False}, "cyclegan": {True}, "stylegan2_inversion": {False}}
+
+
+def test_the_paper_trains_six_gans_and_six_encoders_and_scatters_inversions(paper):
+    cells = [cell for cell in paper.cells if cell.method == "stylegan2_inversion"]
+    gans = {paper.pretrained_dir(paper.training(cell), cell.dataset, paper.model_name(cell)) for cell in cells}
+    assert len(gans) == 6 and None not in gans
+    assert len({paper.model_dir(cell) for cell in cells}) == 6
+    assert sum(len(paper.part_dirs(cell)) for cell in cells) == 6 * 8
+    # the control that inverts the target uses the same models
+    control = [cell for cell in paper.cells if cell.method == "stylegan2_reconstruction"]
+    assert {paper.model_dir(cell) for cell in control} == {paper.model_dir(cell) for cell in cells}
+
+
+def test_the_papers_shares_and_steps(paper):
+    shares = {name: paper.methods["cyclegan"].settings[name].share for name in paper.datasets}
+    assert shares == {"goldatlas": 0.02, "curious": 0.06, "ixi": 0.11}
+    settings = paper.methods["stylegan2_inversion"].settings["ixi"]
+    assert settings.preset == "auto" and settings.inversion_steps is None  # the preset's: 5000
+    assert settings.resolved(128).inversion_steps == 5000
+
+
+def test_the_demo_has_the_papers_four_and_extended_the_others_too():
+    assert set(PAPERS_FOUR) <= set(plan_of("demo").methods)
+    assert len(plan_of("demo").directions) == 3
+    assert {*PAPERS_FOUR, "cut", "pix2pix", "stylegan2_reconstruction"} <= set(plan_of("extended").methods)
+
+
+def test_jobs_ask_for_what_they_need(paper):
+    paper.config.compute.processes = 4
+    jobs = Jobs(paper, lambda: False)
+
+    def asked(**wildcards):
+        found = Wildcards(wildcards)
+        return jobs.gpu(found), jobs.runtime(found)
+
+    common = {"dataset": "ixi", "model": "t1"}
+    assert asked(pretraining="stylegan2_inversion", **common) == (4, 10080)  # several processes help a batch of 32
+    assert asked(training="stylegan2_inversion", **common) == (1, 1440)
+    assert asked(training="midiffusion", **common)[0] == 4
+    assert asked(method="stylegan2_inversion", dataset="ixi", source="pd", target="t1") == (1, 240)
+    assert asked(training="cyclegan", dataset="ixi", model="t1-from-pd") == (1, 2880)
+    assert asked(method="cyclegan", dataset="ixi", source="pd", target="t1") == (1, 120)
+    options = jobs.pretrained_option(Wildcards({"training": "stylegan2_inversion", **common}))
+    assert options == ["--pretrained", "results/paper/pretrained/stylegan2_inversion/ixi/t1"]
+    assert jobs.pretrained_option(Wildcards({"training": "midiffusion", **common})) == []
+
+
+class Wildcards(SimpleNamespace):
+    """Like Snakemake's."""
+
+    def __init__(self, values):
+        super().__init__(**values)
+
+    def keys(self):
+        return vars(self).keys()
