@@ -31,6 +31,9 @@ Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Out = Annotated[Path, typer.Option(help="Where the result goes.")]
 Raw = Annotated[Path, typer.Option(help="Folder of the raw volumes.")]
+Target = Annotated[str, typer.Option(help="Modality to translate to.")]
+NeededSource = Annotated[str | None, typer.Option(help="Modality to translate from, where the method needs it.")]
+State = Annotated[Path, typer.Option(help="Folder for the state a killed job resumes from.")]
 Data = Annotated[Path, typer.Option(help="A slice store: <data>/<dataset>/train or /test.")]
 
 
@@ -119,13 +122,38 @@ def inspect_(
 
 
 @app.command()
+def pretrain(
+    name: str,
+    data: Data,
+    target: Target,
+    out: Out,
+    state: State,
+    source: NeededSource = None,
+    settings: Settings = "{}",
+    plugin: Name = None,
+    seed: Seed = 1,
+    device: Device = "auto",
+    threads: Threads = 4,
+) -> None:
+    """Do the first phase of a training in two, such as a GAN's before its encoder's."""
+    from xmodbench.stages import train as stage
+
+    method, facts = _plugin(METHODS, name, plugin, settings)
+    run = _run(method, seed, device, threads, state, Progress())
+    stage.pretrain(method, data, target, source, out, run, **facts)
+
+
+@app.command()
 def train(
     name: str,
     data: Data,
-    target: Annotated[str, typer.Option(help="Modality to translate to.")],
+    target: Target,
     out: Out,
-    state: Annotated[Path, typer.Option(help="Folder for the state a killed job resumes from.")],
-    source: Annotated[str | None, typer.Option(help="Modality to translate from, where the method needs it.")] = None,
+    state: State,
+    source: NeededSource = None,
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folder written by pretrain; without it both phases are done.")
+    ] = None,
     settings: Settings = "{}",
     plugin: Name = None,
     seed: Seed = 1,
@@ -140,7 +168,7 @@ def train(
         fix = f"train '{method.model_plugin}' and give its folder to `xmodbench translate --model`"
         raise UserError("trains nothing itself", f"method '{name}'", fix)
     run = _run(method, seed, device, threads, state, Progress())
-    stage.train(method, data, target, source, out, run, **facts)
+    stage.train(method, data, target, source, out, run, pretrained, **facts)
 
 
 @app.command()
@@ -149,7 +177,7 @@ def translate(
     model: Annotated[Path, typer.Option(help="Folder of the trained model.")],
     data: Data,
     source: Annotated[str, typer.Option(help="Modality to translate from.")],
-    target: Annotated[str, typer.Option(help="Modality to translate to.")],
+    target: Target,
     out: Out,
     settings: Settings = "{}",
     plugin: Name = None,

@@ -85,6 +85,10 @@ class Jobs:
         """Constraint of the wildcard ``training``: names under which models are kept."""
         return "|".join(dict.fromkeys(name for _, name in self.plan.trainings))
 
+    def pretrainings(self) -> str:
+        """Constraint of the wildcard ``pretraining``: names of first phases; matches nothing where there are none."""
+        return "|".join(dict.fromkeys(name for _, name in self.plan.pretrainings)) or "(?!)"
+
     def methods_in_parts(self, divided: bool) -> str:
         """Constraint of ``method`` where translations are divided among jobs, or where they are not."""
         names = [name for name, method in self.plan.methods.items() if (method.translate_jobs > 1) == divided]
@@ -113,10 +117,23 @@ class Jobs:
 
     # -- methods ----------------------------------------------------------------------------------------------------
     def training_options(self, wildcards) -> list[str]:
-        """Options of train that come from the config; what only translation uses is not among them."""
+        """Options of train and pretrain that come from the config; what only translation uses is not among them."""
         training = self._training(wildcards)
         plugin = self._plugin_option(training.plugin, training.name)
         return [*plugin, "--settings", training.settings, *self._seed()]
+
+    def pretrained_option(self, wildcards) -> list[str]:
+        """``--pretrained`` with its folder, for a training in two phases."""
+        folder = self._pretrained(wildcards)
+        return ["--pretrained", str(folder)] if folder else []
+
+    def pretrained_record(self, wildcards) -> list[str]:
+        """Record of the first phase, for a training in two."""
+        folder = self._pretrained(wildcards)
+        return [str(folder / "record.json")] if folder else []
+
+    def _pretrained(self, wildcards) -> Path | None:
+        return self.plan.pretrained_dir(self._training(wildcards), wildcards.dataset, wildcards.model)
 
     def launcher(self, wildcards) -> list[str]:
         """What starts a training: Python, or torchrun where several processes are to share the work."""
@@ -126,7 +143,8 @@ class Jobs:
         return ["python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
 
     def _processes(self, wildcards) -> int:
-        able = _trains(wildcards) and self._training(wildcards).plugin.meta.get("several_processes", False)
+        verb = _verb(wildcards)
+        able = verb != "translate" and verb in self._training(wildcards).plugin.meta.get("several_processes", [])
         return self.config.compute.processes if able else 1
 
     def training_code(self, wildcards) -> str:
@@ -185,11 +203,16 @@ class Jobs:
         return int(self._resources(wildcards).get("runtime", 1440) * attempt)
 
     def _training(self, wildcards) -> Training:
+        if _verb(wildcards) == "pretrain":
+            return self.plan.pretrainings[wildcards.dataset, wildcards.pretraining]
         return self.plan.trainings[wildcards.dataset, wildcards.training]
 
     def _resources(self, wildcards) -> dict[str, Any]:
-        plugin = self._training(wildcards).plugin if _trains(wildcards) else self.plan.methods[wildcards.method].plugin
-        return plugin.meta.get("resources", {})
+        verb = _verb(wildcards)
+        translates = verb == "translate"
+        plugin = self.plan.methods[wildcards.method].plugin if translates else self._training(wildcards).plugin
+        resources = plugin.meta.get("resources", {})
+        return resources | resources.get(verb, {})
 
     # -- scores and report ------------------------------------------------------------------------------------------
     def scoring_options(self, wildcards) -> list[str]:
@@ -241,6 +264,7 @@ class Jobs:
         return ["--seed", str(self.config.seed)]
 
 
-def _trains(wildcards) -> bool:
-    """Whether these are wildcards of a training, not of a translation."""
-    return "training" in wildcards.keys()  # noqa: SIM118 (Snakemake's wildcards are no dict)
+def _verb(wildcards) -> str:
+    """Which job of a method these are the wildcards of: ``pretrain``, ``train`` or ``translate``."""
+    verbs = {"pretraining": "pretrain", "training": "train"}
+    return next((verb for name, verb in verbs.items() if name in wildcards.keys()), "translate")  # noqa: SIM118 (no dict)
