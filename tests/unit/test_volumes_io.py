@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from xmodbench.volumes.io import read_volume, write_volume
+from xmodbench.errors import UserError
+from xmodbench.volumes.io import contradiction, read_volume, write_volume
 from xmodbench.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid
 
 
@@ -34,6 +35,71 @@ def test_world_is_that_of_nibabel(tmp_path):
     np.testing.assert_allclose(
         affine_ras(read_volume(tmp_path / "a.nii.gz")), nibabel.load(tmp_path / "a.nii.gz").affine, atol=1e-4
     )
+
+
+def two_positions(path, sform, qform=None, codes=(2, 1)):
+    """A NIfTI file by nibabel with an sform and a qform of their own."""
+    file = nibabel.Nifti1Image(np.random.default_rng(0).uniform(1, 9, (8, 9, 10)).astype(np.float32), None)
+    file.header.set_qform(np.diag([1.0, 1.5, 2.0, 1.0]) if qform is None else qform, codes[1])
+    file.header.set_sform(sform, codes[0])
+    nibabel.save(file, path)
+    return path
+
+
+def affine(shift=(0, 0, 0), turn=0.0, spacing=(1.0, 1.5, 2.0), shear=0.0, mirror=1):
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, shear, mirror]])
+    matrix[:3, :3] *= spacing
+    matrix[:3, 3] = shift
+    return matrix
+
+
+@pytest.mark.parametrize("codes", [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (4, 1), (0, 1), (0, 2)])
+@pytest.mark.parametrize(
+    "sform",
+    [
+        affine(shift=(3, -4, 5)),
+        affine(turn=0.2),
+        affine(spacing=(1.1, 1.4, 2.5)),
+        affine(shift=(9, 0, 0), turn=-0.7, mirror=-1),
+    ],
+)
+def test_of_two_positions_the_sform_is_taken_as_by_nibabel(tmp_path, sform, codes):
+    path = two_positions(tmp_path / "a.nii.gz", sform, affine(turn=0.4, shift=(1, 2, 3), mirror=-1), codes)
+    read, reference = read_volume(path), nibabel.load(path)
+    np.testing.assert_allclose(affine_ras(read), reference.affine, atol=1e-4)
+    np.testing.assert_allclose(np.array(read.GetSpacing()), reference.header.get_zooms() if 0 in codes[:1] else
+                               np.linalg.norm(sform[:3, :3], axis=0), atol=1e-5)  # fmt: skip
+    assert (contradiction(path) is None) == (0 in codes)
+
+
+def test_a_contradiction_is_measured_at_the_corners(tmp_path):
+    path = tmp_path / "a.nii"
+    two_positions(path, affine(shift=(0.9, 0, 0)))
+    assert contradiction(path) is None
+    two_positions(path, affine(shift=(3, 4, 0)))
+    assert "up to 5.0 mm apart; the sform is used" in contradiction(path)
+    # a turn about the first voxel moves the far corner most
+    two_positions(path, affine(turn=0.3), affine(turn=0.1, mirror=-1))
+    a, b = (nibabel.load(path).header.get_sform(), nibabel.load(path).header.get_qform())
+    corners = nibabel.affines.apply_affine(
+        a - b + np.diag([0, 0, 0, 1]), np.array(np.meshgrid([0, 7], [0, 8], [0, 9])).T
+    )
+    assert f"up to {np.linalg.norm(corners, axis=-1).max():.1f} mm" in contradiction(path)
+    assert contradiction(tmp_path / "a.nrrd") is None
+
+
+@pytest.mark.parametrize("codes", [(1, 0), (1, 1), (2, 1)])
+def test_a_sheared_sform_is_refused_not_passed_over(tmp_path, codes):
+    path = two_positions(tmp_path / "a.nii", affine(shear=0.3), codes=codes)
+    with pytest.raises(UserError, match=r"a.nii: its sform shears the voxels; resample"):
+        read_volume(path)
+
+
+def test_rounding_in_an_sform_changes_nothing(tmp_path):
+    write_volume(image(), tmp_path / "a.nii.gz")
+    read = read_volume(tmp_path / "a.nii.gz")
+    assert read.GetSpacing() == image().GetSpacing() and read.GetDirection() == image().GetDirection()
 
 
 def test_a_trailing_fourth_axis_of_one_is_dropped(tmp_path):

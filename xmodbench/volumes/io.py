@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
 
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_file
+from xmodbench.volumes.nifti import (
+    FETCH_AGAIN,
+    Header,
+    check_nifti,
+    placed,
+    read_header,
+    rectangular,
+    refuse_not_finite,
+)
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-_NIFTI_HEADER = 348
-_CHUNK = 1 << 20
-_FLOATS = {16: "f4", 64: "f8"}  # NIfTI's codes
-_FETCH_AGAIN = "fetch or convert the file again"
 
 
 def suffix(path: Path) -> str | None:
@@ -29,19 +28,26 @@ def suffix(path: Path) -> str | None:
 
 
 def read_volume(path: str | Path) -> sitk.Image:
-    """Read a three-dimensional scalar volume as float32.
+    """Read a three-dimensional scalar volume as float32; of a NIfTI file's two positions the sform counts.
 
     Raises:
         UserError: the file is missing, damaged, no image, not three-dimensional, has no usable geometry, or holds
             voxels that are not finite or all the same.
     """
     path = Path(path)
-    _check_file(path)
+    header = _check_file(path)
+    position = rectangular(header, path) if header else None
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise UserError(f"cannot be read as an image ({_itk_reason(error)})", path, _FETCH_AGAIN) from None
-    return _checked(_three_dimensional(image, path), path)
+        raise UserError(f"cannot be read as an image ({_itk_reason(error)})", path, FETCH_AGAIN) from None
+    return _checked(placed(_three_dimensional(image, path), position), path)
+
+
+def contradiction(path: str | Path) -> str | None:
+    """One clause where a NIfTI file gives two positions that differ, else None (see `nifti.Header`)."""
+    path = Path(path)
+    return read_header(path).contradiction() if _is_nifti(path) else None
 
 
 def write_volume(image: sitk.Image, path: str | Path) -> None:
@@ -57,69 +63,18 @@ def write_volume(image: sitk.Image, path: str | Path) -> None:
             named.unlink(missing_ok=True)
 
 
-def _check_file(path: Path) -> None:
+def _is_nifti(path: Path) -> bool:
+    return (suffix(path) or "").startswith(".nii")
+
+
+def _check_file(path: Path) -> Header | None:
     if not path.is_file():
         raise UserError("no such file", path)
     if suffix(path) is None:
         raise UserError(f"not a volume file (known: {', '.join(SUFFIXES)})", path, "convert it, to NIfTI for example")
     if path.stat().st_size == 0:
-        raise UserError("the file is empty", path, _FETCH_AGAIN)
-    if suffix(path).startswith(".nii"):
-        _check_nifti(path)
-
-
-def _check_nifti(path: Path) -> None:
-    # ITK fills the missing part of a truncated NIfTI file with zeros, replaces NaN by zeros and a voxel size of zero by
-    # one, without a word
-    with _readable(path), _open(path) as handle:
-        header = handle.read(_NIFTI_HEADER)
-        if len(header) < _NIFTI_HEADER:
-            raise UserError("truncated: shorter than a NIfTI header", path, _FETCH_AGAIN)
-        order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] == _NIFTI_HEADER), None)
-        if order is None:
-            raise UserError("not a NIfTI-1 file", path, _FETCH_AGAIN)
-        voxel = struct.unpack_from(order + "3f", header, 80)
-        if not all(np.isfinite(voxel)) or min(voxel) <= 0:
-            given = " x ".join(f"{value:g}" for value in voxel)
-            raise UserError(f"voxel size {given} mm in the header", path, "correct pixdim[1..3]; all must be above 0")
-        _check_voxels(handle, header, order, path)
-
-
-def _check_voxels(handle: IO[bytes], header: bytes, order: str, path: Path) -> None:
-    """Read to the end (which also checks the CRC of a compressed file): enough bytes, and finite ones."""
-    dimensions = struct.unpack_from(order + "8h", header, 40)
-    kind, bits = struct.unpack_from(order + "2h", header, 70)
-    offset = max(_NIFTI_HEADER, int(struct.unpack_from(order + "f", header, 108)[0]))
-    needed = int(np.prod([max(1, n) for n in dimensions[1 : 1 + dimensions[0]]], dtype=np.int64)) * bits // 8
-    handle.read(offset - _NIFTI_HEADER)
-    size = bad = 0
-    while chunk := handle.read(_CHUNK):
-        size += len(chunk)
-        if kind in _FLOATS:
-            values = np.frombuffer(chunk[: len(chunk) // 8 * 8], order + _FLOATS[kind])
-            bad += values.size - int(np.isfinite(values).sum())
-    if size < needed:
-        raise UserError(f"truncated: {size:,} of {needed:,} bytes of voxels are there", path, _FETCH_AGAIN)
-    _refuse_not_finite(bad, path)
-
-
-def _refuse_not_finite(count: int, path: Path) -> None:
-    if count:
-        raise UserError(f"{count:,} voxels are NaN or infinite", path, "replace them, by 0 for example")
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except EOFError:
-        raise UserError("truncated: the compressed data ends early", path, _FETCH_AGAIN) from None
-    except (OSError, zlib.error) as error:
-        raise UserError(f"damaged or not compressed with gzip ({error})", path, _FETCH_AGAIN) from None
+        raise UserError("the file is empty", path, FETCH_AGAIN)
+    return check_nifti(path) if _is_nifti(path) else None
 
 
 def _three_dimensional(image: sitk.Image, path: Path) -> sitk.Image:
@@ -146,7 +101,7 @@ def _checked(image: sitk.Image, path: Path) -> sitk.Image:
         raise UserError(f"voxel size {spacing} mm", path, "correct the header; all must be above 0")
     image = sitk.Cast(image, sitk.sitkFloat32)
     voxels = sitk.GetArrayViewFromImage(image)
-    _refuse_not_finite(voxels.size - int(np.isfinite(voxels).sum()), path)
+    refuse_not_finite(voxels.size - int(np.isfinite(voxels).sum()), path)
     if voxels.min() == voxels.max():
         raise UserError(f"every voxel is {voxels.min():g}", path, "give a volume with an image in it")
     return image
