@@ -47,6 +47,7 @@ def test_an_offset_is_found_to_half_a_millimetre_and_degree(pair, angles, shift)
     moving, truth = moved(other, angles, shift)
     result = register_rigid(fixed, moving, head_mask(fixed), head_mask(moving), seed=1)
     assert result.accepted, result.reasons
+    assert result.start == "headers"
     np.testing.assert_allclose(result.transform.TransformPoint((0, 0, 0)), truth.TransformPoint((0, 0, 0)), atol=0.5)
     rest = np.reshape(result.transform.GetMatrix(), (3, 3)) @ np.reshape(truth.GetMatrix(), (3, 3)).T
     assert np.degrees(np.arccos(min(1, (np.trace(rest) - 1) / 2))) < 0.5
@@ -65,6 +66,24 @@ def test_an_offset_beyond_the_limits_is_rejected_with_the_reason(pair):
     result = register_rigid(fixed, moving, head_mask(fixed), head_mask(moving), seed=1)
     assert not result.accepted
     assert any("limit 15" in reason or "covers" in reason for reason in result.reasons)
+
+
+def test_a_header_that_is_far_off_is_overcome_and_told(pair):
+    fixed, other = pair
+    moving, truth = moved(other, (2, 0, -3), (2, 1, -3))
+    # the same voxels, said to be elsewhere, too far for a search from there
+    moving.SetOrigin(np.add(moving.GetOrigin(), (40, 40, 0)).tolist())
+    masks = head_mask(fixed), head_mask(moving)
+    strict = register_rigid(fixed, moving, *masks, seed=1)
+    assert strict.start == strict.facts()["start"] == "moments"
+    assert not strict.accepted
+    assert any("moved by 5" in reason and "limit 15" in reason for reason in strict.reasons)
+    lenient = register_rigid(fixed, moving, *masks, seed=1, limit_mm=80)
+    assert lenient.accepted, lenient.reasons
+    assert lenient.facts()["translation_mm"] == strict.facts()["translation_mm"]
+    for point in ((0, 0, 0), (40, 30, -20)):
+        expected = np.add(truth.TransformPoint(point), (40, 40, 0))
+        np.testing.assert_allclose(lenient.transform.TransformPoint(point), expected, atol=0.7)
 
 
 def test_nmi_is_scikit_images():

@@ -1,8 +1,9 @@
 """Rigid registration within a subject by mutual information, with an acceptance test.
 
 Mattes mutual information (Mattes et al. 2003) over 50 bins, three levels, regular-step gradient descent, starting from
-the headers' alignment: the scans are of one session. Affine and deformable registration are left out on purpose: they
-hide errors and leak the target's geometry into the source.
+the headers' alignment (the scans are of one session), and once more from heads laid on each other where that is rejected.
+Affine and deformable registration are left out on purpose: they hide errors and leak the target's geometry into the
+source.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Registration:
     nmi_before: float
     nmi_after: float
     coverage: float
+    start: str = "headers"
     reasons: tuple[str, ...] = field(default=())
 
     @property
@@ -52,6 +54,7 @@ class Registration:
             "nmi_before": round(self.nmi_before, 4),
             "nmi_after": round(self.nmi_after, 4),
             "coverage": round(self.coverage, 4),
+            "start": self.start,
             "accepted": self.accepted,
             "transform": {
                 "centre_mm": _rounded(self.transform.GetCenter()),
@@ -62,7 +65,13 @@ class Registration:
 
 
 def register_rigid(
-    fixed: sitk.Image, moving: sitk.Image, fixed_mask: sitk.Image, moving_mask: sitk.Image, seed: int, fill: float = 0.0
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    fixed_mask: sitk.Image,
+    moving_mask: sitk.Image,
+    seed: int,
+    fill: float = 0.0,
+    limit_mm: float = MAX_TRANSLATION_MM,
 ) -> Registration:
     """Align `moving` to `fixed` (float32 volumes of one subject).
 
@@ -71,18 +80,37 @@ def register_rigid(
         moving_mask: the same of `moving`, for the coverage.
         seed: of the random sampling.
         fill: raw value outside the moving image.
+        limit_mm: largest translation accepted.
 
     Returns:
-        The transform with its acceptance test: translation of the head's centre below 15 mm, rotation below 15 degrees,
-        normalised mutual information improved, moving head over at least 95 % of the fixed one.
+        The transform with its acceptance test: translation of the head's centre below `limit_mm`, rotation below 15
+        degrees, normalised mutual information improved, moving head over at least 95 % of the fixed one. All are against
+        the headers' alignment, from whichever start the transform was found.
     """
-    start = sitk.Euler3DTransform()
-    start.SetCenter(_centre(fixed_mask))
+    masks = fixed_mask, moving_mask
+    headers = sitk.Euler3DTransform()
+    headers.SetCenter(_centre(fixed_mask))
     with one_thread():
-        # most of a search is smoothing, and most of a scan is air
-        near = _around(fixed_mask, SEARCH_MARGIN_MM)
-        region = _around(moving_mask, SEARCH_MARGIN_MM + MAX_TRANSLATION_MM)
-        transform = _optimise(_cut(fixed, near), _cut(moving, region), _cut(fixed_mask, near), start, seed)
+        first = _search("headers", headers, fixed, moving, masks, seed, fill, limit_mm)
+        if first.accepted:
+            return first
+        moments = sitk.Euler3DTransform(headers)
+        moments.SetTranslation(np.subtract(_centre(moving_mask), _centre(fixed_mask)).tolist())
+        second = _search("moments", moments, fixed, moving, masks, seed, fill, limit_mm)
+    # where both are rejected, the better one tells more about why
+    return max(first, second, key=lambda result: (result.accepted, result.nmi_after))
+
+
+def _search(
+    name: str, start: sitk.Euler3DTransform, fixed, moving, masks, seed: int, fill: float, limit_mm: float
+) -> Registration:
+    """The transform found from one start, judged against the headers' alignment."""
+    fixed_mask, moving_mask = masks
+    headers = sitk.Euler3DTransform()
+    headers.SetCenter(start.GetCenter())
+    # most of a search is smoothing, and most of a scan is air
+    near, region = _around(fixed_mask, SEARCH_MARGIN_MM), _around(moving_mask, SEARCH_MARGIN_MM + MAX_TRANSLATION_MM)
+    transform = _optimise(_cut(fixed, near), _cut(moving, region), _cut(fixed_mask, near), start, seed)
     translation = float(np.linalg.norm(transform.GetTranslation()))
     cosine = (np.trace(np.reshape(transform.GetMatrix(), (3, 3))) - 1) / 2
     rotation = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
@@ -90,7 +118,7 @@ def register_rigid(
     reference = sitk.GetArrayViewFromImage(fixed)[inside]
     before, after = (
         nmi(reference, sitk.GetArrayFromImage(resample(moving, fixed, t, fill=fill))[inside])
-        for t in (start, transform)
+        for t in (headers, transform)
     )
     # the edge of a mask depends on the contrast of the scalp: that much is no missing head
     moving_mask = sitk.BinaryDilate(moving_mask, [max(1, round(EDGE_MM / s)) for s in moving_mask.GetSpacing()])
@@ -99,15 +127,15 @@ def register_rigid(
     still = translation < STILL_MM and rotation < STILL_DEG
     if still and after <= before:
         # the headers were right to begin with
-        transform, translation, rotation, after = start, 0.0, 0.0, before
+        transform, translation, rotation, after = headers, 0.0, 0.0, before
     tests = {
-        f"moved by {translation:.1f} mm (limit {MAX_TRANSLATION_MM:g})": translation >= MAX_TRANSLATION_MM,
+        f"moved by {translation:.1f} mm (limit {limit_mm:g})": translation >= limit_mm,
         f"turned by {rotation:.1f} degrees (limit {MAX_ROTATION_DEG:g})": rotation >= MAX_ROTATION_DEG,
         f"mutual information fell from {before:.3f} to {after:.3f}": after <= before and not still,
         f"covers {coverage:.0%} of the reference (least {MIN_COVERAGE:.0%})": coverage < MIN_COVERAGE,
     }
     reasons = tuple(reason for reason, failed in tests.items() if failed)
-    return Registration(transform, translation, rotation, before, after, coverage, reasons)
+    return Registration(transform, translation, rotation, before, after, coverage, name, reasons)
 
 
 @contextmanager
