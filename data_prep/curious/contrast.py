@@ -25,43 +25,54 @@ def check_contrast(records: Sequence[SubjectRecord], raw_dir: Path, progress: Pr
     """Compare T1 and FLAIR of every subject; name those that look exchanged.
 
     Raises:
-        UserError: most do.
+        UserError: most of those that can be judged do.
     """
     complete = [record for record in records if {"t1", "flair"} <= set(record.files)]
-    odd = []
+    verdicts: dict[str, bool | None] = {}
     for record in progress.track(complete, "check contrast", total=len(complete)):
         try:
             t1, flair = (_coarse(record.files[name]) for name in ("t1", "flair"))
         except UserError:
             continue  # named by prepare
-        if exchanged(t1, resample(flair, t1)):
-            odd.append(record.subject)
-    if odd and len(odd) > len(complete) / 2:
+        verdicts[record.subject] = exchanged(t1, resample(flair, t1))
+    unclear = [name for name, verdict in verdicts.items() if verdict is None]
+    odd, judged = [name for name, verdict in verdicts.items() if verdict], len(verdicts) - len(unclear)
+    if odd and len(odd) > judged / 2:
         raise UserError(
-            f"T1 and FLAIR look exchanged in {len(odd)} of {len(complete)} cases",
+            f"T1 and FLAIR look exchanged in {len(odd)} of {judged} cases"
+            + (f"; {len(unclear)} show too little to tell" if unclear else ""),
             raw_dir,
             "exchange them in `patterns`, or set `check_contrast: false` once you have looked",
         )
     if odd:
         progress.say(f"look at {', '.join(odd)} with `xmodbench inspect`: T1 and FLAIR might be exchanged")
+    if unclear:
+        progress.say(
+            f"whether T1 and FLAIR are exchanged cannot be told in {len(unclear)} of {len(verdicts)} cases, they show too "
+            f"little of the head: {', '.join(unclear)}"
+        )
 
 
-def exchanged(t1: sitk.Image, flair: sitk.Image) -> bool:
-    """Whether two things say that the volumes are exchanged.
+def exchanged(t1: sitk.Image, flair: sitk.Image) -> bool | None:
+    """Whether two things say that the volumes are exchanged; None where too little of the head is there to tell.
 
     White matter is brighter than cortex in T1 and darker in FLAIR: from tissue near to what is dark in both (fluid,
     bone) to tissue far from it, T1 has to rise more. The scalp's fat is far brighter than the brain in T1 only.
     """
     arrays = [sitk.GetArrayFromImage(image) for image in (t1, flair)]
     spacing = float(np.mean(t1.GetSpacing()))
+    if not all((array > 0).any() for array in arrays):
+        return None
     darks = [array < DARK * np.percentile(array[array > 0], 90) for array in arrays]
     head = _head(darks[0] & darks[1])
+    if head.all() or not (darks[0] & darks[1]).any():
+        return None  # neither a scalp nor a distance to it
     deep = distance_transform_edt(head) * spacing > SCALP_MM
     core = deep & (distance_transform_edt(~(darks[0] | darks[1])) * spacing > CLEAR_MM)
     distance = distance_transform_edt(~(darks[0] & darks[1])) * spacing
     near, far, scalp = core & (distance < NEAR_MM), core & (distance > FAR_MM), head & ~deep
     if min(near.sum(), far.sum(), scalp.sum()) < LEAST_VOXELS:
-        return False
+        return None
     rises = [np.median(array[far]) / np.median(array[near]) for array in arrays]
     scalps = [np.percentile(array[scalp], 90) / np.median(array[core]) for array in arrays]
     return bool(rises[1] > rises[0] and scalps[1] > scalps[0])

@@ -129,9 +129,13 @@ def test_a_seed_gives_the_same_files(raw, tmp_path):
     assert one == two
 
 
-def test_exchanged_channels_are_found(raw):
+@pytest.fixture
+def check():
     plugin = find(DATASETS, "curious")
-    check = __import__(f"{plugin.cls.__module__.rpartition('.')[0]}.contrast", fromlist=["check_contrast"])
+    return __import__(f"{plugin.cls.__module__.rpartition('.')[0]}.contrast", fromlist=["check_contrast"])
+
+
+def test_exchanged_channels_are_found(raw, check):
     records = dataset().volumes(raw)
     check.check_contrast(records, raw, QUIET)
     turned = [
@@ -140,3 +144,28 @@ def test_exchanged_channels_are_found(raw):
     with pytest.raises(UserError, match="T1 and FLAIR look exchanged in 3 of 3 cases"):
         check.check_contrast(turned, raw, QUIET)
     assert check.__name__ in sys.modules
+
+
+def test_cases_that_show_too_little_are_no_evidence(raw, check, tmp_path, capsys):
+    """A corner of a head has no scalp or no depth: it must neither excuse nor accuse the others."""
+    records, corners = dataset().volumes(raw), []
+    for number in range(4):
+        files = {}
+        for name, path in records[0].files.items():
+            corner = sitk.ReadImage(str(path))[30:42, 30:42, 30 + number : 42 + number]
+            files[name] = tmp_path / f"{number}-{name}.nii"
+            sitk.WriteImage(corner, str(files[name]))
+        t1, flair = (read_volume(files[name]) for name in ("t1", "flair"))
+        assert check.exchanged(t1, flair) is None
+        corners.append(SubjectRecord(f"corner{number}", "x", files))
+    turned = [
+        SubjectRecord(r.subject, r.site, {"t1": r.files["flair"], "flair": r.files["t1"]}) for r in records
+    ]  # fmt: skip
+    # three of seven are no majority, three of the three that can be judged are
+    with pytest.raises(UserError, match="exchanged in 3 of 3 cases; 4 show too little to tell"):
+        check.check_contrast([*turned, *corners], raw, QUIET)
+    check.check_contrast([*records, *corners], raw, Progress())
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "cannot be told in 4 of 7 cases" in shown and "corner0, corner1, corner2, corner3" in shown
+    check.check_contrast(records, raw, Progress())
+    assert "cannot be told" not in capsys.readouterr().err
