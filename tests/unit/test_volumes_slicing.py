@@ -32,6 +32,39 @@ def test_heights_are_counted_within_the_head(how, expected):
     assert shifted == [index + 5 for index in expected]
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"fractions": (0.45, 0.55, 0.65)},
+        {"count": 4, "height_range": (0.3, 0.9)},
+        {"stride_mm": 7},
+        {"stride_slices": 3, "height_range": (0.5, 1)},
+        {},
+    ],
+)
+def test_heights_from_the_top_do_not_depend_on_how_far_down_a_scan_reaches(how):
+    whole = mask(4, 44)
+    anchored = SliceSelection(**how, height_mm=50)
+    chosen = choose(whole, 2.0, anchored)
+    for lost in (3, 10, 14):
+        # the lower slices were not scanned: the same place has a lower index
+        cut = choose(whole[lost:], 2.0, anchored)
+        assert [index + lost for index in cut] == chosen
+    # without it they move; each by less the nearer it is to the top
+    if how and "stride_slices" not in how:
+        assert [index + 14 for index in choose(whole[14:], 2.0, SliceSelection(**how))] != choose(
+            whole, 2.0, SliceSelection(**how)
+        )
+
+
+def test_heights_from_the_top_are_millimetres():
+    assert choose(mask(4, 44), 2.0, SliceSelection(fractions=(0, 0.5, 1), height_mm=60)) == [14, 29, 44]
+    # below the scan there is nothing to take
+    assert choose(mask(0, 20), 2.0, SliceSelection(fractions=(0, 0.5, 1), height_mm=60)) == [5, 20]
+    with pytest.raises(UserError, match="ends above all the heights"):
+        choose(mask(0, 20), 2.0, SliceSelection(fractions=(0.1,), height_mm=60))
+
+
 def test_an_empty_mask_is_refused():
     with pytest.raises(UserError, match="no head"):
         choose(np.zeros((5, 4, 4), bool), 1.0, SliceSelection())

@@ -15,6 +15,12 @@ def orient(image: sitk.Image, code: str = "LPS") -> sitk.Image:
     return sitk.DICOMOrient(image, code)
 
 
+def stored_axes(image: sitk.Image) -> tuple[int, int, int]:
+    """For each axis of an image as it is in its file, which of x, y, z (0, 1, 2) it becomes by `orient`."""
+    code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+    return tuple(next(i for i, letters in enumerate(("LR", "PA", "SI")) if letter in letters) for letter in code)
+
+
 def same_grid(a: sitk.Image, b: sitk.Image, tolerance_mm: float = 1e-3) -> bool:
     """Whether two volumes have the same voxels in the same places."""
     if a.GetSize() != b.GetSize():

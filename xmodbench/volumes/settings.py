@@ -81,7 +81,14 @@ class SliceSelection(Settings):
     height_range: tuple[Fraction, Fraction] = Field(
         (0.0, 1.0),
         description="Part of the head's or body's extent along the axis that slices are taken from; 0 is its lower end "
-        "(axial), front (coronal) or right (sagittal). Given with `fractions`, those are within this part.",
+        "(axial), front (coronal) or right (sagittal). Given with `fractions`, those are within this part. The extent is "
+        "that in the scan: where a scan ends in the neck, so does the head (see `height_mm`).",
+    )
+    height_mm: float | None = Field(
+        None,
+        gt=0,
+        description="Heights are of so many millimetres below the top of the head or body (in front of its back, to the "
+        "right of its left side) instead of its extent in the scan: how far down a scan reaches then moves no slice.",
     )
 
     @model_validator(mode="after")
@@ -163,10 +170,14 @@ class Preparation(Settings):
     )
     spacing_mm: Spacing | tuple[Spacing, Spacing, Spacing] | None = Field(
         None,
-        description="Voxel size to resample to before slicing: one value, or left-right, front-back, up-down; the "
-        "reference's own if left out.",
+        description="Voxel size to resample to before slicing: one value, or left-right, front-back, up-down (with `axis: "
+        "stored` in the order of the file's axes); the reference's own if left out.",
     )
-    axis: Literal["axial", "coronal", "sagittal"] = Field("axial", description="Plane of the slices.")
+    axis: Literal["axial", "coronal", "sagittal", "stored"] = Field(
+        "axial",
+        description="Plane of the slices. `stored`: across the third axis of the reference's file, in whichever of the "
+        "three planes that is nearest to.",
+    )
     slices: SliceSelection = Field(SliceSelection(), description="Which slices are taken.")
     min_foreground: Fraction = Field(0.05, description="Slices with a smaller share of head or body are left out.")
     fov_mm: float | None = Field(
@@ -198,6 +209,11 @@ class Preparation(Settings):
         "none",
         description="`rigid`: the other modalities are aligned to the reference (6 degrees of freedom, mutual "
         "information).",
+    )
+    registration_limit_mm: float = Field(
+        15.0,
+        gt=0,
+        description="A registration that moves the head or body further from where the headers put it is rejected.",
     )
     rejected_registration: Literal["exclude", "keep"] = Field(
         "exclude",

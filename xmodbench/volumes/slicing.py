@@ -15,6 +15,7 @@ from xmodbench.volumes.settings import SliceSelection
 class Plane:
     """How a slice lies in a volume oriented LPS: voxel axes (x, y, z = 0, 1, 2) of its normal, rows and columns."""
 
+    name: str
     letter: str
     normal: int
     rows: int
@@ -23,10 +24,20 @@ class Plane:
 
 
 PLANES = {
-    "axial": Plane("z", 2, 1, 0, False),
-    "coronal": Plane("y", 1, 2, 0, True),
-    "sagittal": Plane("x", 0, 2, 1, True),
+    "axial": Plane("axial", "z", 2, 1, 0, False),
+    "coronal": Plane("coronal", "y", 1, 2, 0, True),
+    "sagittal": Plane("sagittal", "x", 0, 2, 1, True),
 }
+
+
+def plane_of(axis: str, stored: tuple[int, int, int]) -> Plane:
+    """The plane that a setting means.
+
+    Args:
+        axis: a plane's name, or ``stored``: across the third axis of the file.
+        stored: for each axis of the file, which of x, y, z (0, 1, 2, oriented LPS) it runs along.
+    """
+    return next(p for p in PLANES.values() if p.normal == stored[2]) if axis == "stored" else PLANES[axis]
 
 
 def plane_view(volume: np.ndarray, plane: Plane) -> np.ndarray:
@@ -41,17 +52,18 @@ def choose(mask: np.ndarray, spacing: float, how: SliceSelection) -> list[int]:
     Args:
         mask: bool [slices, rows, cols], the head or body.
         spacing: distance between slices in mm.
-        how: the way of choosing; heights are physical, within the mask's extent, so that coverage does not shift them.
+        how: the way of choosing. Heights are shares of the mask's extent, which ends where the scan does: of two scans of
+            one head, that which ends higher up has its slices higher up too, unless `height_mm` is given.
 
     Raises:
-        UserError: the mask is empty.
+        UserError: the mask is empty, or no slice of the scan is at the heights asked for.
     """
     area = mask.sum(axis=(1, 2))
     inside = np.flatnonzero(area > 0.01 * area.max()) if area.max() else np.array([], int)
     if not len(inside):
         raise UserError("no head or body in the volume")
-    height = inside[-1] - inside[0]
-    low, high = (inside[0] + fraction * height for fraction in how.height_range)
+    bottom = inside[0] if how.height_mm is None else inside[-1] - how.height_mm / spacing
+    low, high = (bottom + fraction * (inside[-1] - bottom) for fraction in how.height_range)
     if how.fractions is not None:
         places = low + np.array(how.fractions) * (high - low)
     elif how.count is not None:
@@ -59,9 +71,14 @@ def choose(mask: np.ndarray, spacing: float, how: SliceSelection) -> list[int]:
     elif how.stride_mm is not None:
         places = np.arange(low, high + 1e-6, how.stride_mm / spacing)
     else:
-        places = np.arange(np.ceil(low), np.floor(high) + 1, how.stride_slices or 1)
+        places = np.arange(np.ceil(low), np.floor(high + 1e-6) + 1, how.stride_slices or 1)
     # half away from zero: NumPy rounds .5 to even, which would take some slices twice and leave out others
-    return sorted({int(np.floor(place + 0.5)) for place in places})
+    chosen = {int(np.floor(place + 0.5)) for place in places}
+    # heights measured from the top may lie below the scan
+    there = sorted(index for index in chosen if index >= 0)
+    if chosen and not there:
+        raise UserError("the scan ends above all the heights that slices are asked for at")
+    return there
 
 
 @dataclass(frozen=True)
