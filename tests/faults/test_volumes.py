@@ -1,6 +1,10 @@
 """Bad volumes get one clear line that names the file and says what to do."""
 
+import multiprocessing
+import os
+import signal
 import struct
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,8 +14,10 @@ from xmodbench.config import validated
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
+from xmodbench.store import SliceStore, StoreWriter
+from xmodbench.volumes import subject as subjects
 from xmodbench.volumes.io import read_volume
-from xmodbench.volumes.prepare import prepare_dataset
+from xmodbench.volumes.prepare import SubjectRecord, prepare_dataset
 
 QUIET = Progress(quiet=True)
 
@@ -155,3 +161,109 @@ def test_two_candidates_for_one_modality_exclude_the_subject(tmp_path):
     dataset = folder(patterns={"t1": "{subject}_*_T1.nii.gz", "pd": "{subject}_PD.nii.gz"})
     (record,) = dataset.volumes(tmp_path)
     assert "2 files for t1: p_a_T1.nii.gz, p_b_T1.nii.gz" in record.problem
+
+
+def group(tmp_path, count=3, **settings):
+    """A data set of the subjects s0, s1, ... and what prepares it."""
+    for number in range(count):
+        for name in ("T1", "PD"):
+            ball(tmp_path / f"s{number}_{name}.nii.gz")
+    names = {"t1": "{subject}_T1.nii.gz", "pd": "{subject}_PD.nii.gz"}
+    dataset = folder(patterns=names, image_size=16, **settings)
+
+    def run(threads=1):
+        prepare_dataset(
+            dataset, tmp_path, tmp_path / "out", dataset_id="mine", seed=1, threads=threads, progress=Progress()
+        )
+        return SliceStore(tmp_path / "out" / "train").manifest
+
+    return dataset, run
+
+
+@pytest.mark.parametrize("error", [IndexError("index 0"), KeyError("x"), TypeError("no"), OSError(5, "I/O error")])
+def test_whatever_fails_in_one_subject_names_it_and_spares_the_others(tmp_path, monkeypatch, capsys, error):
+    _, run = group(tmp_path)
+    aligned = subjects._aligned
+
+    def failing(task, outcome):
+        if task.record.subject == "s1":
+            raise error
+        return aligned(task, outcome)
+
+    monkeypatch.setattr(subjects, "_aligned", failing)
+    manifest = run()
+    ((name, reason),) = ((item["subject"], item["reason"]) for item in manifest["excluded"])
+    assert name == "s1" and type(error).__name__ in reason and "test_volumes.py, line" in reason
+    assert sorted(manifest["volumes"]) == ["s0", "s2"]
+    assert f"s1 left out: {reason}" in capsys.readouterr().err
+
+
+def test_a_mask_without_a_voxel_is_said_so(tmp_path):
+    # everything in s1 is thinner than what is taken off
+    _, run = group(tmp_path, normalise={"t1": {"mask_above": 20, "mask_opening_mm": 20}})
+    z, y, x = np.mgrid[-10:10, -10:10, -10:10]
+    for name in ("T1", "PD"):
+        plate = image(np.where((np.abs(y) < 2) & (np.abs(x) < 8) & (np.abs(z) < 8), 100 + x, 0))
+        plate.SetSpacing((5, 5, 5))
+        sitk.WriteImage(plate, str(tmp_path / f"s1_{name}.nii.gz"))
+    (left_out,) = run()["excluded"]
+    assert left_out["subject"] == "s1"
+    assert left_out["reason"].startswith("s1_T1.nii.gz: no head or body found")
+    assert "thinner than 40 mm; check the volume, or set mask_above" in left_out["reason"]
+
+
+def test_an_empty_mask_is_found_before_anything_is_measured_in_it(tmp_path, monkeypatch):
+    _, run = group(tmp_path)
+    monkeypatch.setattr(subjects, "head_mask", lambda volume, *_: sitk.Image(volume.GetSize(), sitk.sitkUInt8))
+    with pytest.raises(UserError, match=r"s0: .*s0_T1.nii.gz: no head or body in the volume; check the volume"):
+        run()
+
+
+@dataclass(frozen=True)
+class Deadly(SubjectRecord):
+    """Kills the worker process that looks at its files, as the system does when memory runs out."""
+
+    def __getattribute__(self, name):
+        if name == "files" and multiprocessing.parent_process() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getattribute__(name)
+
+
+def test_a_killed_worker_names_whom_it_worked_on(tmp_path, monkeypatch):
+    dataset, run = group(tmp_path, count=6)
+    records = dataset.volumes(tmp_path)
+    records[4] = Deadly(**vars(records[4]))
+    monkeypatch.setattr(type(dataset), "volumes", lambda *_: records)
+    with pytest.raises(UserError, match="was killed, probably for its memory, over .*; use fewer than 2 thr") as caught:
+        run(threads=2)
+    named = str(caught.value).partition("over ")[2].partition(";")[0].split(" or ")
+    assert "s4" in named and len(named) <= 2
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_a_preparation_that_stops_between_its_stores_leaves_no_record(tmp_path, monkeypatch):
+    _, run = group(tmp_path)
+    run()
+    record = tmp_path / "out" / "record.json"
+    record.write_text('{"status": "complete"}')
+    leave, left = StoreWriter.__exit__, []
+
+    def stopping(self, *raised):
+        left.append(self.directory.name)
+        if len(left) == 2:
+            raise KeyboardInterrupt
+        return leave(self, *raised)
+
+    monkeypatch.setattr(StoreWriter, "__exit__", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert sorted(left) == ["test", "train"]
+    assert not record.exists()
+    # one that never came to write leaves the earlier result as it was
+    monkeypatch.undo()
+    record.write_text('{"status": "complete"}')
+    for path in tmp_path.glob("*.nii.gz"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError):
+        run()
+    assert record.exists() and SliceStore(tmp_path / "out" / "test").ids

@@ -42,6 +42,8 @@ def _coarse_mask(image: sitk.Image, above: float | None, opening_mm: float) -> s
         )
     mask = sitk.BinaryMorphologicalClosing(mask, [max(1, round(CLOSING_MM / s)) for s in image.GetSpacing()])
     components = sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True)
+    if not sitk.GetArrayViewFromImage(components).any():
+        raise UserError(f"no head or body found: all that is above {threshold:g} is thinner than {2 * opening_mm:g} mm")
     return _filled(components == 1)
 
 

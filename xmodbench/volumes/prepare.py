@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmodbench.errors import UserError
+from xmodbench.records import RECORD
 from xmodbench.store import StoreWriter
 from xmodbench.volumes.settings import Normalisation, Preparation, SliceSelection, Split, SubjectRecord
 from xmodbench.volumes.split import split_blocks, split_subjects
@@ -63,6 +64,9 @@ def prepare_dataset(
     with tempfile.TemporaryDirectory(prefix=".spool-", dir=out_dir) as spool:
         tasks = _tasks(records, modalities, settings, raw_dir, Path(spool), seed)
         outcomes = list(progress.track(_run(tasks, threads), f"prepare {dataset_id}", total=len(tasks)))
+        for outcome in outcomes:
+            for modality, remark in outcome.facts.get("headers", {}).items():
+                progress.say(f"{outcome.subject}, {modality}: {remark}")
         failed = [{"subject": o.subject, "reason": o.failure} for o in outcomes if o.failure]
         for item in failed:
             progress.say(f"{item['subject']} left out: {item['reason']}")
@@ -128,7 +132,11 @@ def _tasks(records, modalities, settings: Preparation, raw_dir, spool: Path, see
 
 
 def _run(tasks: list[Task], threads: int) -> Iterator[Outcome]:
-    """Outcomes in the order of the tasks."""
+    """Outcomes in the order of the tasks.
+
+    Raises:
+        UserError: a worker process died, most often because the system ran out of memory; it names whom it may have been.
+    """
     from xmodbench.volumes.subject import prepare_subject
 
     workers = min(threads, len(tasks))
@@ -139,13 +147,28 @@ def _run(tasks: list[Task], threads: int) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         try:
-            yield from pool.map(prepare_subject, tasks)
+            yield from pool.map(_prepare_marked, tasks)
         except BrokenProcessPool:
-            raise UserError(
-                "a worker process was killed, probably for its memory", "prepare", f"use fewer than {workers} threads"
-            ) from None
+            busy = " or ".join(task.record.subject for task in tasks if _mark(task).exists())
+            problem = f"a worker process was killed, probably for its memory, over {busy or 'its start'}"
+            fix = f"use fewer than {workers} threads; a subject that is too much for one alone goes into `exclude`"
+            raise UserError(problem, "prepare", fix) from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _prepare_marked(task: Task) -> Outcome:
+    """`prepare_subject`, with a file beside its spool for as long as it works: all that a killed process leaves."""
+    from xmodbench.volumes.subject import prepare_subject
+
+    _mark(task).touch()
+    outcome = prepare_subject(task)
+    _mark(task).unlink()
+    return outcome
+
+
+def _mark(task: Task) -> Path:
+    return task.spool.with_suffix(".busy")
 
 
 def _assign(done, parts, settings: Preparation, seed: int, failed) -> dict[str, list[tuple[Task, int, dict]]]:
@@ -217,3 +240,5 @@ def _write(out_dir: Path, rows, modalities, settings: Preparation, manifest: dic
                     with np.load(task.spool, allow_pickle=False) as file:
                         spooled, images = task.spool, {modality: file[modality] for modality in modalities}
                 writer.add({modality: images[modality][index] for modality in modalities}, **row)
+        # the stores change places now: an earlier record beside one new and one old would say that both are whole
+        (out_dir / RECORD).unlink(missing_ok=True)

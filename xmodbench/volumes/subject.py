@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,13 @@ from xmodbench.errors import UserError
 from xmodbench.files import sha256_file
 from xmodbench.seeding import derive_seed
 from xmodbench.volumes.bias import correct_bias
-from xmodbench.volumes.io import read_volume
+from xmodbench.volumes.io import contradiction, read_volume
 from xmodbench.volumes.mask import head_mask
 from xmodbench.volumes.normalise import normalise, stretch
 from xmodbench.volumes.register import one_thread, register_rigid
-from xmodbench.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid
+from xmodbench.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
 from xmodbench.volumes.settings import Preparation, SubjectRecord
-from xmodbench.volumes.slicing import PLANES, choose, field_of_view, plane_view, slice_affine, to_square
+from xmodbench.volumes.slicing import Plane, choose, field_of_view, plane_of, plane_view, slice_affine, to_square
 
 MIN_OVERLAP = 0.5
 
@@ -49,27 +52,41 @@ class Outcome:
 
 
 def prepare_subject(task: Task) -> Outcome:
-    """Prepare one subject; whatever goes wrong with its files becomes ``failure``, one line."""
+    """Prepare one subject; whatever goes wrong with it becomes ``failure``, one line, and does not stop the others.
+
+    Raises:
+        OSError: the slices cannot be spooled (a full disk), which would stop every other subject too.
+    """
     try:
         # subjects run side by side, each on one thread
         with one_thread():
-            return _prepare(task)
+            outcome, images = _prepare(task)
     except UserError as error:
         return Outcome(task.record.subject, failure=str(error))
-    except (RuntimeError, ValueError, MemoryError) as error:
-        return Outcome(task.record.subject, failure=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+    except Exception as error:
+        return Outcome(task.record.subject, failure=_unforeseen(error))
+    np.savez(task.spool, **images)
+    return outcome
 
 
-def _prepare(task: Task) -> Outcome:
+def _unforeseen(error: Exception) -> str:
+    """One line for an exception that nobody has put into words, with the place it came from."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"{text} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
+    """Rows and facts of one subject, and by modality its slices [N, H, W]."""
     settings, outcome = task.settings, Outcome(task.record.subject)
-    volumes, mask, grid = _aligned(task, outcome)
-    plane = PLANES[settings.axis]
+    volumes, mask, grid, plane = _aligned(task, outcome)
     view = plane_view(sitk.GetArrayViewFromImage(mask) > 0, plane)
     spacing = grid.GetSpacing()
+    with _about(task.record.files[_mask_source(task)], "check the volume, or set mask_above"):
+        chosen = choose(view, spacing[plane.normal], settings.slices)
     crop = field_of_view(view, (spacing[plane.rows], spacing[plane.cols]), settings.fov_mm)
     arrays = {name: plane_view(_intensities(task, name, volume, mask), plane) for name, volume in volumes.items()}
     images: dict[str, list[np.ndarray]] = {name: [] for name in volumes}
-    chosen = choose(view, spacing[plane.normal], settings.slices)
     for index in chosen:
         if crop.cut(view[index], False).mean() < settings.min_foreground:
             continue
@@ -80,17 +97,20 @@ def _prepare(task: Task) -> Outcome:
     if not outcome.rows:
         raise UserError("no slice has enough foreground", task.record.subject, "lower min_foreground")
     outcome.facts["slices"] = {"chosen": len(chosen), "kept": len(outcome.rows)}
-    np.savez(task.spool, **{name: np.stack(stack) for name, stack in images.items()})
-    return outcome
+    return outcome, {name: np.stack(stack) for name, stack in images.items()}
 
 
-def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.Image, sitk.Image]:
-    """All modalities on the reference's grid, each interpolated at most once, with the mask."""
+def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.Image, sitk.Image, Plane]:
+    """All modalities on the reference's grid, each interpolated at most once, with the mask, and the slices' plane."""
     settings, files = task.settings, task.record.files
     name = settings.reference or task.modalities[0]
-    reference = orient(_read(task, name))
+    reference = _read(task, name)
+    stored = stored_axes(reference)
+    reference = orient(reference)
     outcome.facts["files"] = {m: _source(files[m], task.raw_dir) for m in task.modalities}
-    grid = grid_like(reference, settings.spacing_mm)
+    remarks = {m: contradiction(files[m]) for m in task.modalities}
+    outcome.facts |= {"headers": found} if (found := {m: text for m, text in remarks.items() if text}) else {}
+    grid = grid_like(reference, _spacing(settings, stored))
     if settings.spacing_mm is not None:
         reference = _on_grid(task, name, reference, grid, None)
     mask = _mask(task, name, reference)
@@ -106,7 +126,15 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
             volumes[other] = _on_grid(task, other, image, grid, transform)
     if settings.mask_from not in (None, name):
         mask = _mask(task, settings.mask_from, volumes[settings.mask_from])
-    return {m: volumes[m] for m in task.modalities}, mask, grid
+    return {m: volumes[m] for m in task.modalities}, mask, grid, plane_of(settings.axis, stored)
+
+
+def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | list[float] | None:
+    """The voxel size asked for along x, y and z, wherever the file has them."""
+    spacing = settings.spacing_mm
+    if settings.axis != "stored" or not isinstance(spacing, tuple):
+        return spacing
+    return [spacing[stored.index(axis)] for axis in range(3)]
 
 
 def _read(task: Task, name: str) -> sitk.Image:
@@ -136,12 +164,15 @@ def _transform(task: Task, name: str, image, reference, mask, outcome: Outcome) 
         return None
     seed = derive_seed(task.seed, "registration", task.record.subject, name)
     fill = settings.normalisation(name).fill
-    result = register_rigid(reference, image, mask, _mask(task, name, image), seed, fill)
+    result = register_rigid(
+        reference, image, mask, _mask(task, name, image), seed, fill, settings.registration_limit_mm
+    )
     outcome.facts.setdefault("registration", {})[name] = result.facts()
     if result.accepted:
         return result.transform
     if settings.rejected_registration == "exclude":
-        raise UserError(f"registration to {fixed} rejected: {', '.join(result.reasons)}", path, "look at both volumes")
+        fix = "look at both volumes; where the headers are wrong and the result is right, raise `registration_limit_mm`"
+        raise UserError(f"registration to {fixed} rejected: {', '.join(result.reasons)}", path, fix)
     return None
 
 
@@ -152,18 +183,27 @@ def _on_grid(task: Task, name: str, image, grid, transform) -> sitk.Image:
 
 def _mask(task: Task, name: str, image: sitk.Image) -> sitk.Image:
     how = task.settings.normalisation(name)
-    try:
+    with _about(task.record.files[name], "check the volume, or set mask_above"):
         return head_mask(image, how.mask_above, how.mask_opening_mm)
-    except UserError as error:
-        raise UserError(error.what, task.record.files[name], "check the volume, or set mask_above") from None
+
+
+def _mask_source(task: Task) -> str:
+    return task.settings.mask_from or task.settings.reference or task.modalities[0]
 
 
 def _intensities(task: Task, name: str, volume: sitk.Image, mask: sitk.Image) -> np.ndarray:
     inside = sitk.GetArrayViewFromImage(mask) > 0
-    try:
+    with _about(task.record.files[name], "check the volume or its normalisation"):
         return normalise(sitk.GetArrayFromImage(volume), inside, task.settings.normalisation(name))
+
+
+@contextmanager
+def _about(path: Path, fix: str) -> Iterator[None]:
+    """Name the file that what is wrong was found in."""
+    try:
+        yield
     except UserError as error:
-        raise UserError(error.what, task.record.files[name], "check the volume or its normalisation") from None
+        raise UserError(error.what, path, fix) from None
 
 
 def _image(task: Task, name: str, plane: np.ndarray, inside: np.ndarray, crop) -> np.ndarray:
@@ -175,7 +215,7 @@ def _image(task: Task, name: str, plane: np.ndarray, inside: np.ndarray, crop) -
     return np.clip(to_square(plane, crop, task.settings.image_size), 0, 1)
 
 
-def _row(task: Task, plane, index: int, affine: np.ndarray, grid: sitk.Image) -> dict[str, Any]:
+def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Image) -> dict[str, Any]:
     settings, record = task.settings, task.record
     middle = (settings.image_size - 1) / 2
     position = float((affine @ [middle, middle, 0, 1])[plane.normal])
@@ -188,7 +228,7 @@ def _row(task: Task, plane, index: int, affine: np.ndarray, grid: sitk.Image) ->
         "subject": record.subject,
         "site": record.site,
         "position_mm": round(position, 4),
-        "axis": settings.axis,
+        "axis": plane.name,
         "index": index,
         "source": _relative(record.files[settings.reference or task.modalities[0]], task.raw_dir),
         "volume_shape": json.dumps(list(grid.GetSize())),
