@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from xmodbench.config import Modality
 from xmodbench.download.remote import RemoteFile
 from xmodbench.errors import UserError
 from xmodbench.volumes.pattern import PatternConfig, PatternDataset
-from xmodbench.volumes.settings import Normalisation, SliceSelection, Split
+from xmodbench.volumes.settings import Normalisation, SliceSelection, Spacing, Split
 
 if TYPE_CHECKING:
     from xmodbench.progress import Progress
@@ -33,13 +33,22 @@ MANUAL = (
 
 
 class CuriousConfig(PatternConfig):
-    """Every fifth slice of 0.5 mm of 22 cases, 128 x 128 mm: 17 train, 5 test."""
+    """Every fifth slice of 0.5 mm of 22 cases, 128 x 128 pixels of 1 mm: 17 train, 5 test."""
 
     patterns: dict[Modality, str] = Field(
         {key: f"*/NIFTI/{{subject}}/{{subject}}-{name}-resize.nii" for key, name in MODALITIES.items()},
         description="File names; the first folder is EASY-RESECT, or RESECT-resized where that was made here.",
     )
     subject_pattern: str = Field(r"Case\d+", description="A case's name.")
+    spacing_mm: Spacing | tuple[Spacing, Spacing, Spacing] | None = Field(
+        (1.0, 1.0, 0.5),
+        description="The paper's voxel size, in the order of the file's axes (128, 128 and 288 voxels).",
+    )
+    axis: Literal["axial", "coronal", "sagittal", "stored"] = Field(
+        "stored",
+        description="Across the axis of 288 voxels, as the paper's counts suggest: the grid follows the ultrasound, so that "
+        "it need not run upwards.",
+    )
     slices: SliceSelection = Field(SliceSelection(stride_slices=5), description="One slice of 0.5 mm in five.")
     normalise: dict[str, Normalisation] = Field(
         {name: Normalisation(floor=0) for name in MODALITIES},
