@@ -8,15 +8,24 @@ from xmodbench.methods_of_run import shown
 from xmodbench.metrics.registry import METRICS, Metric
 from xmodbench.report.checks import answers
 from xmodbench.report.model import Report
+from xmodbench.report.plot_parts import (
+    COLOURS,
+    SYMBOLS,
+    base_layout,
+    categories,
+    distance_of,
+    interval_bars,
+    known_values,
+    legend_name,
+    plain,
+    swept,
+)
 from xmodbench.report.summary import Entry, Group
-from xmodbench.report.text import group_title, heading, with_interval
+from xmodbench.report.text import heading, with_interval
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-# Okabe & Ito (2008), distinguishable with any colour vision; the symbols differ as well
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 
 
@@ -29,7 +38,7 @@ def dot_plot(report: Report) -> tuple[go.Figure, list[dict[str, Any]]]:
     """
     import plotly.graph_objects as go
 
-    figure, metrics = go.Figure(), [metric for metric in METRICS.values() if _values(report, metric)]
+    figure, metrics = go.Figure(), [metric for metric in METRICS.values() if known_values(report, metric)]
     first = next((metric for metric in metrics if metric.id == "paper.psnr"), metrics[0] if metrics else None)
     choices = []
     for metric in metrics:
@@ -46,9 +55,9 @@ def dot_plot(report: Report) -> tuple[go.Figure, list[dict[str, Any]]]:
         )
     shown = next((choice for choice in choices if choice["chosen"]), {"title": "no scores yet", "range": None})
     methods = [name for name in report.plan.methods if answers(report.plan, name) != "target"]
-    rows = _rows([report.plan.method_label(name) for name in methods])
+    rows = categories([report.plan.method_label(name) for name in methods])
     figure.update_layout(
-        **_layout(height=150 + (22 + 9 * len(report.groups)) * len(rows) + 24 * len(report.groups)),
+        **base_layout(height=150 + (22 + 9 * len(report.groups)) * len(rows) + 24 * len(report.groups)),
         scattermode="group",
         scattergap=0.3,
         xaxis={"title": shown["title"], "range": shown["range"]},
@@ -62,8 +71,7 @@ def tradeoff_plot(report: Report) -> go.Figure:
     by copying the source and by showing any real image."""
     import plotly.graph_objects as go
 
-    distance = METRICS["paper.fid" if _values(report, METRICS["paper.fid"]) else "standard.frechet_hog"]
-    faithful, figure = METRICS["standard.ssim_src"], go.Figure()
+    distance, faithful, figure = distance_of(report), METRICS["standard.ssim_src"], go.Figure()
     methods = list(report.plan.methods)
     for place, group in enumerate(report.groups):
         points = [item for item in group.results if item.complete]
@@ -80,18 +88,18 @@ def tradeoff_plot(report: Report) -> go.Figure:
                 x=[x.value for x, _ in pairs],
                 y=[y.value for _, y in pairs],
                 mode="markers+text",
-                text=_rows([_tradeoff_label(report, x.cell.method) for x, _ in pairs]),
+                text=categories([_tradeoff_label(report, x.cell.method) for x, _ in pairs]),
                 textposition="top center",
                 textfont_size=11,
                 marker={"size": 11, "color": colours, "symbol": hollow, "line": {"width": 1.5}},
-                name=_legend(report, group),
-                hovertext=[_plain(report.plan.method_label(x.cell.method)) for x, _ in pairs],
+                name=legend_name(report, group),
+                hovertext=[plain(report.plan.method_label(x.cell.method)) for x, _ in pairs],
                 hovertemplate="%{hovertext}<br>SSIM-Src %{x:.3f}<br>distance %{y:.4g}<extra></extra>",
                 **visible,
             )
         )
     figure.update_layout(
-        **_layout(height=460),
+        **base_layout(height=460),
         xaxis_title="faithfulness: SSIM-Src (standard) →",
         yaxis={"title": f"← realism: {distance.label}", "automargin": True},
     )
@@ -114,9 +122,8 @@ def _sweep_lines(report: Report, pairs: list[tuple[Entry, Entry]]) -> list[go.Sc
     lines: dict[str, list[tuple[float, Entry, Entry]]] = {}
     for x, y in pairs:
         planned = report.plan.methods[x.cell.method]
-        values = list(planned.point.values())
-        if len(values) == 1 and isinstance(values[0], (int, float)):
-            lines.setdefault(planned.family, []).append((values[0], x, y))
+        if place := swept(planned):
+            lines.setdefault(planned.family, []).append((place[1], x, y))
     style = {"mode": "lines", "line": {"color": "#7f7f7f", "width": 1.5, "dash": "dot"}}
     return [
         go.Scatter(
@@ -137,7 +144,7 @@ def way_plot(report: Report) -> go.Figure | None:
     figure = go.Figure()
     for place, item in enumerate(item for item in report.results if item.complete and item.intermediates):
         group = next(group for group in report.groups if item in group.results)
-        label = f"{report.plan.method_label(item.cell.method)}, {_legend(report, group)}"
+        label = f"{report.plan.method_label(item.cell.method)}, {legend_name(report, group)}"
         steps = {int(name.rpartition("_")[2]): errors for name, errors in item.intermediates.items()}
         for to, dash in (("target", "solid"), ("source", "dot")):
             figure.add_trace(
@@ -146,12 +153,12 @@ def way_plot(report: Report) -> go.Figure | None:
                     y=[steps[step][f"mse_{to}"] for step in sorted(steps)],
                     mode="lines+markers",
                     line={"dash": dash, "color": COLOURS[place % len(COLOURS)]},
-                    name=_plain(f"{label}: to the {to}"),
+                    name=plain(f"{label}: to the {to}"),
                 )
             )
     if not figure.data:
         return None
-    figure.update_layout(**_layout(height=420), xaxis_title="step", yaxis_title="mean squared error of intensities")
+    figure.update_layout(**base_layout(height=420), xaxis_title="step", yaxis_title="mean squared error of intensities")
     return figure
 
 
@@ -172,34 +179,17 @@ def _dots(report: Report, group: Group, metric: Metric, place: int) -> go.Scatte
     labels = [report.plan.method_label(entry.cell.method) for entry in entries]
     return go.Scatter(
         x=[entry.value for entry in entries],
-        y=_rows(labels),
-        error_x=_bars(entries),
+        y=categories(labels),
+        error_x=interval_bars(entries),
         mode="markers",
         orientation="h",
         offsetgroup=group.key,
         marker={"size": 9, "color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)]},
-        name=_legend(report, group),
+        name=legend_name(report, group),
         customdata=[with_interval(entry) for entry in entries],
-        hovertext=[_plain(label) for label in labels],
+        hovertext=[plain(label) for label in labels],
         hovertemplate="%{hovertext}<br>%{customdata}<extra></extra>",
     )
-
-
-def _legend(report: Report, group: Group) -> str:
-    title = _plain(group_title(report.plan, group))
-    return f"{title} (simulated)" if report.plan.simulated(group.dataset) and "simulated" not in title else title
-
-
-def _bars(entries: list[Entry]) -> dict[str, Any] | None:
-    if not entries or any(entry.low is None for entry in entries):
-        return None
-    return {
-        "type": "data",
-        "array": [entry.high - entry.value for entry in entries],
-        "arrayminus": [entry.value - entry.low for entry in entries],
-        "thickness": 1.2,
-        "width": 4,
-    }
 
 
 def _axis_range(traces: list[go.Scatter]) -> list[float]:
@@ -207,10 +197,9 @@ def _axis_range(traces: list[go.Scatter]) -> list[float]:
     ends = [value for trace in traces for value in trace.x]
     for trace in traces:
         bars = trace.error_x
-        ends += [x + up for x, up in zip(trace.x, bars.array if bars.array is not None else (), strict=False)]
-        ends += [
-            x - down for x, down in zip(trace.x, bars.arrayminus if bars.arrayminus is not None else (), strict=False)
-        ]
+        up, down = (() if sides is None else sides for sides in (bars.array, bars.arrayminus))
+        ends += [x + side for x, side in zip(trace.x, up, strict=False) if side is not None]
+        ends += [x - side for x, side in zip(trace.x, down, strict=False) if side is not None]
     margin = 0.06 * (max(ends) - min(ends)) or 0.5
     return [min(ends) - margin, max(ends) + margin]
 
@@ -219,33 +208,3 @@ def _axis_title(metric: Metric) -> str:
     better = "" if not metric.ranked else f" ({'higher' if metric.higher_is_better else 'lower'} is better)"
     unit = f", {metric.unit}" if metric.unit else ""
     return f"{metric.label}{unit}{better}"
-
-
-def _values(report: Report, metric: Metric) -> list[float]:
-    return [
-        entry.value
-        for entries in report.entries.values()
-        for entry in entries
-        if entry.metric is metric and entry.value is not None
-    ]
-
-
-def _layout(height: int) -> dict[str, Any]:
-    return {
-        "template": "plotly_white",
-        "height": height,
-        "margin": {"l": 8, "r": 8, "t": 40, "b": 8},
-        "font": {"size": 13},
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.18},
-        "dragmode": "zoom",
-    }
-
-
-def _rows(labels: list[str]) -> list[str]:
-    """Labels as axis categories: short enough for a narrow screen; the end is kept, where points of a sweep differ."""
-    return [_plain(label if len(label) <= 34 else f"{label[:16]}…{label[-17:]}") for label in labels]
-
-
-def _plain(text: str) -> str:
-    """Text that plotly's small HTML shows as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
