@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -25,14 +27,24 @@ SIZE, SPACING_MM = (256, 256, 288), 0.5
 TILT_DEG, AWAY_MM = 12.0, 8.0
 
 
-def simulate_case(raw_dir: Path, case: str, seed: int, scale: float, truth: dict) -> None:
-    """Write ``EASY-RESECT/NIFTI/<case>/<case>-{T1,FLAIR}-resize.nii`` and, last, ``<case>-truth.json``.
+@dataclass(frozen=True)
+class Case:
+    """All that is drawn of a case before the scans: tissue fractions [Z, Y, X] on `grid`, and each tissue's signals.
 
-    Args:
-        seed: of the run; the case has an own stream.
-        scale: voxel size relative to EASY-RESECT's; scans and anatomy have `scale` mm.
-        truth: facts to put into the truth file beside what was drawn.
+    ``uneven`` is a factor on every signal; ``generator`` goes on with the scans.
     """
+
+    tesla: float
+    signals: dict[str, dict[str, float]]
+    fractions: dict[str, np.ndarray]
+    uneven: np.ndarray
+    grid: sitk.Image
+    glioma: dict[str, Any]
+    generator: np.random.Generator
+
+
+def draw_case(case: str, seed: int, scale: float) -> Case:
+    """Draw a case; the same name, seed and scale give the same one."""
     generator = np.random.default_rng(derive_seed(seed, "simulated glioma", case))
     tesla = TESLA[generator.choice(len(TESLA), p=[share for _, share in TESLA])][0]
     tissues = head_tissues(tesla, generator, gadolinium=True)
@@ -41,11 +53,26 @@ def simulate_case(raw_dir: Path, case: str, seed: int, scale: float, truth: dict
     fractions, lumpy, facts = grow_glioma(generator, fractions, grid)
     fractions = enhance(generator, fractions, grid)
     uneven = texture(generator, lumpy.shape, scale) * lumpy
-    scanned, cut = _scan_grid(grid), _cut_grid(generator, np.array(facts["centre_mm"]), scale)
-    for name, values in signals.items():
-        signal = sitk.GetImageFromArray(sum(part * np.float32(values[key]) for key, part in fractions.items()) * uneven)
+    return Case(tesla, signals, fractions, uneven, grid, facts, generator)
+
+
+def simulate_case(raw_dir: Path, case: str, seed: int, scale: float, truth: dict) -> None:
+    """Write ``EASY-RESECT/NIFTI/<case>/<case>-{T1,FLAIR}-resize.nii`` and, last, ``<case>-truth.json``.
+
+    Args:
+        seed: of the run; the case has an own stream.
+        scale: voxel size relative to EASY-RESECT's; scans and anatomy have `scale` mm.
+        truth: facts to put into the truth file beside what was drawn.
+    """
+    drawn = draw_case(case, seed, scale)
+    grid, generator = drawn.grid, drawn.generator
+    scanned, cut = _scan_grid(grid), _cut_grid(generator, np.array(drawn.glioma["centre_mm"]), scale)
+    for name, values in drawn.signals.items():
+        signal = sitk.GetImageFromArray(
+            sum(part * np.float32(values[key]) for key, part in drawn.fractions.items()) * drawn.uneven
+        )
         signal.CopyInformation(grid)
-        scan = acquire(generator, signal, scanned, tesla=tesla, reference_signal=values["wm"], snr=SNR[name])
+        scan = acquire(generator, signal, scanned, tesla=drawn.tesla, reference_signal=values["wm"], snr=SNR[name])
         # a spline that is not clipped, as there: values below 0 beside bright edges
         resized = sitk.Resample(
             sitk.Cast(scan, sitk.sitkFloat32), cut, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkBSpline3, 0.0
@@ -55,7 +82,7 @@ def simulate_case(raw_dir: Path, case: str, seed: int, scale: float, truth: dict
         )
     write_json(
         raw_dir / f"{case}-truth.json",
-        {**truth, "simulated": True, "tesla": tesla, "glioma": facts, "signals": signals},
+        {**truth, "simulated": True, "tesla": drawn.tesla, "glioma": drawn.glioma, "signals": drawn.signals},
     )
 
 

@@ -54,14 +54,34 @@ SITES = {
 T2 = (6300.0, 97.0)
 
 
-def simulate_patient(raw_dir: Path, patient: str, seed: int, scale: float, truth: dict) -> None:
-    """Write the folder ``<patient>`` of DICOM files and, last, ``<patient>-truth.json``.
+@dataclass(frozen=True)
+class Patient:
+    """All that is drawn of a patient before the scans, and the model: maps and labels [Z, Y, X] on `grid`.
 
-    Args:
-        seed: of the run; the patient has an own stream.
-        scale: voxel size relative to Gold Atlas'.
-        truth: facts to put into the truth file beside what was drawn.
+    ``labels`` are those of `tissue_maps` in the MR scans, ``ct_labels`` in the deformed CT, which may differ by gas.
+    ``generator`` goes on with the scans.
     """
+
+    site: Scanner
+    body: Body
+    filling: Filling
+    other: Filling
+    planning: Filling
+    signals: dict[str, dict[str, float]]
+    grid: sitk.Image
+    points: np.ndarray
+    mr_maps: list[np.ndarray]
+    labels: np.ndarray
+    generator: np.random.Generator
+
+    @property
+    def ct_labels(self) -> np.ndarray:
+        """Each voxel's tissue in the deformed CT."""
+        return tissue_maps(self.body, self.other, self.points, self.grid, [])[1]
+
+
+def draw_patient(patient: str, seed: int, scale: float) -> Patient:
+    """Draw a patient; the same name, seed and scale give the same one."""
     generator = np.random.default_rng(derive_seed(seed, "simulated pelvis", patient))
     site = SITES[patient[0]]
     body, filling = Body.draw(generator), Filling.draw(generator)
@@ -73,20 +93,37 @@ def simulate_patient(raw_dir: Path, patient: str, seed: int, scale: float, truth
     moved = generator.random() < OTHER_GAS
     other = Filling(filling.bladder, 0.0 if filling.gas > 0.2 else 0.5) if moved else filling
     planning = Filling.draw(generator)
-    ct = {name: _ct_map(body, state, points, grid, generator) for name, state in (("same", other), ("plan", planning))}
-    volumes = _scan(generator, site, grid, mr_maps, signals, ct, scale)
+    return Patient(site, body, filling, other, planning, signals, grid, points, mr_maps, labels, generator)
+
+
+def simulate_patient(
+    raw_dir: Path, patient: str, seed: int, scale: float, truth: dict, residual_mm: float = RESIDUAL_MM
+) -> None:
+    """Write the folder ``<patient>`` of DICOM files and, last, ``<patient>-truth.json``.
+
+    Args:
+        seed: of the run; the patient has an own stream.
+        scale: voxel size relative to Gold Atlas'.
+        truth: facts to put into the truth file beside what was drawn.
+        residual_mm: by how much the deformed CT still lies beside the MR, standard deviation along each axis.
+    """
+    drawn = draw_patient(patient, seed, scale)
+    states = {"same": drawn.other, "plan": drawn.planning}
+    ct = {name: _ct_map(drawn.body, state, drawn.points, drawn.grid, drawn.generator) for name, state in states.items()}
+    volumes = _scan(drawn, ct, scale, residual_mm)
     with atomic_dir(raw_dir / patient) as folder:
-        _write(folder, patient, site, volumes, scale)
+        _write(folder, patient, drawn.site, volumes, scale)
     write_json(
         raw_dir / f"{patient}-truth.json",
         {
             **truth,
             "simulated": True,
-            "signals": signals,
-            "bladder": filling.bladder,
-            "gas": {"mr": filling.gas, "ct": other.gas},
-            "body": {key: value for key, value in vars(body).items() if isinstance(value, float)},
-            "voxels": {"mixed or air": int((labels < 0).sum()), "all": int(labels.size)},
+            "signals": drawn.signals,
+            "bladder": drawn.filling.bladder,
+            "gas": {"mr": drawn.filling.gas, "ct": drawn.other.gas},
+            "residual_mm": residual_mm,
+            "body": {key: value for key, value in vars(drawn.body).items() if isinstance(value, float)},
+            "voxels": {"mixed or air": int((drawn.labels < 0).sum()), "all": int(drawn.labels.size)},
         },
     )
 
@@ -118,23 +155,21 @@ def _ct_map(body: Body, filling: Filling, points, grid: sitk.Image, generator: n
     return image
 
 
-def _scan(
-    generator, site: Scanner, grid: sitk.Image, mr_maps, signals, ct: dict, scale: float
-) -> dict[str, sitk.Image]:
+def _scan(patient: Patient, ct: dict[str, sitk.Image], scale: float, residual_mm: float) -> dict[str, sitk.Image]:
     """The four volumes of a patient."""
+    generator, site, grid = patient.generator, patient.site, patient.grid
     centre = np.mean(BOX, axis=1)
     fine, coarse = _grid(512, 0.875, 2.5, 210, centre, scale), _grid(512, 0.875, 3.0, 210, centre, scale)
-    uneven = texture(generator, mr_maps[0].shape, grid.GetSpacing()[0])
+    uneven = texture(generator, patient.mr_maps[0].shape, grid.GetSpacing()[0])
     volumes = {}
-    for name, values, voxels in zip(("T1", "T2"), mr_maps, (coarse, fine), strict=True):
+    for name, values, voxels in zip(("T1", "T2"), patient.mr_maps, (coarse, fine), strict=True):
         image = sitk.GetImageFromArray(values * uneven * _transmit(generator, site, name, values.shape))
         image.CopyInformation(grid)
-        volumes[name] = acquire(
-            generator, image, voxels, tesla=site.tesla, reference_signal=signals[name]["muscle"], snr=SNR[name]
-        )
+        level = patient.signals[name]["muscle"]
+        volumes[name] = acquire(generator, image, voxels, tesla=site.tesla, reference_signal=level, snr=SNR[name])
     hips = HEAD_OF_FEMUR[1:]
     volumes["deformed"] = ct_scan(
-        generator, ct["same"], fine, noise_hu=site.ct_noise_hu, hips=hips, offset=_residual(generator)
+        generator, ct["same"], fine, noise_hu=site.ct_noise_hu, hips=hips, offset=_residual(generator, residual_mm)
     )
     native = _grid(512, 0.977, 3.0, 210, centre, scale)
     volumes["native"] = ct_scan(
@@ -159,12 +194,12 @@ def _transmit(generator, site: Scanner, name: str, shape) -> np.ndarray:
     return b1 if gradient_echo else np.sin(b1 * np.pi / 2) ** 3
 
 
-def _residual(generator: np.random.Generator) -> sitk.Transform:
-    """What a deformable registration leaves: a smooth displacement, sd 1 mm along each axis."""
+def _residual(generator: np.random.Generator, sd_mm: float) -> sitk.Transform:
+    """What a deformable registration leaves: a smooth displacement of a standard deviation along each axis."""
     extent = np.array(BOX)
     size = tuple(int(n) for n in np.ceil(np.diff(extent, axis=1)[:, 0] / 10.0) + 1)
     lattice = Lattice(tuple(extent[:, 0]), size, 10.0)
-    shift = flow(lattice, random_velocity(generator, lattice, RESIDUAL_MM * np.sqrt(3), RESIDUAL_SMOOTH_MM))
+    shift = flow(lattice, random_velocity(generator, lattice, sd_mm * np.sqrt(3), RESIDUAL_SMOOTH_MM))
     field = sitk.GetImageFromArray(np.ascontiguousarray(shift.transpose(3, 2, 1, 0), dtype=np.float64), isVector=True)
     field.SetOrigin(lattice.origin)
     field.SetSpacing([lattice.spacing] * 3)

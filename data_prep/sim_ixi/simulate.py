@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +30,26 @@ MAX_TILT_DEG = 15.0
 ABOVE_VERTEX_MM = 8.0
 
 
-def simulate_subject(raw_dir: Path, subject: str, seed: int, scale: float, truth: dict) -> None:
-    """Write ``<subject>-T1.nii.gz``, ``-PD.nii.gz`` and, last, ``-truth.json``.
+@dataclass(frozen=True)
+class Subject:
+    """All that is drawn of a subject before it is placed: tissue fractions [Z, Y, X] on `grid`, each tissue's signals.
 
-    Args:
-        seed: of the run; the subject has its own stream.
-        scale: voxel size relative to IXI's; the anatomy is modelled at `scale` mm.
-        truth: facts to put into the truth file beside what was drawn.
+    ``uneven`` is a factor on every signal; ``generator`` goes on with the positions and scans.
     """
+
+    scanner: str
+    tesla: float
+    flip: float
+    tissues: dict[str, Tissue]
+    signals: dict[str, dict[str, float]]
+    fractions: dict[str, np.ndarray]
+    uneven: np.ndarray
+    grid: sitk.Image
+    generator: np.random.Generator
+
+
+def draw_subject(subject: str, seed: int, scale: float) -> Subject:
+    """Draw a subject; the same name, seed and scale give the same one."""
     generator = np.random.default_rng(derive_seed(seed, "simulated head", subject))
     name, _, tesla, tr1, te1, tr2, te2 = SCANNERS[generator.choice(len(SCANNERS), p=[s[1] for s in SCANNERS])]
     tissues, flip = head_tissues(tesla, generator), generator.uniform(*FLIP_DEG)
@@ -46,19 +59,30 @@ def simulate_subject(raw_dir: Path, subject: str, seed: int, scale: float, truth
         "t1": {key: spoiled_gradient_echo(tissues[key], tr1, te1, flip) for key in fractions},
         "pd": {key: spin_echo(tissues[key], tr2, te2) for key in fractions},
     }
-    middle, top = _extent(fractions, grid)
+    return Subject(name, tesla, flip, tissues, signals, fractions, uneven, grid, generator)
+
+
+def simulate_subject(raw_dir: Path, subject: str, seed: int, scale: float, truth: dict) -> None:
+    """Write ``<subject>-T1.nii.gz``, ``-PD.nii.gz`` and, last, ``-truth.json``.
+
+    Args:
+        seed: of the run; the subject has its own stream.
+        scale: voxel size relative to IXI's; the anatomy is modelled at `scale` mm.
+        truth: facts to put into the truth file beside what was drawn.
+    """
+    drawn = draw_subject(subject, seed, scale)
+    generator, grid = drawn.generator, drawn.grid
+    middle, top = _extent(drawn.fractions, grid)
     offset = _offset(generator, middle)
     tilt = np.radians(generator.uniform(0, MAX_TILT_DEG))
     grids = {"t1": _t1_grid(middle, top, scale), "pd": _pd_grid(middle, top, tilt, scale)}
-    for modality, values in signals.items():
+    for modality, values in drawn.signals.items():
         scan = acquire(
-            generator, _signal_map(fractions, values, uneven, grid), grids[modality], tesla=tesla,
+            generator, _signal_map(drawn.fractions, values, drawn.uneven, grid), grids[modality], tesla=drawn.tesla,
             reference_signal=values["wm"], snr=SNR[modality], offset=offset.GetInverse() if modality == "t1" else None,
         )  # fmt: skip
         write_volume(scan, raw_dir / f"{subject}-{modality.upper()}.nii.gz")
-    write_json(
-        raw_dir / f"{subject}-truth.json", {**truth, **_facts(name, tesla, flip, tilt, offset, signals, tissues)}
-    )
+    write_json(raw_dir / f"{subject}-truth.json", {**truth, **_facts(drawn, tilt, offset)})
 
 
 def _signal_map(fractions, values: dict[str, float], uneven: np.ndarray, grid: sitk.Image) -> sitk.Image:
@@ -105,18 +129,18 @@ def _pd_grid(middle: np.ndarray, top: float, tilt: float, scale: float) -> Grid:
     return Grid(size, spacing, direction, centre)
 
 
-def _facts(name: str, tesla: float, flip: float, tilt: float, offset, signals, tissues: dict[str, Tissue]) -> dict:
+def _facts(drawn: Subject, tilt: float, offset: sitk.Euler3DTransform) -> dict:
     return {
         "simulated": True,
-        "like_scanner": name,
-        "tesla": tesla,
-        "flip_deg": flip,
+        "like_scanner": drawn.scanner,
+        "tesla": drawn.tesla,
+        "flip_deg": drawn.flip,
         "tilt_deg": float(np.degrees(tilt)),
         "t1_offset": {
             "centre_mm": list(offset.GetCenter()),
             "angles_rad": list(offset.GetParameters()[:3]),
             "translation_mm": list(offset.GetTranslation()),
         },
-        "signals": signals,
-        "tissues": {key: vars(value) for key, value in tissues.items()},
+        "signals": drawn.signals,
+        "tissues": {key: vars(value) for key, value in drawn.tissues.items()},
     }
