@@ -6,11 +6,13 @@ import sys
 import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 
 from xmodbench.download import archive as module
 from xmodbench.download.archive import check_file, extract
 from xmodbench.errors import UserError
+from xmodbench.progress import Progress
 
 
 def tar(path, *members, mode="w"):
@@ -108,6 +110,11 @@ def test_too_many_or_too_large_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_MEMBERS", 4)
     with pytest.raises(UserError, match="more than 4 files"):
         extract(path, tmp_path / "out")
+    folders = (*((f"d{number}", b"", tarfile.DIRTYPE) for number in range(5)), ("f", b"abc", FILE))
+    zipped(tmp_path / "a.zip", *((f"d{number}/", b"", 0) for number in range(5)))
+    for other in (tar(tmp_path / "b.tar", *folders), tmp_path / "a.zip"):
+        with pytest.raises(UserError, match="more than 4 files and folders"):
+            extract(other, tmp_path / "out")
     monkeypatch.setattr(module, "MAX_MEMBERS", 9)
     monkeypatch.setattr(module, "MAX_FILE_BYTES", 2)
     with pytest.raises(UserError, match="'f0' is too large"):
@@ -142,6 +149,31 @@ def test_truncated_archives_are_named(tmp_path, kind):
     with pytest.raises(UserError, match=r"cannot be unpacked|shorter than the archive says"):
         extract(path, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_a_spoilt_xz_archive_is_named(tmp_path):
+    path = tar(
+        tmp_path / "a.tar.xz",
+        ("x", np.random.default_rng(0).integers(0, 4, 300_000, np.uint8).tobytes(), FILE),
+        mode="w:xz",
+    )
+    data = bytearray(path.read_bytes())
+    data[40_000:40_400] = bytes(400)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="cannot be unpacked"):
+        extract(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_unpacking_shows_how_much_is_left(tmp_path, capsys, kind):
+    contents = {f"{number}-T1.nii.gz": np.random.default_rng(number).bytes(1 << 20) for number in range(4)}
+    contents["note.txt"] = bytes(1 << 20)
+    make, sort = (tar, FILE) if kind == "tar" else (zipped, 0)
+    path = make(tmp_path / f"a.{kind}", *((name, body, sort) for name, body in contents.items()))
+    extract(path, tmp_path / "out", endings=("-T1.nii.gz",), progress=Progress(every_s=0))
+    shown = capsys.readouterr().err.splitlines()
+    assert " 20%" in shown[0] and "<" in shown[0]
+    assert ("100%" in shown[-1]) or (" 99%" in shown[-1])
 
 
 def test_a_flipped_bit_in_a_zip_is_found(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import tarfile
 import unicodedata
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from xmodbench.download.disk import check_space, disk_errors
-from xmodbench.errors import UserError
+from xmodbench.download.errors import Damaged
 from xmodbench.progress import Progress
 
 MAX_FILE_BYTES = 2 << 30
@@ -25,6 +26,7 @@ MAX_RATIO, RATIO_FREE_BYTES = 200, 100 << 20
 _CHUNK = 1 << 20
 _DAMAGED = "delete it and fetch it again"
 _CHECK = "check where the archive comes from"
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 # what Macs leave behind in archives
 _LEFTOVERS = ("__MACOSX", ".DS_Store")
 
@@ -33,18 +35,18 @@ def check_file(path: Path, *, size: int | None = None, md5: str | None = None, s
     """Compare a file with its published size and digest.
 
     Raises:
-        UserError: it differs.
+        Damaged: it differs.
     """
     found = path.stat().st_size
     if size is not None and found != size:
-        raise UserError(f"has {found:,} bytes, {size:,} were published", path, _DAMAGED)
+        raise Damaged(f"has {found:,} bytes, {size:,} were published", path, _DAMAGED)
     for name, expected in (("md5", md5), ("sha256", sha256)):
         if expected is None:
             continue
         with open(path, "rb") as handle:
             digest = hashlib.file_digest(handle, name).hexdigest()
         if digest != expected:
-            raise UserError(f"{name} is {digest}, {expected} was expected", path, _DAMAGED)
+            raise Damaged(f"{name} is {digest}, {expected} was expected", path, _DAMAGED)
 
 
 def extract(
@@ -65,22 +67,27 @@ def extract(
         The files written, in the archive's order.
 
     Raises:
-        UserError: the archive is damaged, encrypted, too large, or has a member that is a link, would land outside or
-            in the place of another; or the disk is full.
+        Damaged: the archive is damaged, encrypted, too large, or has a member that is a link, would land outside or
+            in the place of another.
+        UserError: the disk is full or may not be written.
     """
     archive, directory = Path(archive), Path(directory)
     guard, written = _Guard(archive, directory), []
     try:
-        with disk_errors(directory), (progress or Progress(quiet=True)).meter(archive.name, None) as came:
+        with disk_errors(directory), (progress or Progress(quiet=True)).meter(archive.name, _total(archive)) as came:
             for name, size, handle in _members(archive):
+                guard.count()
+                if handle is None:
+                    continue
                 inner = guard.inner(name)
                 if inner is None or (endings and not inner.name.endswith(endings)):
+                    came(size)
                     continue
                 target = guard.target(PurePosixPath(inner.name) if flat else inner, size)
                 _copy(handle, target, size, archive, came)
                 written.append(target)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise UserError(f"cannot be unpacked ({error})", archive, _DAMAGED) from None
+    except (*_BROKEN, EOFError, OSError, NotImplementedError) as error:
+        raise Damaged(f"cannot be unpacked ({error})", archive, _DAMAGED) from None
     return written
 
 
@@ -94,16 +101,19 @@ class _Guard:
     total: int = 0
     taken: set[str] = field(default_factory=set)
 
-    def inner(self, name: str) -> PurePosixPath | None:
-        """A member's path below the folder; None for leftovers of a Mac."""
+    def count(self) -> None:
+        """Count a member, be it a file or a folder."""
         self.members += 1
         if self.members > MAX_MEMBERS:
-            raise UserError(f"holds more than {MAX_MEMBERS:,} files", self.archive, _CHECK)
+            raise Damaged(f"holds more than {MAX_MEMBERS:,} files and folders", self.archive, _CHECK)
+
+    def inner(self, name: str) -> PurePosixPath | None:
+        """A member's path below the folder; None for leftovers of a Mac."""
         path = PurePosixPath(name.replace("\\", "/"))
         if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-            raise UserError(f"'{name}' would be written outside the folder", self.archive, _CHECK)
+            raise Damaged(f"'{name}' would be written outside the folder", self.archive, _CHECK)
         if not name.isprintable():
-            raise UserError(f"{name!r} has control characters in its name", self.archive, _CHECK)
+            raise Damaged(f"{name!r} has control characters in its name", self.archive, _CHECK)
         return None if path.parts[0] in _LEFTOVERS or path.name in _LEFTOVERS else path
 
     def target(self, inner: PurePosixPath, size: int) -> Path:
@@ -112,11 +122,11 @@ class _Guard:
         allowed = max(RATIO_FREE_BYTES, MAX_RATIO * self.archive.stat().st_size)
         if size > MAX_FILE_BYTES or self.total > min(MAX_TOTAL_BYTES, allowed):
             sizes = f"{size:,} bytes, {self.total:,} in all, from {self.archive.stat().st_size:,}"
-            raise UserError(f"'{inner}' is too large ({sizes})", self.archive, _CHECK)
+            raise Damaged(f"'{inner}' is too large ({sizes})", self.archive, _CHECK)
         # Macs and Windows take names that differ in case or in the way of writing accents for one
         key = unicodedata.normalize("NFC", inner.as_posix()).casefold()
         if key in self.taken:
-            raise UserError(f"holds two files named '{inner}' (case counts for nothing)", self.archive, _CHECK)
+            raise Damaged(f"holds two files named '{inner}' (case counts for nothing)", self.archive, _CHECK)
         self.taken.add(key)
         if size > 64 * _CHUNK:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -124,33 +134,49 @@ class _Guard:
         return self.directory / inner
 
 
-def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _total(archive: Path) -> int | None:
+    """About how many bytes will come out; None for a compressed tar, which only tells at its end."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            return sum(info.file_size for info in file.infolist())
+    try:
+        tarfile.open(archive, "r:").close()
+    except tarfile.TarError:
+        return None
+    return archive.stat().st_size
+
+
+def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
+    """Name, size and contents of each member; no contents for a folder."""
     if zipfile.is_zipfile(archive):
         yield from _zip_members(archive)
         return
     with tarfile.open(archive) as file:
         for member in file:
             if member.isdir():
+                yield member.name, 0, None
                 continue
             # a sparse file is a few bytes here and any number on the disk
             if not member.isreg() or member.issparse():
-                raise UserError(f"'{member.name}' is a link or device, not a file", archive, _CHECK)
+                raise Damaged(f"'{member.name}' is a link or device, not a file", archive, _CHECK)
             yield member.name, member.size, file.extractfile(member)
 
 
-def _zip_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _zip_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
             # the upper half of the attributes is a Unix mode; 0 where the archive comes from another system
             kind = (info.external_attr >> 16) & 0o170000
             if kind not in (0, 0o100000, 0o040000):
-                raise UserError(f"'{info.filename}' is a link or device, not a file", archive, _CHECK)
+                raise Damaged(f"'{info.filename}' is a link or device, not a file", archive, _CHECK)
             if info.flag_bits & 1:
-                raise UserError("is encrypted", archive, "unpack it by hand, beside it")
-            if not info.is_dir():
-                with file.open(info) as handle:
-                    # not info.filename: zipfile has cut that at a NUL
-                    yield info.orig_filename, info.file_size, handle
+                raise Damaged("is encrypted", archive, "unpack it by hand, beside it")
+            if info.is_dir():
+                yield info.orig_filename, 0, None
+                continue
+            with file.open(info) as handle:
+                # not info.filename: zipfile has cut that at a NUL
+                yield info.orig_filename, info.file_size, handle
 
 
 def _copy(handle: IO[bytes], target: Path, size: int, archive: Path, came) -> None:
@@ -163,7 +189,7 @@ def _copy(handle: IO[bytes], target: Path, size: int, archive: Path, came) -> No
                 out.write(chunk)
                 came(len(chunk))
             if out.tell() != size:
-                raise UserError(f"'{target.name}' is shorter than the archive says", archive, _DAMAGED)
+                raise Damaged(f"'{target.name}' is shorter than the archive says", archive, _DAMAGED)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
