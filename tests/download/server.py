@@ -112,6 +112,17 @@ def cut(count: int, tag: bool = True) -> Callable:
     return fault
 
 
+def stalled(count: int, seconds: float = 1.5) -> Callable:
+    """Announce the whole file, send `count` bytes and say no more for a while."""
+
+    def fault(handler, body):
+        cut(count)(handler, body)
+        time.sleep(seconds)
+        return True
+
+    return fault
+
+
 def html(handler, body):
     """A login page, with status 200."""
     page = b"<!DOCTYPE html><html>Please log in</html>"

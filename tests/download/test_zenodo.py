@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.download.server import html, status
+from tests.download.server import cut, html, stalled, status
 from xmodbench.download import zenodo
 from xmodbench.download.fetch import fetch
 from xmodbench.errors import UserError
@@ -86,6 +86,16 @@ def test_a_busy_server_is_asked_again(restricted, monkeypatch):
     assert len(zenodo.record_files(7, zenodo.access())) == 1
     restricted.faults[RECORD] = [html]
     with pytest.raises(UserError, match="no JSON"):
+        zenodo.record_files(7, zenodo.access())
+
+
+@pytest.mark.parametrize("fault", [cut(20), stalled(20)])
+def test_half_an_answer_is_asked_for_again(restricted, monkeypatch, fault):
+    monkeypatch.setenv("ZENODO_TOKEN", "good")
+    restricted.faults[RECORD] = [fault]
+    assert len(zenodo.record_files(7, zenodo.access())) == 1
+    restricted.faults[RECORD] = [fault] * 5
+    with pytest.raises(UserError, match=r"could not be asked for its files \((the connection broke off|timed out)\)"):
         zenodo.record_files(7, zenodo.access())
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from xmodbench.download.access import Access
-from xmodbench.download.http import Failed, Temporary, get
+from xmodbench.download.http import Failed, Temporary, get, sorted_errors
 from xmodbench.download.remote import RemoteFile
 from xmodbench.errors import UserError
 
@@ -55,7 +55,7 @@ def record_files(record: int, granted: Access) -> list[RemoteFile]:
 
 
 def _json(url: str, granted: Access) -> Any:
-    with get(url, granted, {"Accept": "application/json"}) as response:
+    with get(url, granted, {"Accept": "application/json"}) as response, sorted_errors():
         text = response.raw.read(_MAX_RECORD_BYTES, decode_content=True)
     try:
         return json.loads(text)
