@@ -7,14 +7,18 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
 
 from tests.download.server import cut, disguised_html, html, redirect, silent, status
+from xmodbench.download.access import Access
+from xmodbench.download.disk import disk_errors
+from xmodbench.download.errors import Damaged, NotFetched
 from xmodbench.download.fetch import ATTEMPTS, fetch
 from xmodbench.download.lockfile import LOCK, LockFile
-from xmodbench.download.obtain import obtain
+from xmodbench.download.obtain import obtain, unpack
 from xmodbench.download.remote import RemoteFile, human_size, mirrored, public
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
@@ -43,7 +47,7 @@ def test_a_file_arrives_whole_and_is_described(served, tmp_path):
     facts = fetch(remote(size=len(BODY), md5=MD5), tmp_path / "volumes.bin", QUIET)
     assert (tmp_path / "volumes.bin").read_bytes() == BODY
     assert facts["sha256"] == SHA256
-    assert facts["url"] == "https://data.org/set/volumes.bin"
+    assert facts["url"] == f"{served.url}/data.org/set/volumes.bin", "not where the bytes came from"
     assert names(tmp_path) == ["volumes.bin"]
 
 
@@ -138,6 +142,8 @@ def test_what_cannot_be_fetched_says_why_and_leaves_nothing(served, tmp_path, na
     served.faults[PATH] = list(faults)
     with pytest.raises(UserError, match=expected) as caught:
         fetch(remote(**facts), tmp_path / "volumes.bin", QUIET)
+    assert type(caught.value) is (Damaged if name.startswith("wrong") else NotFetched)
+    assert getattr(caught.value, "gone", False) == (name == "missing")
     assert "\n" not in str(caught.value)
     assert "https://data.org/set/volumes.bin: " in str(caught.value)
     assert "put volumes.bin there by hand" in str(caught.value)
@@ -158,7 +164,7 @@ def test_no_network_is_one_line(tmp_path, monkeypatch):
 
 def test_mirrors_are_tried_in_turn(served, tmp_path):
     file = RemoteFile("volumes.bin", ("https://gone.org/v.bin", "https://data.org/set/volumes.bin"), md5=MD5)
-    assert fetch(file, tmp_path / "volumes.bin", QUIET)["url"].startswith("https://data.org")
+    assert fetch(file, tmp_path / "volumes.bin", QUIET)["url"] == f"{served.url}/data.org/set/volumes.bin"
     # the second continues what the first began, as the digest can tell whether the pieces fit
     served.files["/gone.org/v.bin"] = BODY
     served.faults["/gone.org/v.bin"] = [cut(1_200_000), status(404)]
@@ -220,6 +226,18 @@ def test_a_read_only_folder_is_named(served, tmp_path):
         fetch(remote(), tmp_path / "closed" / "volumes.bin", QUIET)
 
 
+def test_what_may_not_be_read_is_not_called_unwritable(tmp_path, monkeypatch):
+    (tmp_path / "scan").touch()
+    rights = {tmp_path: True, tmp_path / "scan": False}
+    monkeypatch.setattr("os.access", lambda path, mode: rights[path])
+    with pytest.raises(UserError, match=r"scan: may not be read; change its rights"), disk_errors(tmp_path):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "scan"))
+    rights[tmp_path / "scan"] = True
+    for name in ("scan", "new"):
+        with pytest.raises(UserError, match="cannot be written here"), disk_errors(tmp_path):
+            raise PermissionError(13, "Permission denied", str(tmp_path / name))
+
+
 def hold(path, ready, done):
     from xmodbench.download.disk import exclusive
 
@@ -253,7 +271,7 @@ def test_the_lock_file_says_what_was_fetched_and_holds_it_to_that(served, tmp_pa
     obtain(remote(), tmp_path, QUIET)
     known = json.loads((tmp_path / LOCK).read_text())["files"]["volumes.bin"]
     assert known["sha256"] == SHA256
-    assert known["url"] == "https://data.org/set/volumes.bin"
+    assert known["url"] == f"{served.url}/data.org/set/volumes.bin"
     asked = len(served.requests)
     obtain(remote(), tmp_path, QUIET)
     assert len(served.requests) == asked
@@ -262,6 +280,61 @@ def test_the_lock_file_says_what_was_fetched_and_holds_it_to_that(served, tmp_pa
     served.files[PATH] = BODY[::-1]
     with pytest.raises(UserError, match=f"{SHA256} was expected"):
         obtain(remote(), tmp_path, QUIET)
+
+
+def add_files(folder, names):
+    lock = LockFile(folder)
+    for name in names:
+        lock.add_file(name, {"url": None, "size": 0, "md5": "", "sha256": "", "fetched": None})
+
+
+def test_two_processes_write_one_lock_file(tmp_path):
+    context = multiprocessing.get_context("fork")
+    names = [[f"{letter}{number}" for number in range(40)] for letter in "abc"]
+    for name in sum(names, []):
+        (tmp_path / name).touch()
+    others = [context.Process(target=add_files, args=(tmp_path, part)) for part in names]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(60)
+    assert sorted(json.loads((tmp_path / LOCK).read_text())["files"]) == sorted(sum(names, []))
+
+
+def test_a_digest_published_later_is_held_against_what_was_written_down(served, tmp_path):
+    (tmp_path / "volumes.bin").write_bytes(BODY)
+    obtain(remote(), tmp_path, QUIET)
+    obtain(remote(md5=MD5), tmp_path, QUIET)
+    with pytest.raises(Damaged, match=f"md5 is {MD5}, 0* was expected"):
+        obtain(remote(md5="0" * 32), tmp_path, QUIET)
+
+
+def test_a_bad_archive_does_not_bind_the_good_one_that_replaces_it(tmp_path):
+    file, path = RemoteFile("a.zip", note="by hand"), tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("scan", bytes(5000))
+    good = path.read_bytes()
+    path.write_bytes(good[:3000])
+    with pytest.raises(Damaged, match="cannot be unpacked"):
+        unpack(file, tmp_path, QUIET)
+    path.write_bytes(good)
+    unpack(file, tmp_path, QUIET)
+    assert (tmp_path / "scan").read_bytes() == bytes(5000)
+    # a good one does bind: the archive may go, and another in its place is another data set
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("scan", bytes(4000))
+    with pytest.raises(Damaged, match="sha256 is"):
+        unpack(file, tmp_path, QUIET)
+
+
+def test_files_of_an_earlier_archive_do_not_stay_among_the_new_ones(tmp_path):
+    file, path = RemoteFile("a.zip", note="by hand"), tmp_path / "a.zip"
+    for name in ("old", "new"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, b"x")
+        LockFile(tmp_path).forget_file("a.zip")
+        unpack(file, tmp_path, QUIET, into="in")
+    assert names(tmp_path / "in") == ["new"]
 
 
 def test_a_file_put_there_by_hand_is_checked_and_written_down(served, tmp_path):
@@ -284,10 +357,22 @@ def test_addresses_are_shown_without_secrets(monkeypatch):
 
 
 def test_debug_logs_hold_no_address_with_a_query(served, tmp_path, caplog):
-    from xmodbench.download.access import Access
-
     caplog.set_level(logging.DEBUG)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.DEBUG)
     served.allowed = lambda path, query, headers: query.get("token") == "s3cret"
     fetch(remote(), tmp_path / "volumes.bin", QUIET, Access(query={"token": "s3cret"}))
     assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize("access", [Access(bearer="s3cret"), Access(query={"token": "s3cret"})])
+def test_tokens_do_not_go_unencrypted_to_another_machine(served, tmp_path, monkeypatch, access):
+    asked = []
+    monkeypatch.setattr("requests.Session.get", lambda self, url, **options: asked.append(url))
+    monkeypatch.setenv("XMODBENCH_MIRROR", "http://mirror.example")
+    with pytest.raises(NotFetched, match="a token would go unencrypted to mirror.example") as caught:
+        fetch(remote(), tmp_path / "volumes.bin", QUIET, access)
+    assert "s3cret" not in str(caught.value)
+    assert asked == []
+    monkeypatch.undo()
+    monkeypatch.setenv("XMODBENCH_MIRROR", served.url)
+    fetch(remote(), tmp_path / "volumes.bin", QUIET, access)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +26,19 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             fix = "free some space or raise the quota and run again; what was fetched so far is kept"
             raise UserError("no space is left for it", path, fix) from None
+        if error.errno in _CLOSED and (unreadable := _unreadable(error.filename)):
+            raise UserError("may not be read", unreadable, "change its rights") from None
         if error.errno in _CLOSED:
             raise UserError("cannot be written here", path, "change the folder's rights or `paths.raw`") from None
         raise
+
+
+def _unreadable(name: object) -> Path | None:
+    """What keeps a file from being read, the file itself or its folder; None where it is writing that is refused."""
+    if not isinstance(name, str | os.PathLike):
+        return None
+    place = Path(name) if os.path.exists(name) else Path(name).parent
+    return None if os.access(place, os.R_OK) else place
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -39,13 +50,17 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold a file, made where it is missing, against other processes until the block ends."""
+def exclusive(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a file, made where it is missing, against other processes until the block ends.
+
+    Raises:
+        UserError: another process holds it, and this one is not to wait for it.
+    """
     with disk_errors(path):
         handle = open(path, "ab")  # noqa: SIM115 (closed below; errors of the block are not those of opening)
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:
             raise UserError("another process is fetching it", path, "wait until it has finished") from None
         yield

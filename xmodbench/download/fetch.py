@@ -16,8 +16,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from xmodbench.download.access import OPEN, Access
 from xmodbench.download.disk import check_space, disk_errors, exclusive
-from xmodbench.download.http import Failed, Temporary, get, sorted_errors
-from xmodbench.download.remote import RemoteFile, human_size, public
+from xmodbench.download.errors import Damaged, NotFetched
+from xmodbench.download.http import Different, Failed, Missing, Temporary, get, sorted_errors
+from xmodbench.download.remote import RemoteFile, human_size, mirrored, public
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
 from xmodbench.progress import Progress
@@ -32,21 +33,23 @@ def fetch(file: RemoteFile, target: Path, progress: Progress, access: Access = O
     """Fetch `file` to `target`. Until it is whole and checked it is ``<target>.part``, from which a later call goes on.
 
     Returns:
-        What belongs in the lock file: url (without query), size, md5, sha256, date.
+        What belongs in the lock file: url (without query; the mirror's where one was asked), size, md5, sha256, date.
 
     Raises:
-        UserError: no address gives it, what they give is not what was published, or the disk is full.
+        NotFetched: no address gives it.
+        Damaged: what one gives is not what was published.
+        UserError: the disk is full or may not be written, or another process is fetching the file.
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     job = _Job(file, target.with_name(target.name + ".part"), progress, access)
-    problems: list[str] = []
+    problems: dict[str, Failed] = {}
     with exclusive(job.part), disk_errors(target):
         for url in file.urls:
             try:
                 facts = job.run(url)
             except Failed as error:
-                problems.append(f"{public(url)}: {error}")
+                problems[url] = error
                 continue
             os.replace(job.part, target)
             job.state.unlink(missing_ok=True)
@@ -54,8 +57,15 @@ def fetch(file: RemoteFile, target: Path, progress: Progress, access: Access = O
         if not job.size:
             job.part.unlink()
             job.state.unlink(missing_ok=True)
-    place = f"put {target.name} there by hand"
-    raise UserError(f"could not be fetched ({'; '.join(problems)})", target, f"run again later, or {place}")
+    raise _problem(problems, target)
+
+
+def _problem(found: dict[str, Failed], target: Path) -> UserError:
+    text = "; ".join(f"{public(url)}: {error}" for url, error in found.items())
+    what, fix = f"could not be fetched ({text})", f"run again later, or put {target.name} there by hand"
+    if any(isinstance(error, Different) for error in found.values()):
+        return Damaged(what, target, fix)
+    return NotFetched(what, target, fix, gone=all(isinstance(error, Missing) for error in found.values()))
 
 
 @dataclass
@@ -107,9 +117,9 @@ class _Job:
             problem = self._compare(digests)
         if problem:
             self._forget()
-            raise Failed(problem)
+            raise Different(problem)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        return {"url": public(url), "size": self.size, **digests, "fetched": now}
+        return {"url": public(mirrored(url)), "size": self.size, **digests, "fetched": now}
 
     def _download(self, url: str) -> None:
         patience = _Patience(self, best=self.size)
@@ -176,7 +186,7 @@ class _Job:
             return self.file.size
         total = start + int(length)
         if self.file.size is not None and total != self.file.size:
-            raise Failed(f"offers {total:,} bytes, {self.file.size:,} were published")
+            raise Different(f"offers {total:,} bytes, {self.file.size:,} were published")
         return total
 
     def _receive(self, response: requests.Response, start: int, total: int | None) -> None:

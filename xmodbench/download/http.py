@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from xmodbench import __version__
 from xmodbench.download.access import Access
-from xmodbench.download.remote import mirrored
+from xmodbench.download.remote import MIRROR, mirrored
 
 TIMEOUT_S = (10.0, 60.0)
 MAX_REDIRECTS = 8
@@ -22,6 +24,14 @@ _RETRY = {408, 425, 429, 500, 502, 503, 504, 507, 520, 522, 524}
 
 class Failed(Exception):
     """This address will not give the file, however often it is asked."""
+
+
+class Missing(Failed):
+    """There is no such file."""
+
+
+class Different(Failed):
+    """The file there is not the one that was published, or fetched before."""
 
 
 class Temporary(Exception):
@@ -39,6 +49,8 @@ def get(url: str, access: Access, headers: dict[str, str] | None = None) -> Iter
     Raises:
         Failed, Temporary: anything else; the text holds no part of a query.
     """
+    address = mirrored(url)
+    _refuse_open_road(address, access)
     # urllib3 logs whole addresses, share tokens included, where a program turns debugging on
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     with requests.Session() as session:
@@ -46,7 +58,7 @@ def get(url: str, access: Access, headers: dict[str, str] | None = None) -> Iter
         session.headers.update({"User-Agent": f"xmodbench/{__version__}", "Accept-Encoding": "identity"})
         with sorted_errors():
             response = session.get(
-                mirrored(url), headers=headers, stream=True, timeout=TIMEOUT_S, **access.options()
+                address, headers=headers, stream=True, timeout=TIMEOUT_S, **access.options()
             )  # fmt: skip
         with response:
             _check(response, access)
@@ -68,6 +80,20 @@ def sorted_errors() -> Iterator[None]:
         raise Temporary("timed out") from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise Temporary(_reason(error)) from None
+
+
+def _refuse_open_road(address: str, access: Access) -> None:
+    """Tokens go encrypted or nowhere; only this machine itself may be a mirror over http."""
+    parts = urlsplit(address)
+    if (access.bearer or access.query) and parts.scheme != "https" and not _is_this_machine(parts.hostname or ""):
+        raise Failed(f"a token would go unencrypted to {parts.hostname}; let {MIRROR} be an https address")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _reason(error: Exception) -> str:
@@ -94,7 +120,9 @@ def _check(response: requests.Response, access: Access) -> None:
         raise Temporary(f"the server answers {status}", _retry_after(response))
     if status in (401, 403):
         raise Failed(f"access refused ({status}); {access.hint}")
-    raise Failed("there is no such file (404)" if status == 404 else f"the server answers {status}")
+    if status == 404:
+        raise Missing("there is no such file (404)")
+    raise Failed(f"the server answers {status}")
 
 
 def _retry_after(response: requests.Response) -> float:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from xmodbench.download.disk import exclusive
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
 
 LOCK = "download.lock.json"
 FORMAT_VERSION = 1
+ARCHIVES = (".zip", ".tar")
 
 
 class LockFile:
-    """``download.lock.json`` of a raw folder; every change is written at once.
+    """``download.lock.json`` of a raw folder; every change is written at once, over what other processes have written.
 
-    ``files``: by name: url (without its query), size, md5, sha256, when it was fetched. ``unpacked``: by archive: whether
-    it is complete, and the size of each file that came out of it.
+    ``files``: by name: url (without its query; null for a file put there by hand), size, md5, sha256, when it was
+    fetched. ``unpacked``: by archive: whether it is complete, and the size of each file that came out of it.
     """
 
     def __init__(self, raw_dir: Path):
         self.raw_dir, self.path = Path(raw_dir), Path(raw_dir) / LOCK
-        self.data: dict[str, Any] = {"format": FORMAT_VERSION, "files": {}, "unpacked": {}}
-        if self.path.is_file():
-            self.data = read_json(self.path)
-        if not isinstance(self.data, dict) or self.data.get("format") != FORMAT_VERSION:
-            raise UserError("not a lock file of this version", self.path, "move it away and run again")
+        self.data = self._read()
 
     def file(self, name: str) -> dict[str, Any] | None:
         """What is known of a fetched file."""
@@ -34,8 +34,13 @@ class LockFile:
     def add_file(self, name: str, facts: dict[str, Any]) -> None:
         """Write down a fetched (or found and checked) file."""
         stat = (self.raw_dir / name).stat()
-        self.data["files"][name] = {**facts, "mtime_ns": stat.st_mtime_ns}
-        self._write()
+        with self._change() as data:
+            data["files"][name] = {**facts, "mtime_ns": stat.st_mtime_ns}
+
+    def forget_file(self, name: str) -> None:
+        """Let another file come under a name: the one written down was of no use."""
+        with self._change() as data:
+            data["files"].pop(name, None)
 
     def unchanged(self, name: str) -> bool:
         """Whether a file is as it was when it was written down, by size and time."""
@@ -47,14 +52,18 @@ class LockFile:
 
     def begin_unpacking(self, archive: str) -> None:
         """Mark an archive as half unpacked: whatever of it lies there is not to be trusted."""
-        self.data["unpacked"][archive] = {"complete": False, "files": {}}
-        self._write()
+        with self._change() as data:
+            data["unpacked"][archive] = {"complete": False, "files": {}}
 
     def end_unpacking(self, archive: str, paths: list[Path]) -> None:
         """Mark an archive as unpacked into `paths`."""
         files = {path.relative_to(self.raw_dir).as_posix(): path.stat().st_size for path in paths}
-        self.data["unpacked"][archive] = {"complete": True, "files": files}
-        self._write()
+        with self._change() as data:
+            data["unpacked"][archive] = {"complete": True, "files": files}
+
+    def unpacked_files(self, archive: str) -> list[Path]:
+        """What came out of an archive the last time, whether it is still there or not."""
+        return [self.raw_dir / name for name in self.data["unpacked"].get(archive, {}).get("files", {})]
 
     def is_unpacked(self, archive: str) -> bool | None:
         """Whether all that came out of an archive is there; None if it was never unpacked by us."""
@@ -64,5 +73,18 @@ class LockFile:
         paths = {self.raw_dir / name: size for name, size in known["files"].items()}
         return known["complete"] and all(p.is_file() and p.stat().st_size == size for p, size in paths.items())
 
-    def _write(self) -> None:
-        write_json(self.path, self.data)
+    def _read(self) -> dict[str, Any]:
+        data = {"format": FORMAT_VERSION, "files": {}, "unpacked": {}}
+        if self.path.is_file():
+            data = read_json(self.path)
+        if not isinstance(data, dict) or data.get("format") != FORMAT_VERSION:
+            raise UserError("not a lock file of this version", self.path, "move it away and run again")
+        return data
+
+    @contextmanager
+    def _change(self) -> Iterator[dict[str, Any]]:
+        # not the lock file itself is held: it is replaced, and who waits for the old one would hold nothing
+        with exclusive(self.path.with_name(f".{LOCK}.held"), wait=True):
+            self.data = self._read()
+            yield self.data
+            write_json(self.path, self.data)

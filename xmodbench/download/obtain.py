@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from xmodbench.download.access import OPEN, Access
 from xmodbench.download.archive import check_file, extract
 from xmodbench.download.disk import disk_errors
+from xmodbench.download.errors import Damaged
 from xmodbench.download.fetch import fetch
 from xmodbench.download.lockfile import LockFile
-from xmodbench.download.remote import RemoteFile, human_size, public
+from xmodbench.download.remote import RemoteFile, human_size, mirrored, public
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 
@@ -22,25 +24,41 @@ def obtain(file: RemoteFile, raw_dir: Path, progress: Progress, access: Access =
     Where nobody publishes a digest, the first one seen is kept in the lock file and asked for again.
 
     Raises:
-        UserError: it cannot be had, or what is there is not what was published.
+        NotFetched: it cannot be had.
+        Damaged: what is there, or what comes, is not what was published or seen before.
+        UserError: it is a file that only a person can get, or see `fetch`.
     """
     with disk_errors(raw_dir):
         Path(raw_dir).mkdir(parents=True, exist_ok=True)
     lock, path = LockFile(raw_dir), Path(raw_dir) / file.name
     known = lock.file(file.name)
-    if known and not (file.md5 or file.sha256):
+    if known and not _has_digest(file):
         file = dataclasses.replace(file, sha256=known["sha256"])
     if path.is_file():
-        if not lock.unchanged(file.name):
+        if not (lock.unchanged(file.name) and _agrees(known, file)):
             progress.say(f"checking {path}")
             check_file(path, size=file.size, md5=file.md5, sha256=file.sha256)
             lock.add_file(file.name, {"url": None, "size": path.stat().st_size, **_digests(path), "fetched": None})
         return path
     if not file.urls:
         raise UserError(f"{file.name} is not here", raw_dir, file.note)
-    progress.say(f"fetching {public(file.urls[0])} ({human_size(file.size)})")
+    progress.say(f"fetching {public(mirrored(file.urls[0]))} ({human_size(file.size)})")
     lock.add_file(file.name, fetch(file, path, progress, access))
     return path
+
+
+def is_unpacked(file: RemoteFile, raw_dir: Path, *, present: bool = False) -> bool:
+    """Whether the contents of an archive are in the raw folder, so that the archive itself is not needed.
+
+    Args:
+        present: whether files like its contents lie there: without archive and lock file they are the user's own.
+    """
+    lock, there = LockFile(raw_dir), (Path(raw_dir) / file.name).is_file()
+    state = lock.is_unpacked(file.name)
+    if state is None:
+        return present and not there
+    # another archive in its place is there to be unpacked
+    return state and (not there or lock.unchanged(file.name))
 
 
 def unpack(
@@ -58,22 +76,41 @@ def unpack(
 
     Args:
         file: the archive; it may be deleted once it is unpacked.
-        present: whether files like its contents lie there: without archive and lock file they are the user's own.
+        present: see `is_unpacked`.
         endings, flat: see `extract`.
         into: folder below the raw folder.
+
+    Raises:
+        NotFetched, Damaged, UserError: see `obtain` and `extract`.
     """
     raw_dir = Path(raw_dir)
-    state = LockFile(raw_dir).is_unpacked(file.name)
-    if state or (state is None and present and not (raw_dir / file.name).is_file()):
+    if is_unpacked(file, raw_dir, present=present):
         return
     path = obtain(file, raw_dir, progress, access)
     lock = LockFile(raw_dir)
+    for old in lock.unpacked_files(file.name):
+        old.unlink(missing_ok=True)
     lock.begin_unpacking(file.name)
     progress.say(f"unpacking {path}")
-    written = extract(path, raw_dir / into, endings=endings, flat=flat, progress=progress)
-    if not written:
-        raise UserError("holds none of the files expected", path, "delete it and run again")
+    try:
+        written = extract(path, raw_dir / into, endings=endings, flat=flat, progress=progress)
+        if not written:
+            raise Damaged("holds none of the files expected", path, "delete it and run again")
+    except Damaged:
+        # its digest was only what came: it must not hold the archive that takes its place to that
+        if not _has_digest(file):
+            lock.forget_file(file.name)
+        raise
     lock.end_unpacking(file.name, written)
+
+
+def _has_digest(file: RemoteFile) -> bool:
+    return bool(file.md5 or file.sha256)
+
+
+def _agrees(known: dict[str, Any], file: RemoteFile) -> bool:
+    """Whether what the lock file says of a file fits what was published, perhaps learnt only now."""
+    return all(getattr(file, name) in (None, known[name]) for name in ("size", "md5", "sha256"))
 
 
 def _digests(path: Path) -> dict[str, str]:
