@@ -1,5 +1,6 @@
 """Simulated gliomas look like what their literature says, under EASY-RESECT's names."""
 
+import importlib
 import json
 import sys
 
@@ -7,12 +8,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from tests.tissues import on_grid, own_and_shuffled, unmixed
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_files
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
 from xmodbench.volumes.io import read_volume
-from xmodbench.volumes.register import nmi
 from xmodbench.volumes.settings import SubjectRecord
 from xmodbench.volumes.simulate.glioma import enhance, grow_glioma
 from xmodbench.volumes.simulate.head import subject_fractions
@@ -22,9 +23,9 @@ QUIET = Progress(quiet=True)
 CASES = ("Case901", "Case902", "Case903")
 
 
-def dataset(n=3, scale=3.0):
+def dataset(n=3, scale=3.0, **settings):
     plugin = find(DATASETS, "sim_curious")
-    return plugin.cls(plugin.cls.Config(n_subjects=n, scale=scale))
+    return plugin.cls(plugin.cls.Config(n_subjects=n, scale=scale, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -101,25 +102,43 @@ def test_files_are_named_and_shaped_like_easy_resect(raw):
     assert len(curious.cls(curious.cls.Config()).volumes(raw)) == 3
 
 
-def test_flair_is_dark_in_fluid_and_bright_in_the_tumour(raw):
+@pytest.fixture(scope="module")
+def scans(raw):
+    """By case: T1 and FLAIR as written, what each voxel of them is made of, and the signals drawn."""
+    plugin = find(DATASETS, "sim_curious")
+    simulate = importlib.import_module(plugin.cls.__module__.rpartition(".")[0] + ".simulate")
+    found = {}
     for case in CASES:
+        folder, drawn = raw / "EASY-RESECT/NIFTI" / case, simulate.draw_case(case, 2, 3.0)
+        volumes = {name: read_volume(folder / f"{case}-{name}-resize.nii") for name in ("T1", "FLAIR")}
         truth = json.loads((raw / f"{case}-truth.json").read_text())
-        values = truth["signals"]["FLAIR"]
-        assert values["csf"] < 0.1 * values["wm"]
-        image = read_volume(raw / "EASY-RESECT/NIFTI" / case / f"{case}-FLAIR-resize.nii")
-        index = image.TransformPhysicalPointToIndex(truth["glioma"]["centre_mm"])
-        assert all(0 <= i < n for i, n in zip(index, image.GetSize(), strict=True))
+        assert truth["signals"] == drawn.signals
+        found[case] = volumes, on_grid(drawn.fractions, drawn.grid, volumes["T1"]), truth
+    return found
 
 
-def test_contrasts_belong_together(raw):
-    pairs = []
-    for case in CASES:
-        folder = raw / "EASY-RESECT/NIFTI" / case
-        pairs.append([read_volume(folder / f"{case}-{name}-resize.nii") for name in ("T1", "FLAIR")])
-    arrays = [[np.clip(sitk.GetArrayFromImage(image), 0, None) for image in pair] for pair in pairs]
-    own = np.mean([nmi(t1, flair) for t1, flair in arrays])
-    other = np.mean([nmi(arrays[i][0], arrays[(i + 1) % 3][1]) for i in range(3)])
-    assert own > other + 0.05
+def test_flair_is_dark_in_fluid_and_bright_in_the_tumour(scans):
+    for volumes, shares, _ in scans.values():
+        values = sitk.GetArrayFromImage(volumes["FLAIR"])
+        mean = {name: values[shares[name] > 0.9].mean() for name in ("wm", "csf", "glioma")}
+        assert (shares["glioma"] > 0.9).sum() > 1000 and (shares["csf"] > 0.9).sum() > 500
+        assert mean["csf"] < 0.1 * mean["wm"]
+        assert mean["glioma"] > 1.4 * mean["wm"]
+
+
+@pytest.mark.parametrize("name", ["T1", "FLAIR"])
+def test_written_scans_have_the_ratios_of_their_tissues(scans, name):
+    """Of each tissue to white matter, within 10 % of what the case's own relaxation times give."""
+    for volumes, shares, truth in scans.values():
+        measured, signals = unmixed(volumes[name], shares), truth["signals"][name]
+        for tissue in ("gm", "fat", "glioma"):
+            ratio, expected = measured[tissue] / measured["wm"], signals[tissue] / signals["wm"]
+            assert ratio == pytest.approx(expected, rel=0.1), tissue
+
+
+def test_contrasts_of_one_head_belong_together(raw, tmp_path):
+    own, shuffled = own_and_shuffled(dataset(image_size=64), raw, tmp_path / "out", "t1", "flair")
+    assert own > shuffled + 0.05
 
 
 def test_a_seed_gives_the_same_files(raw, tmp_path):

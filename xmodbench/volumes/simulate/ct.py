@@ -6,7 +6,6 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
-from xmodbench.volumes.resample import resample
 from xmodbench.volumes.simulate.scanner import SUBSAMPLES, Grid
 
 AIR_HU, MAX_HU = -1000.0, 3071.0
@@ -47,13 +46,18 @@ def ct_scan(
     """
     blurred = sitk.SmoothingRecursiveGaussian(hu, BLUR_MM) if 0.3 * hu.GetSpacing()[0] < BLUR_MM else hu
     steps = (np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5
-    parts = [sitk.GetArrayFromImage(resample(blurred, grid.image(step), offset, fill=AIR_HU)) for step in steps]
-    values = np.mean(parts, axis=0)
+    values = np.mean([sitk.GetArrayFromImage(_beyond(blurred, grid.image(step), offset)) for step in steps], axis=0)
     noise = gaussian_filter(generator.standard_normal(values.shape), (0, *[NOISE_FWHM_PX / 2.355] * 2))
     values += noise * (noise_hu / noise.std()) * _streaks(grid, values.shape, hips)
     scan = sitk.GetImageFromArray(np.clip(np.round(values), AIR_HU, MAX_HU).astype(np.int16))
     scan.CopyInformation(grid.image())
     return scan
+
+
+def _beyond(hu: sitk.Image, grid: sitk.Image, offset: sitk.Transform | None) -> sitk.Image:
+    """`hu` on a grid; the body goes on where the model ends, so that a slice just outside it is no air."""
+    offset = offset or sitk.Transform(3, sitk.sitkIdentity)
+    return sitk.Resample(hu, grid, offset, sitk.sitkLinear, AIR_HU, sitk.sitkFloat32, True)
 
 
 def _streaks(grid: Grid, shape, hips: tuple[float, float]) -> np.ndarray:
