@@ -93,3 +93,14 @@ class Wildcards(SimpleNamespace):
 
     def keys(self):
         return vars(self).keys()
+
+
+def test_configs_that_share_a_folder_of_data_prepare_the_same():
+    """Otherwise running one would make the other do everything again."""
+    found: dict[str, set[str]] = {}
+    for name in CONFIGS:
+        if name != "folder":
+            plan = plan_of(name)
+            for dataset in plan.datasets:
+                found.setdefault(str(plan.data_dir(dataset)), set()).add(plan.dataset_settings(dataset))
+    assert {folder for folder, settings in found.items() if len(settings) > 1} == set()
