@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -97,6 +98,22 @@ def test_ct_keeps_the_mean_of_each_tissue(model):
     far = labels == names.index("fat")
     far[10:] = False
     assert scan[far].std() > 8
+
+
+def test_the_rectum_differs_between_people():
+    radii = np.array([Body.draw(np.random.default_rng(seed)).rectum for seed in range(24)])
+    assert radii.mean() == pytest.approx(15, abs=1.5) and radii.std() == pytest.approx(4, abs=1.2)
+    assert radii.min() >= 8 and radii.max() <= 22
+    grid = model_grid(5.0)
+    values = {name: float(name in ("rectum_wall", "stool", "gas")) for name in (*tissues(), "air")}
+
+    def filled(radius):
+        body = replace(Body.draw(np.random.default_rng(1)), rectum=radius, bowel=np.zeros((0, 4)))
+        (share,), _ = tissue_maps(body, Filling(1.0, 0.4), body_points(body, grid), grid, [values])
+        return share.sum()
+
+    # a tube's volume goes with the square of its radius
+    assert filled(18.0) / filled(12.0) == pytest.approx((18 / 12) ** 2, rel=0.15)
 
 
 def test_shapes_have_their_sizes():

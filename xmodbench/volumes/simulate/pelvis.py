@@ -47,6 +47,7 @@ class Body:
     shell: float
     bowel: np.ndarray  # [n, 4]: centre and radius of the loops
     warp: sitk.Transform
+    rectum: float
 
     @classmethod
     def draw(cls, generator: np.random.Generator) -> Body:
@@ -64,6 +65,7 @@ class Body:
             shell=float(generator.uniform(2.2, 3.6)),
             bowel=generator.uniform((-62, -66, 32, 11), (62, 10, 112, 17), (BOWEL_LOOPS, 4)),
             warp=subject_map(generator, lattice, (0.0, 0.0, 0.0), SIZE, WARP_RMS_MM, still, still[0]),
+            rectum=float(np.clip(generator.normal(15, 4), 8, 22)),
         )
 
 
@@ -243,12 +245,12 @@ def _organs(body: Body, filling: Filling) -> list[Shape]:
     middle = (0, -24, -22 + urine[2])
     prostate = np.array([24, 17, 20]) * body.prostate
     path = np.array([(0, 46, 70), (0, 56, 30), (0, 54, 0), (0, 40, -30), (0, 46, -70)], float)
-    rectum = tube("rectum_wall", path, 15)
+    rectum = tube("rectum_wall", path, body.rectum)
 
     def top_of_rectum(p: np.ndarray) -> np.ndarray:
         # lying on the back, gas collects in front
         line = np.interp(p[2], path[::-1, 2], path[::-1, 1])
-        return p[1] - line + 12 * (1 - 2 * filling.gas)
+        return p[1] - line + (body.rectum - 3) * (1 - 2 * filling.gas)
 
     content = core(rectum, "stool", 3.5)
     return [
