@@ -15,6 +15,7 @@ from xmodbench.contract import phantom
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 from xmodbench.seeding import derive_seed
+from xmodbench.stylegan2 import model
 from xmodbench.stylegan2.batches import Batches, from_square, nearest_resolution, to_square
 from xmodbench.stylegan2.encoder_training import EncoderTraining
 from xmodbench.stylegan2.gan import pretrain
@@ -199,6 +200,13 @@ def test_encoder_step_is_the_published_one(tmp_path):
         ):  # biases before a normalisation have gradients of rounding alone, and Adam makes steps of them
             assert (mine - theirs).abs().mean().item() < 0.02 * s.encoder_rate
     assert second.learning_rate(second.steps) == pytest.approx(s.encoder_rate * 0.8**4)
+
+
+def test_a_broken_encoder_names_its_own_option(tmp_path, monkeypatch):
+    first = pretrain(tiny(kimg=0.008), phantom(8, 1), run_in(tmp_path))
+    monkeypatch.setattr(Batches, "at", lambda self, step, device: torch.full((4, 1, 16, 16), float("nan")))
+    with pytest.raises(UserError, match=r"'pixels' is not finite by step 1; lower encoder_rate and run again"):
+        model.fit(first, phantom(8, 1), run_in(tmp_path))
 
 
 class Killed(Exception):

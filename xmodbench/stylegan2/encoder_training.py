@@ -41,6 +41,7 @@ class EncoderTraining(Training):
     """
 
     name = "stylegan2_encoder"
+    rate_option = "encoder_rate"
     columns = ("pixels", "features", "adversarial", "discriminator", "r1")
 
     def __init__(

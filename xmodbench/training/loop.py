@@ -33,6 +33,7 @@ class Training(ABC):
         settings: with ``checkpoint_s``, seconds between two saves of the state; maybe ``snapshots``, how many.
         fingerprint: hash of all that decides the result; the state of another one is not resumed.
         several_processes: whether several processes can share the work.
+        rate_option: the option that sets the optimiser's step size, for messages.
         followed: whether another training follows in the same job; the state after the last step is then saved too.
     """
 
@@ -42,6 +43,7 @@ class Training(ABC):
     settings: object
     fingerprint: str
     several_processes: ClassVar[bool] = False
+    rate_option: ClassVar[str] = "learning_rate"
     followed: ClassVar[bool] = False
 
     @abstractmethod
@@ -140,7 +142,7 @@ class _Loop:
         for name, value in zip(self.training.columns, self.sums.tolist(), strict=True):
             if not math.isfinite(value):
                 problem = f"'{name}' is not finite by step {step + 1}"
-                raise UserError(problem, "training", "lower learning_rate and run again")
+                raise UserError(problem, "training", f"lower {self.training.rate_option} and run again")
 
     def _look(self, done: int) -> None:
         """Take a snapshot after `done` steps."""
