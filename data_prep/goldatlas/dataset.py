@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from xmodbench.download.archived import FromArchives
 from xmodbench.download.remote import RemoteFile
 from xmodbench.errors import UserError
 from xmodbench.volumes.ct_mr import CtMrConfig, CtMrDataset
@@ -45,7 +47,7 @@ class GoldAtlasConfig(CtMrConfig):
     )
 
 
-class GoldAtlas(CtMrDataset):
+class GoldAtlas(FromArchives, CtMrDataset):
     """Deformed CT, T1 and T2 of 19 patients."""
 
     Config = GoldAtlasConfig
@@ -54,58 +56,122 @@ class GoldAtlas(CtMrDataset):
 
     def archives(self) -> list[RemoteFile]:
         """One zip per patient; sizes and digests are in the record, for those with access."""
-        return [RemoteFile(f"{name}.zip", note=HOW) for name in PATIENTS]
+        return [_zip(name) for name in PATIENTS]
+
+    def needed(self, raw_dir: Path) -> list[RemoteFile]:
+        """The zips of patients without volumes or a folder of DICOM files."""
+        return [_zip(name) for name in PATIENTS if not self._has_contents(Path(raw_dir), name)]
+
+    def lacking(self, raw_dir: Path) -> list[RemoteFile]:
+        """Those of them that are not there, under whatever name."""
+        local = self._local(Path(raw_dir))
+        return [file for file in self.needed(raw_dir) if _patient(file.name) not in local]
+
+    def fetch(self, archive: RemoteFile, raw_dir: Path, progress: Progress) -> None:
+        """Fetch a patient's zip, or check the one that is there.
+
+        Raises:
+            UserError: there is neither a zip nor a token, access is refused, or see `obtain`.
+        """
+        from xmodbench.download.obtain import obtain
+
+        raw_dir, name = Path(raw_dir), _patient(archive.name)
+        files, granted = self._sources(raw_dir, [name], progress, required=name not in self._local(raw_dir))
+        if not files:
+            raise UserError(f"{archive.name} is not here", raw_dir, HOW)
+        obtain(files[name], raw_dir, progress, granted)
 
     def acquire(self, raw_dir: Path, seed: int, progress: Progress) -> None:
         """Fetch (with a token) and unpack the zips, and make volumes of the series.
 
-        Raises:
-            UserError: there is neither a zip nor a token, or access is refused.
-        """
-        from xmodbench.download.obtain import unpack
+        A patient whose zip cannot be had or is of no use does not stop the others.
 
+        Raises:
+            UserError: no patient can be used: there is neither a zip nor a token, access is refused, or all are damaged.
+        """
         raw_dir = Path(raw_dir)
-        missing = [name for name in PATIENTS if not self._is_here(raw_dir, name)]
-        granted = self._access(raw_dir, missing)
-        files = self._local(raw_dir) | (self._remote(missing, granted) if granted else {})
-        lacking = [name for name in missing if name not in files]
-        if lacking:
-            progress.say(f"not here: {', '.join(lacking)}; {HOW}")
-        for name, file in sorted(files.items()):
-            if not self._facts(raw_dir, name):
-                present = any((raw_dir / name).glob("*"))
-                unpack(file, raw_dir, progress, **({"access": granted} if granted else {}), present=present, into=name)
-        self.convert(raw_dir, progress)
+        local, lacking = self._local(raw_dir), {_patient(file.name) for file in self.lacking(raw_dir)}
+        wanted = [n for n in PATIENTS if n in lacking or (n in local and not self._is_converted(raw_dir, n))]
+        files, granted = self._sources(raw_dir, wanted, progress, required=len(lacking) == len(PATIENTS))
+        absent = [name for name in wanted if name not in files]
+        if len(absent) == len(PATIENTS):
+            raise UserError(f"none of the {len(PATIENTS)} patients is here", raw_dir, HOW)
+        if absent:
+            progress.say(f"not here: {', '.join(absent)}; {HOW}")
+        problems = self._unpack(raw_dir, files, granted, progress)
+        for name in absent:
+            if self._half_unpacked(raw_dir, name):
+                problems[name] = f"{name}: its zip was unpacked only in part; put it there again"
+        self.convert(raw_dir, progress, problems)
         for name in sorted(set(WATCH) & {record.subject for record in self.volumes(raw_dir)}):
             progress.say(f"{name}: {WATCH[name]}")
 
-    def _is_here(self, raw_dir: Path, name: str) -> bool:
+    def _unpack(self, raw_dir: Path, files: dict[str, RemoteFile], granted, progress: Progress) -> dict[str, str]:
+        """Unpack the zips, fetched where they are not there; returns what is wrong with patients by their names."""
+        from xmodbench.download.errors import Damaged, NotFetched
+        from xmodbench.download.lockfile import LockFile
+        from xmodbench.download.obtain import unpack
+
+        problems = {}
+        for name, file in sorted(files.items()):
+            lock = LockFile(raw_dir)
+            if (raw_dir / file.name).is_file() and not lock.unchanged(file.name):
+                lock.forget_file(file.name)  # no volumes came of the zip before: another may take its place
+            present = any((raw_dir / name).glob("*"))
+            try:
+                unpack(file, raw_dir, progress, granted, present=present, into=name)
+            except (Damaged, NotFetched) as error:
+                progress.say(f"{name}: {error}")
+                problems[name] = str(error)
+        return problems
+
+    def _has_contents(self, raw_dir: Path, name: str) -> bool:
         own = any((raw_dir / name).glob("*")) and not self._half_unpacked(raw_dir, name)
-        return bool(own or name in self._local(raw_dir) or self._facts(raw_dir, name))
+        return own or self._is_converted(raw_dir, name)
 
     def _half_unpacked(self, raw_dir: Path, name: str) -> bool:
         from xmodbench.download.lockfile import LockFile
 
         archives = LockFile(raw_dir).data["unpacked"]
-        return any(ARCHIVE.fullmatch(key)[1] == name and not item["complete"] for key, item in archives.items())
+        return any(_patient(key) == name and not item["complete"] for key, item in archives.items())
 
     def _local(self, raw_dir: Path) -> dict[str, RemoteFile]:
-        found = [(ARCHIVE.fullmatch(path.name), path.name) for path in sorted(raw_dir.glob("*.zip"))]
-        return {match[1]: RemoteFile(name) for match, name in found if match}
+        """The zips that are there, by patient."""
+        names = sorted(path.name for path in raw_dir.glob("*.zip") if _patient(path.name))
+        return {_patient(name): RemoteFile(name) for name in names}
 
-    def _access(self, raw_dir: Path, missing: list[str]):
+    def _sources(self, raw_dir: Path, wanted: list[str], progress: Progress, *, required: bool):
+        """Patients' zips, those that are there before Zenodo's, and the access to the latter.
+
+        With access each has the size and the digest of the record. Where the record cannot be had and is not required
+        (there are other patients), that is only said.
+        """
         from xmodbench.download import zenodo
+        from xmodbench.download.access import OPEN
 
-        if not missing:
-            return None
-        granted = zenodo.access()
-        if granted is None and len(missing) == len(PATIENTS):
-            raise UserError("none of the 19 patients is here", raw_dir, HOW)
-        return granted
+        local = {name: file for name, file in self._local(raw_dir).items() if name in wanted}
+        granted = zenodo.access() if wanted else None
+        if granted is None:
+            return local, OPEN
+        try:
+            listed = zenodo.record_files(RECORD, granted)
+        except UserError as error:
+            if required:
+                raise
+            progress.say(f"{error}; going on with what is here")
+            return local, OPEN
+        published = {_patient(file.name): file for file in listed if _patient(file.name) in wanted}
+        checked = {
+            n: replace(f, size=published[n].size, md5=published[n].md5) for n, f in local.items() if n in published
+        }
+        return {**published, **local, **checked}, granted
 
-    def _remote(self, missing: list[str], granted) -> dict[str, RemoteFile]:
-        from xmodbench.download import zenodo
 
-        listed = zenodo.record_files(RECORD, granted)
-        named = {match[1]: file for file in listed if (match := ARCHIVE.fullmatch(file.name))}
-        return {name: named[name] for name in missing if name in named}
+def _zip(patient: str) -> RemoteFile:
+    return RemoteFile(f"{patient}.zip", note=HOW)
+
+
+def _patient(archive: str) -> str | None:
+    """The patient of a zip, by its name; None for other files."""
+    match = ARCHIVE.fullmatch(archive)
+    return match[1] if match else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from xmodbench.config import Modality
+from xmodbench.download.archived import FromArchives
 from xmodbench.download.remote import RemoteFile
 from xmodbench.volumes.pattern import PatternConfig, PatternDataset
 from xmodbench.volumes.prepare import SliceSelection, Split
@@ -45,7 +46,7 @@ class IxiConfig(PatternConfig):
     exclude: dict[str, str] = Field(EXCLUDE, description="Subjects left out, with the reason.")
 
 
-class Ixi(PatternDataset):
+class Ixi(FromArchives, PatternDataset):
     """IXI's T1 and PD scans; T1 is aligned to PD (they are not aligned as distributed)."""
 
     Config = IxiConfig
@@ -53,6 +54,10 @@ class Ixi(PatternDataset):
     def archives(self) -> list[RemoteFile]:
         """The two archives, free to fetch."""
         return [RemoteFile(name, (f"{URL}/{name}",), size, md5) for name, (size, md5) in ARCHIVES.items()]
+
+    def present(self, archive: RemoteFile, raw_dir: Path) -> bool:
+        """Whether there are volumes of the archive's modality."""
+        return any(Path(raw_dir).glob(f"*{_ending(archive)}"))
 
     def acquire(self, raw_dir: Path, seed: int, progress: Progress) -> None:
         """Fetch and unpack the two archives; volumes that lie there without them are the user's own.
@@ -63,7 +68,10 @@ class Ixi(PatternDataset):
         from xmodbench.download.obtain import unpack
 
         for file in self.archives():
-            ending = file.name.removeprefix("IXI").removesuffix(".tar") + ".nii.gz"
-            present = any(Path(raw_dir).glob(f"*{ending}"))
-            unpack(file, raw_dir, progress, present=present, endings=(ending,))
+            unpack(file, raw_dir, progress, present=self.present(file, raw_dir), endings=(_ending(file),))
         super().acquire(raw_dir, seed, progress)
+
+
+def _ending(archive: RemoteFile) -> str:
+    """``-T1.nii.gz`` for ``IXI-T1.tar``."""
+    return archive.name.removeprefix("IXI").removesuffix(".tar") + ".nii.gz"

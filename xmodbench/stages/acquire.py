@@ -15,7 +15,7 @@ ACQUIRED = "acquire.record.json"
 def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Progress, **facts: Any) -> None:
     """Let the data set fetch or simulate its volumes into ``raw_dir``.
 
-    ``<out>/acquire.record.json`` lists the subjects found.
+    ``<out>/acquire.record.json`` lists the subjects found, and what is wrong with those that cannot be used.
 
     Raises:
         UserError: the volumes are not there and cannot be had; the message says how to get them.
@@ -26,7 +26,9 @@ def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Pro
         dataset.acquire(raw_dir, seed, progress)
         found = dataset.volumes(raw_dir)
         record["subjects"] = {item.subject: _files(item) for item in found}
-        progress.say(f"{len(found)} subjects in {raw_dir}")
+        record["problems"] = {item.subject: item.problem for item in found if item.problem}
+        unusable = f", {len(record['problems'])} of no use" if record["problems"] else ""
+        progress.say(f"{len(found)} subjects in {raw_dir}{unusable}")
 
 
 def announce(dataset: Dataset, meta: dict[str, Any], raw_dir: Path) -> list[str]:

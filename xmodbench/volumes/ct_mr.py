@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from xmodbench.progress import Progress
 
 FOLDER = "volumes"
-_FORMAT = 1
 CT_WINDOW = Normalisation(
     method="window", low=-1000, high=1000, fill=-1000, mask_above=-500, mask_opening_mm=8
 )  # fmt: skip
@@ -60,22 +61,29 @@ class CtMrDataset(PatternDataset):
     # file-name ending of the volume: modality and pattern of the description
     series: ClassVar[dict[str, tuple[str, str]]]
 
-    def convert(self, raw_dir: Path, progress: Progress) -> None:
-        """Make the volumes of all patients whose folders are there and have changed.
+    def convert(self, raw_dir: Path, progress: Progress, refused: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Make the volumes of all patients whose folders are there, where these or the code that reads them have changed.
 
-        A patient whose series cannot be used does not stop the others; the reason is kept beside the volumes.
+        A patient whose series cannot be used does not stop the others; the reason is kept beside the volumes, and the
+        series are read again the next time, as they may have been mended.
+
+        Args:
+            refused: patients whose archives are of no use, with the reason: what lies there of them is not read.
         """
-        folders = [path for path in sorted(Path(raw_dir).glob("*")) if path.is_dir() and self._is_patient(path.name)]
-        waiting = [folder for folder in folders if self._facts(raw_dir, folder.name).get("from") != _listing(folder)]
+        raw_dir, code = Path(raw_dir), self._code()
+        for patient, problem in refused.items():
+            write_json(_facts_file(raw_dir, patient), {"problem": problem.replace(f"{raw_dir}/", "")})
+        folders = [path for path in sorted(raw_dir.glob("*")) if path.is_dir() and self._is_patient(path.name)]
+        waiting = [folder for folder in folders if folder.name not in refused and not self._is_current(folder, code)]
         for folder in progress.track(waiting, "read DICOM series", total=len(waiting)):
-            out = Path(raw_dir) / FOLDER / folder.name
-            (out / "series.json").unlink(missing_ok=True)
-            try:
-                facts: dict[str, Any] = {"series": self._convert(folder, out)}
-            except UserError as error:
-                facts = {"problem": str(error).replace(f"{raw_dir}/", "")}
-                progress.say(f"{folder.name}: {error}")
-            write_json(out / "series.json", {**facts, "from": _listing(folder)})
+            path = _facts_file(raw_dir, folder.name)
+            path.unlink(missing_ok=True)
+            facts = self._convert(folder, path.parent, progress)
+            write_json(path, {**facts, "from": _listing(folder), "code": code})
+        made = (path.parent.name for path in sorted(raw_dir.glob(f"{FOLDER}/*/series.json")))
+        old = [name for name in made if not (raw_dir / name).is_dir() and self._made_by_other_code(raw_dir, name, code)]
+        if old:
+            progress.say(f"{', '.join(old)}: volumes made by other code are kept, as the series are no longer there")
 
     def volumes(self, raw_dir: Path) -> list[SubjectRecord]:
         """The patients with volumes, and those without, with the reason."""
@@ -94,24 +102,50 @@ class CtMrDataset(PatternDataset):
         return re.fullmatch(self.settings.subject_pattern, name) is not None
 
     def _facts(self, raw_dir: Path, patient: str) -> dict[str, Any]:
-        path = Path(raw_dir) / FOLDER / patient / "series.json"
+        path = _facts_file(raw_dir, patient)
         return read_json(path) if path.is_file() else {}
 
-    def _convert(self, folder: Path, out: Path) -> dict[str, Any]:
-        from xmodbench.volumes.dicom import choose_series, compact, find_series, read_series
-        from xmodbench.volumes.io import write_volume
+    def _is_converted(self, raw_dir: Path, patient: str) -> bool:
+        return "series" in self._facts(raw_dir, patient)
 
-        there = find_series(folder)
-        chosen = {name: choose_series(there, *rule) for name, rule in self.series.items()}
-        frames = {name: item.frame for name, item in chosen.items()}
-        if len(set(frames.values())) > 1:
-            raise UserError(f"{' and '.join(frames)} are not in one frame of reference", folder, "take it out")
-        for name, item in chosen.items():
-            write_volume(compact(read_series(item)), out / f"{folder.name}-{name}.nii.gz")
-        return {name: item.facts() for name, item in chosen.items()}
+    def _is_current(self, folder: Path, code: str) -> bool:
+        facts = self._facts(folder.parent, folder.name)
+        if "series" not in facts or (facts.get("from"), facts.get("code")) != (_listing(folder), code):
+            return False
+        # files of the same size that came later; not their own times, which unpackers take from the archive
+        written = _facts_file(folder.parent, folder.name).stat().st_mtime_ns
+        return all(path.stat().st_ctime_ns <= written for path in folder.rglob("*") if path.is_file())
+
+    def _made_by_other_code(self, raw_dir: Path, patient: str, code: str) -> bool:
+        return self._is_converted(raw_dir, patient) and self._facts(raw_dir, patient).get("code") != code
+
+    def _code(self) -> str:
+        """What decides the bytes of the volumes, beside the DICOM files."""
+        from xmodbench.volumes import dicom_volumes
+        from xmodbench.volumes.recipe import code_hash
+
+        return sha256_json([self.series, code_hash(Path(dicom_volumes.__file__))])[:16]
+
+    def _convert(self, folder: Path, out: Path, progress: Progress) -> dict[str, Any]:
+        """Facts for ``series.json``: what was made of the series, or what is wrong with them."""
+        from xmodbench.volumes.dicom_volumes import convert_patient
+
+        try:
+            return {"series": convert_patient(folder, out, self.series)}
+        except UserError as error:
+            problem = str(error).replace(f"{folder.parent}/", "")
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # a header can be odd in more ways than are foreseen
+            problem = f"{folder.name}: its series cannot be read ({type(error).__name__}: {error})"
+        progress.say(f"{folder.name}: {problem}")
+        return {"problem": problem}
+
+
+def _facts_file(raw_dir: Path, patient: str) -> Path:
+    """Says what the volumes beside it were made of, or why there are none; written last."""
+    return Path(raw_dir) / FOLDER / patient / "series.json"
 
 
 def _listing(folder: Path) -> str:
-    """What a patient's volumes are made from: names and sizes of the files, and the version of this reader."""
-    files = sorted((path.name, path.stat().st_size) for path in folder.rglob("*") if path.is_file())
-    return sha256_json([_FORMAT, files])[:16]
+    """What a patient's volumes are made from: names and sizes of the files."""
+    return sha256_json(sorted((path.name, path.stat().st_size) for path in folder.rglob("*") if path.is_file()))[:16]

@@ -16,6 +16,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 
 from xmodbench.errors import UserError
 
@@ -28,6 +29,7 @@ _TAGS = [
 ]  # fmt: skip
 # of the scanner and its protocol, nothing of the patient
 _PROTOCOL = _TAGS[9:]
+_AGAIN = "delete the folder, then unpack the archive again or let `acquire` do it"
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,30 @@ class Slice:
     @cached_property
     def axes(self) -> np.ndarray:
         """Direction cosines [3, 3]: along a row, along a column, and their normal."""
-        row, column = np.reshape(np.array(self.header.ImageOrientationPatient, float), (2, 3))
+        row, column = np.reshape(self._numbers("ImageOrientationPatient", 6), (2, 3))
         return np.stack([row, column, np.cross(row, column)])
 
     @cached_property
     def origin(self) -> np.ndarray:
         """Centre of the first pixel, LPS mm."""
-        return np.array(self.header.ImagePositionPatient, float)
+        return self._numbers("ImagePositionPatient", 3)
 
     @cached_property
     def plane(self) -> tuple[int, int, float, float]:
         """Rows, columns and the distances between them, mm."""
-        down, across = map(float, self.header.PixelSpacing)
-        return int(self.header.Rows), int(self.header.Columns), down, across
+        down, across = map(float, self._numbers("PixelSpacing", 2))
+        rows, columns = (int(self._numbers(tag, 1)[0]) for tag in ("Rows", "Columns"))
+        return rows, columns, down, across
+
+    def _numbers(self, tag: str, count: int) -> np.ndarray:
+        """The numbers [count] of a tag; a UserError names the file where they are not there."""
+        try:
+            values = np.atleast_1d(np.array(getattr(self.header, tag), float))
+        except (AttributeError, TypeError, ValueError):
+            values = np.empty(0)
+        if values.shape != (count,) or not np.isfinite(values).all():
+            raise UserError(f"damaged DICOM file (no usable {tag})", self.path, _AGAIN)
+        return values
 
 
 @dataclass(frozen=True)
@@ -72,10 +85,20 @@ class Series:
 
     def facts(self) -> dict[str, Any]:
         """What was chosen and how it was scanned; nothing about the patient."""
-        header = self.slices[0].header
-        protocol = {tag: getattr(header, tag) for tag in _PROTOCOL if getattr(header, tag, None) not in (None, "")}
-        protocol = {tag: value if isinstance(value, str) else float(value) for tag, value in protocol.items()}
-        return {"description": self.description, "slices": len(self.slices), **protocol}
+        protocol = {tag: _plain(self.slices[0].header, tag) for tag in _PROTOCOL}
+        known = {tag: value for tag, value in protocol.items() if value not in (None, "")}
+        return {"description": self.description, "slices": len(self.slices), **known}
+
+
+def _plain(header: pydicom.Dataset, tag: str) -> str | float | None:
+    """A tag as text or number, several values joined as DICOM does; None where there is none that can be read."""
+    try:
+        value = getattr(header, tag, None)
+        if isinstance(value, MultiValue):
+            return "\\".join(map(str, value))
+        return value if value is None or isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def find_series(folder: Path) -> list[Series]:
@@ -91,11 +114,11 @@ def find_series(folder: Path) -> list[Series]:
         except InvalidDicomError:
             continue
         except Exception as error:  # pydicom raises whatever a broken file leads it to
-            raise UserError(f"damaged DICOM file ({type(error).__name__})", path, "fetch or unpack it again") from None
+            raise UserError(f"damaged DICOM file ({type(error).__name__})", path, _AGAIN) from None
         if {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns"} <= set(header.dir()):
-            found[str(header.SeriesInstanceUID)].append(Slice(path, header))
+            found[str(header.get("SeriesInstanceUID", ""))].append(Slice(path, header))
     if not found:
-        raise UserError("no DICOM images here", folder, "unpack the archive again")
+        raise UserError("no DICOM images here", folder, _AGAIN)
     return [_series(Path(folder), slices) for _, slices in sorted(found.items())]
 
 
@@ -103,7 +126,7 @@ def _series(folder: Path, slices: list[Slice]) -> Series:
     normal, header = slices[0].axes[2], slices[0].header
     ordered = sorted(slices, key=lambda item: float(item.origin @ normal))
     description, frame = (str(getattr(header, tag, "")) for tag in ("SeriesDescription", "FrameOfReferenceUID"))
-    return Series(folder, str(header.Modality), description, frame, tuple(ordered))
+    return Series(folder, str(header.get("Modality", "")), description, frame, tuple(ordered))
 
 
 def choose_series(series: list[Series], modality: str, pattern: str) -> Series:
@@ -135,7 +158,7 @@ def read_series(series: Series) -> sitk.Image:
         image = reader.Execute()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1][:160]
-        raise UserError(f"{series.name} cannot be read ({reason})", series.folder, "unpack it again") from None
+        raise UserError(f"{series.name} cannot be read ({reason})", series.folder, _AGAIN) from None
     if image.GetNumberOfComponentsPerPixel() > 1:
         raise UserError(f"{series.name} is in colour", series.folder)
     # from the headers: ITK takes the distance of slices from the first two only
@@ -168,7 +191,7 @@ def _check_geometry(series: Series) -> float:
     odd = int(np.argmax(np.abs(gaps - step)))
     if abs(gaps[odd] - step) > _EVEN * step:
         problem = f"{series.name} has a gap of {gaps[odd]:.2f} mm after {places[odd]:.1f} mm, elsewhere {step:.2f}"
-        raise UserError(problem, series.folder, "a slice is missing: unpack the archive again")
+        raise UserError(problem, series.folder, f"a slice is missing: {_AGAIN}")
     drift = np.abs((slices[-1].origin - first.origin) @ first.axes[:2].T).max()
     if drift > 0.5:
         raise UserError(f"{series.name} leans by {drift:.1f} mm from first to last slice", series.folder)
