@@ -103,6 +103,17 @@ def test_a_pair_that_does_not_fit_is_named_and_shown(tmp_path):
     assert 'id="heads-test-p2"' in section.html and 'id="heads-train-p0"' not in section.html
 
 
+def test_headers_that_contradict_themselves_and_far_starts_are_told(tmp_path):
+    remark = "sform and qform place the volume's corners up to 4.2 mm apart; the sform is used"
+    moved = {"pd": {**REGISTERED, "accepted": True, "start": "moments"}}
+    page = data_section(write(tmp_path, volumes={"p2": {"headers": {"pd": remark}, "registration": moved}})).html
+    assert '<span class="look">p2</span>, pd: sform and qform place the volume' in page
+    assert "up to 4.2 mm apart; the sform is used.</p>" in page
+    assert "<td>pd from heads laid on each other</td>" in page
+    plain = data_section(write(tmp_path / "plain")).html
+    assert "sform" not in plain and "laid on" not in plain
+
+
 def test_slices_stand_beside_the_published(tmp_path):
     section = data_section(write(tmp_path), label="My <heads>", published=PUBLISHED)
     assert "<tr><td>train</td><td>2</td><td>18</td><td>9.0</td>\n<td>100</td><td>300</td><td>3.0</td>" in section.html

@@ -31,7 +31,8 @@ class SubjectFacts:
 
     ``shift_px`` is the largest in-plane distance left between the first modality and another (`residual_shift`);
     ``shift_mm`` the same in millimetres, None where the store does not say how large a pixel is. ``registration``: by
-    modality what the preparation found out. ``histograms``: by modality the share of tissue pixels in each of 40 bins.
+    modality what the preparation found out; ``headers``: by modality how its file contradicts itself. ``histograms``: by
+    modality the share of tissue pixels in each of 40 bins.
     """
 
     name: str
@@ -47,6 +48,7 @@ class SubjectFacts:
     registration: dict[str, dict[str, Any]] = field(default_factory=dict)
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
     dropped: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def anchor(self) -> str:
@@ -162,6 +164,7 @@ def _subject(split: str, store: SliceStore, name: str, modalities: list[str]) ->
         registration=facts.get("registration", {}),
         histograms={modality: _histogram(array[chosen]) for modality, array in images.items()},
         dropped=kept["chosen"] - kept["kept"] if kept else None,
+        headers=facts.get("headers", {}),
     )
 
 
