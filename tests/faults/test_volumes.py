@@ -6,6 +6,7 @@ import signal
 import struct
 from dataclasses import dataclass
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -267,3 +268,22 @@ def test_a_preparation_that_stops_between_its_stores_leaves_no_record(tmp_path, 
     with pytest.raises(UserError):
         run()
     assert record.exists() and SliceStore(tmp_path / "out" / "test").ids
+
+
+def test_a_header_that_contradicts_itself_is_told_and_kept(tmp_path, capsys):
+    _, run = group(tmp_path)
+    file = nibabel.load(tmp_path / "s2_PD.nii.gz")
+    elsewhere = file.affine.copy()
+    elsewhere[0, 3] += 7
+    file.header.set_sform(file.affine, 2)
+    file.header.set_qform(elsewhere, 1)
+    nibabel.save(file, tmp_path / "s2_PD.nii.gz")
+    run()
+    assert "s2, pd: sform and qform place the volume's corners up to 7.0 mm apart" in capsys.readouterr().err
+    volumes = SliceStore(tmp_path / "out" / "test").manifest["volumes"]
+    assert volumes["s2"]["headers"] == {
+        "pd": "sform and qform place the volume's corners up to 7.0 mm apart; the sform is used"
+    }
+    assert "headers" not in volumes["s0"]
+    # by its sform the pair is on one grid, as the others are
+    assert volumes["s2"]["slices"] == volumes["s0"]["slices"]
