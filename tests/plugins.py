@@ -22,6 +22,14 @@ class Toy(Method):
 """
 
 
+def few_shot(body: str) -> str:
+    """The source of a zero-shot method turned into a few-shot one that sees a single source slice."""
+    head = (
+        "from xmodbench.plugins import FewShot\nclass Toy(FewShot):\n    def source_slices(self, available): return 1\n"
+    )
+    return body.replace("ZERO_SHOT", "FEW_SHOT").replace("class Toy(Method):\n", head)
+
+
 def write_method(root: Path, name: str, body: str = GRADIENT, meta: str = "label: Toy\nsummary: toy\n") -> Path:
     """A method plugin ``<root>/methods/<name>`` with the class given as source text."""
     return _write(root / "methods" / name, "method", body, meta)

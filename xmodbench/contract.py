@@ -20,6 +20,7 @@ from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS, Control, Method, Plugin, Run, TrainData, TwoPhase, find
 from xmodbench.progress import Progress
 from xmodbench.seeding import ImageGenerator
+from xmodbench.stages.train import drawn_rows
 from xmodbench.stages.translate import checked_images
 
 SIZE, N_TRAIN, N_TEST = 32, 8, 5
@@ -62,10 +63,16 @@ class Subject:
         lender = self.plugin.cls.model_plugin
         method, folder = self.make(find(METHODS, lender) if lender else None), self.folder / f"model-{name}"
         folder.mkdir()
-        source = self.source if method.supervision.needs_source else None
-        method.fit(TrainData(self.target, source), self.run(name))
+        method.fit(self.data(method), self.run(name))
         method.save(folder)
         return folder
+
+    def data(self, method: Method) -> TrainData:
+        """What the harness would hand to a method."""
+        if not method.supervision.needs_source:
+            return TrainData(self.target)
+        rows = drawn_rows(method, N_TRAIN, seed=3)
+        return TrainData(self.target, self.source if rows is None else self.source[rows])
 
     def translate(self, model: Path, order: list[int], batch_size: int) -> np.ndarray:
         """Load the model anew and translate the test slices in the given order and batches; returned in order of id."""
@@ -151,8 +158,7 @@ def check_phases(subject: Subject) -> None:
     if not issubclass(subject.plugin.cls, TwoPhase):
         return
     method, run = subject.make(), subject.run("pretrain")
-    source = subject.source if method.supervision.needs_source else None
-    data, first, second = TrainData(subject.target, source), subject.folder / "first", subject.folder / "second"
+    data, first, second = subject.data(method), subject.folder / "first", subject.folder / "second"
     first.mkdir(), second.mkdir()
     method.pretrain(data, run)
     method.save_pretrained(first)

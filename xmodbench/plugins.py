@@ -63,8 +63,8 @@ class Supervision(StrEnum):
 class TrainData:
     """The arrays a training job may see: float32 ``[N, 1, H, W]`` in ``[0, 1]``, memory-mapped.
 
-    ``source`` is None for zero-shot methods and controls. For few-shot methods it is unpaired with ``target``
-    and may be shorter; for paired methods row i of both is the same slice.
+    ``source`` is None for zero-shot methods and controls. For few-shot methods it holds only the slices that were drawn,
+    unpaired with ``target``; for paired methods row i of both is the same slice.
     """
 
     target: np.ndarray
@@ -132,6 +132,16 @@ class Method(ABC):
     def intermediates(self) -> tuple[str, ...]:
         """Names such as ``after_100``, known after `load`, of the images on the way that are kept beside translations."""
         return ()
+
+
+class FewShot(Method):
+    """A method that sees all target slices and a few of the source's, unpaired; the harness draws these."""
+
+    supervision = Supervision.FEW_SHOT
+
+    @abstractmethod
+    def source_slices(self, available: int) -> int:
+        """How many of the source's training slices it is to see, of those there are: its stated share."""
 
 
 class TwoPhase(Method):
@@ -398,6 +408,9 @@ def _checked(plugin: Plugin) -> Plugin:
         raise UserError(f"class {cls.__name__} lacks {', '.join(missing)}", where, "see docs/add-a-method.md")
     if plugin.kind is METHODS and not isinstance(getattr(cls, "supervision", None), Supervision):
         raise UserError(f"class {cls.__name__} has no supervision", where, f"one of {', '.join(Supervision)}")
+    if plugin.kind is METHODS and issubclass(cls, FewShot) != (cls.supervision is Supervision.FEW_SHOT):
+        problem = f"class {cls.__name__} is few-shot or a FewShot, but not both"
+        raise UserError(problem, where, "subclass FewShot and say in source_slices how many it sees")
     if not (isinstance(getattr(cls, "Config", None), type) and issubclass(cls.Config, BaseModel)):
         raise UserError(f"class {cls.__name__} has no Config (a pydantic model)", where)
     for name in ("translation_settings", "pretraining_settings"):

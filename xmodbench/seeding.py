@@ -22,6 +22,12 @@ def derive_seed(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def nested_draw(available: int, wanted: int, seed: int) -> list[int]:
+    """`wanted` of the numbers below `available`, ascending; smaller draws are part of larger ones."""
+    order = np.random.default_rng(derive_seed(seed, "few-shot")).permutation(available)
+    return sorted(order[:wanted].tolist())
+
+
 @dataclass(frozen=True)
 class ImageGenerator:
     """The random stream of one image, as a NumPy or a torch generator (made on first use, then continued)."""

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from xmodbench.gan.settings import PUBLISHED, SHARE, SHORT, FewShotSettings
-from xmodbench.plugins import Method, Run, Supervision, TrainData
+from xmodbench.plugins import FewShot, Run, TrainData
 from xmodbench.seeding import ImageGenerator
 
 OWN: dict[str, Any] = {
@@ -59,11 +59,14 @@ class CutSettings(FewShotSettings):
     projection_width: int | None = Field(None, ge=8, le=1024, description="Units of the projections (256).")
 
 
-class CUT(Method):
+class CUT(FewShot):
     """A generator whose patches must stay recognisable as those of the source."""
 
-    supervision = Supervision.FEW_SHOT
     Config = CutSettings
+
+    def source_slices(self, available: int) -> int:
+        """The stated share or number of the source slices there are."""
+        return self.settings.of(available)
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on all target slices and the drawn source slices, unpaired."""

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from xmodbench.gan.settings import PUBLISHED, SHARE, SHORT, FewShotSettings
-from xmodbench.plugins import Method, Run, Supervision, TrainData
+from xmodbench.plugins import FewShot, Run, TrainData
 from xmodbench.seeding import ImageGenerator
 
 OWN: dict[str, Any] = {"blocks": 9, "cycle": 10.0, "identity": 0.5, "pool_size": 50, "share": SHARE}
@@ -42,11 +42,14 @@ class CycleganSettings(FewShotSettings):
     )
 
 
-class CycleGAN(Method):
+class CycleGAN(FewShot):
     """Two generators and two discriminators; the generator from source to target is kept."""
 
-    supervision = Supervision.FEW_SHOT
     Config = CycleganSettings
+
+    def source_slices(self, available: int) -> int:
+        """The stated share or number of the source slices there are."""
+        return self.settings.of(available)
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on all target slices and the drawn source slices, unpaired."""

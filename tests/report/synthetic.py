@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from tests.plugins import write_dataset, write_method
+from tests.plugins import few_shot, write_dataset, write_method
 from xmodbench.config import Scoring, parse_config
 from xmodbench.plan import Plan
 from xmodbench.records import RECORD, recorded
@@ -100,7 +100,10 @@ def write_plugins(root: Path, *, published: bool = True) -> None:
     for name, supervision in METHODS.items():
         stands = "published: MIDiffusion\n" if name == "good" else ""
         meta = f"label: '{labels[name]}'\nsummary: toy\n{stands}"
-        write_method(root, name, METHOD.format(supervision=supervision), meta)
+        body = few_shot(METHOD.format(supervision="ZERO_SHOT"))
+        if supervision != "FEW_SHOT":
+            body = METHOD.format(supervision=supervision)
+        write_method(root, name, body, meta)
     for name, role in CONTROLS.items():
         meta = f"label: {name.replace('_', ' ').title()}\nsummary: toy\nanswers: {role}\n"
         write_method(root, name, METHOD.format(supervision="CONTROL"), meta)

@@ -12,12 +12,13 @@ from PIL import Image
 
 from xmodbench.errors import UserError
 from xmodbench.gan.augment import View, seen
-from xmodbench.gan.batches import Batches, few_shot_rows
+from xmodbench.gan.batches import Batches
 from xmodbench.gan.losses import cross_entropy, least_squares
 from xmodbench.gan.pool import ImagePool
 from xmodbench.gan.schedule import decay, learning_rate, total_steps
 from xmodbench.gan.settings import PUBLISHED
 from xmodbench.plugins import METHODS, find
+from xmodbench.stages.train import drawn_rows
 
 find(METHODS, "cut")
 from xmodbench_methods.cut.nce import Projections, drawn_places, patch_nce  # noqa: E402
@@ -181,23 +182,28 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 
 # -- the few-shot draw ----------------------------------------------------------------------------------------------------
+def drawn(count, seed=1, **options):
+    plugin = find(METHODS, "cyclegan")
+    return drawn_rows(plugin.cls(plugin.cls.Config(**options)), count, seed)
+
+
 @pytest.mark.parametrize(
-    ("count", "share", "drawn"), [(993, 0.02, 20), (952, 0.06, 57), (300, 0.11, 33), (10, 0.01, 1)]
+    ("count", "share", "expected"), [(993, 0.02, 20), (952, 0.06, 57), (300, 0.11, 33), (10, 0.01, 1)]
 )
-def test_shares_give_the_published_numbers_of_slices(count, share, drawn):
-    rows = few_shot_rows(count, settings(share=share), 1)
-    assert len(set(rows)) == drawn
+def test_shares_give_the_published_numbers_of_slices(count, share, expected):
+    rows = drawn(count, share=share)
+    assert len(set(rows)) == expected
     assert rows == sorted(rows)
     assert rows[0] >= 0 and rows[-1] < count
 
 
 def test_smaller_draws_are_part_of_larger_ones_and_seeds_differ():
-    draws = [set(few_shot_rows(300, settings(share=share), 1)) for share in (0.02, 0.06, 0.11, 1.0)]
+    draws = [set(drawn(300, share=share)) for share in (0.02, 0.06, 0.11, 1.0)]
     assert all(small < large for small, large in pairwise(draws))
-    assert set(few_shot_rows(300, settings(slices=6), 1)) == draws[0]
-    assert set(few_shot_rows(300, settings(share=0.11), 2)) != draws[2]
+    assert set(drawn(300, slices=6)) == draws[0]
+    assert set(drawn(300, 2, share=0.11)) != draws[2]
 
 
 def test_more_slices_than_there_are_is_one_clear_line():
     with pytest.raises(UserError, match=r"slices: asks for 9 source slices, there are 8; ask for fewer"):
-        few_shot_rows(8, settings(slices=9), 1)
+        drawn(8, slices=9)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.plugins import write_dataset, write_method
+from tests.plugins import few_shot, write_dataset, write_method
 from tests.unit.test_plan import DATASET
 from xmodbench.config import parse_config
 from xmodbench.errors import UserError
@@ -53,7 +53,7 @@ class Toy(TwoPhase):
     def load(self, directory, run): pass
     def translate(self, source, generators): return source
 """
-FEW = SWEPT.replace("ZERO_SHOT", "FEW_SHOT")
+FEW = few_shot(SWEPT)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xmodbench.errors import UserError
-from xmodbench.plugins import Method, Run, Settings, Supervision, TwoPhase
+from xmodbench.plugins import FewShot, Method, Run, Settings, Supervision, TwoPhase
 from xmodbench.records import read_record
 from xmodbench.stages.gather import gather
 from xmodbench.stages.train import pretrain, train
@@ -129,17 +129,24 @@ def test_a_pretrained_model_must_be_finished_and_of_that_target(tmp_path, make_s
             refused(tmp_path / "other")
 
 
-def test_the_record_names_the_source_slices_a_method_saw(tmp_path, make_store, run):
-    class Few(Paired):
+def test_a_few_shot_method_is_handed_its_share_and_no_more(tmp_path, make_store, run):
+    class Few(Toy, FewShot):
         supervision = Supervision.FEW_SHOT
 
-        def fit(self, train, run):
-            run.facts["source_rows"] = [1, 4]
+        def source_slices(self, available):
+            return share(available)
 
-    store = make_store(tmp_path / "train")
-    train(Few(), store, "t1", "pd", tmp_path / "model", run)
-    record = read_record(tmp_path / "model")
-    assert record["source_ids"] == [SliceStore(store).ids[row] for row in (1, 4)]
+    store, method, share = make_store(tmp_path / "train"), Few(), lambda available: available // 3
+    train(method, store, "t1", "pd", tmp_path / "model", run)
+    record, slices = read_record(tmp_path / "model"), SliceStore(store)
+    rows = [slices.ids.index(name) for name in record["source_ids"]]
+    assert record["source_slices"] == len(set(rows)) == 2
+    np.testing.assert_array_equal(method.source[:, 0], slices.array("pd")[rows])
+    assert method.target.shape[0] == 6 and method.neighbours == ["pd.npy", "t1.npy"]
+    for wanted, problem in ((7, "asks for 7 source slices, there are 6; ask for fewer"), (0, "ask for one at least")):
+        share = lambda available, wanted=wanted: wanted  # noqa: E731
+        with pytest.raises(UserError, match=problem):
+            train(method, store, "t1", "pd", tmp_path / "other", run)
 
 
 @pytest.mark.parametrize(

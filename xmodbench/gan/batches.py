@@ -1,4 +1,4 @@
-"""Training batches that are functions of (seed, step) alone, and the few source slices a few-shot method may see."""
+"""Training batches that are functions of (seed, step) alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from xmodbench.errors import UserError
 from xmodbench.gan.augment import View, seen
 from xmodbench.seeding import derive_seed
 
@@ -63,21 +62,3 @@ class Batches:
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         return np.random.default_rng(derive_seed(self.seed, "epoch", epoch)).permutation(self.count)
-
-
-def few_shot_rows(count: int, settings, seed: int) -> list[int]:
-    """Rows of the source slices a few-shot method may see, ascending; smaller draws are part of larger ones.
-
-    Args:
-        count: source slices there are.
-        settings: with ``slices`` (how many) or ``share`` (of `count`, rounded, at least one).
-        seed: of the run.
-
-    Raises:
-        UserError: more slices are asked for than there are.
-    """
-    wanted = settings.slices or max(1, round(settings.share * count))
-    if wanted > count:
-        raise UserError(f"asks for {wanted} source slices, there are {count}", "settings.slices", "ask for fewer")
-    order = np.random.default_rng(derive_seed(seed, "few-shot")).permutation(count)
-    return sorted(order[:wanted].tolist())

@@ -14,7 +14,7 @@ from torch import nn
 
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
-from xmodbench.gan.batches import Batches, few_shot_rows
+from xmodbench.gan.batches import Batches
 from xmodbench.gan.game import Game
 from xmodbench.gan.layers import Dropout
 from xmodbench.gan.networks import smallest_side
@@ -49,7 +49,7 @@ class Translator:
         Raises:
             UserError: a file is missing, damaged, or belongs to another network.
         """
-        _use_threads(run)
+        run.use_threads()
         settings = config(**read_json(directory / DESCRIPTION)["settings"]).resolved()
         network = network_of(settings)
         try:
@@ -80,22 +80,17 @@ class Translator:
 
 
 def fit(settings, game_of: Callable[[Any, str], Game], train_data: TrainData, run: Run, paired: bool) -> Translator:
-    """Train a game on all target slices and all (`paired`) or a few of the source's; notes what it saw in `run.facts`.
+    """Train a game on the target's and the source's slices, in pairs or not; notes its size in `run.facts`.
 
     Raises:
-        UserError: slices too small for the discriminator, too few source slices, or losses that are not finite.
+        UserError: slices too small for the discriminator, or losses that are not finite.
     """
-    _use_threads(run)
+    run.use_threads()
     source, target = train_data.source, train_data.target
     shortest, needed = min(target.shape[2:]), smallest_side(settings.discriminator_layers)
     if shortest < needed:
         problem = f"slices of {shortest} pixels are too small for discriminator_layers {settings.discriminator_layers}"
         raise UserError(f"{problem} (at least {needed})", "training", "use fewer layers or larger slices")
-    if not paired:
-        rows = few_shot_rows(len(source), settings, run.seed)
-        source = source[rows]
-        run.facts.update(source_slices=len(rows), source_rows=rows)
-        run.progress.say(f"sees {len(rows)} of {len(train_data.source)} source slices")
     torch.manual_seed(derive_seed(run.seed, "weights"))
     game = game_of(settings, run.device)
     log = train(game, Batches(source, target, settings, run.seed, paired), run)
@@ -104,8 +99,3 @@ def fit(settings, game_of: Callable[[Any, str], Game], train_data: TrainData, ru
         final_losses={name: log.last()[name] for name in game.losses},
     )
     return Translator(settings, game.translator, log)
-
-
-def _use_threads(run: Run) -> None:
-    if run.device == "cpu":
-        torch.set_num_threads(run.threads)

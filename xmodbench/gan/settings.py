@@ -57,6 +57,10 @@ class FewShotSettings(GanSettings):
     )
     slices: int | None = Field(None, ge=1, description="Number of source slices, instead of a share.")
 
+    def of(self, available: int) -> int:
+        """How many of the source slices there are the method sees: the share, rounded, at least one."""
+        return self.slices or max(1, round(self.resolved().share * available))
+
 
 PUBLISHED: dict[str, Any] = {
     "width": 64,

@@ -13,8 +13,9 @@ import numpy as np
 
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, sha256_files
-from xmodbench.plugins import Method, Run, TrainData, TwoPhase
+from xmodbench.plugins import FewShot, Method, Run, TrainData, TwoPhase
 from xmodbench.records import read_record, recorded
+from xmodbench.seeding import nested_draw
 from xmodbench.store import SliceStore
 from xmodbench.training import processes
 
@@ -79,12 +80,16 @@ def _job(verb, method, work, store_dir, target, source, out, run, facts) -> None
         need = "needs the source modality" if supervision.needs_source else "must not be given a source"
         raise UserError(f"a {supervision} method {need}", verb)
     if processes.rank() > 0:
-        _assist(fit, SliceStore(store_dir), target, source, run)
+        _assist(method, fit, SliceStore(store_dir), target, source, run)
         return
     with recorded(out, verb, target=target, source=source, supervision=str(supervision), **facts) as record:
         store = SliceStore(store_dir)
         run.state_dir.mkdir(parents=True, exist_ok=True)
-        with staged(store, target, source if supervision.needs_source else None) as data:
+        rows = drawn_rows(method, len(store.ids), run.seed)
+        if rows is not None:
+            run.progress.say(f"sees {len(rows)} of {len(store.ids)} slices of {source}")
+            record.update(source_slices=len(rows), source_ids=[store.ids[row] for row in rows])
+        with staged(store, target, source, rows) as data:
             fit(data, run)
         with atomic_dir(out) as folder:
             save(folder)
@@ -92,37 +97,56 @@ def _job(verb, method, work, store_dir, target, source, out, run, facts) -> None
             record["outputs_sha256"] = sha256_files(written, folder)
         shutil.rmtree(run.state_dir, ignore_errors=True)
         record.update(run.facts, n_train=len(store.ids), seed=run.seed, device=run.device, threads=run.threads)
-        if rows := run.facts.get("source_rows"):  # what a few-shot method drew, in a form that others can repeat
-            record["source_ids"] = [store.ids[row] for row in rows]
         record["data_sha256"] = {
             name: store.manifest["arrays"][name]["sha256"] for name in (target, source) if name is not None
         }
     processes.separate()
 
 
-def _assist(fit, store: SliceStore, target: str, source: str | None, run: Run) -> None:
+def _assist(method: Method, fit, store: SliceStore, target: str, source: str | None, run: Run) -> None:
     """Take part in a training whose main process writes everything, and wait for it."""
     run.progress.quiet = True
-    with staged(store, target, source) as data:
+    with staged(store, target, source, drawn_rows(method, len(store.ids), run.seed)) as data:
         fit(data, run)
     processes.separate()
 
 
+def drawn_rows(method: Method, available: int, seed: int) -> list[int] | None:
+    """Rows of the source slices that a few-shot method is handed, of those there are; None for other methods.
+
+    Smaller draws are part of larger ones.
+
+    Raises:
+        UserError: the method asks for more slices than there are, or for none.
+    """
+    if not isinstance(method, FewShot):
+        return None
+    wanted = method.source_slices(available)
+    if not 1 <= wanted <= available:
+        problem = f"asks for {wanted} source slices, there are {available}"
+        raise UserError(problem, "settings.slices", "ask for fewer" if wanted > available else "ask for one at least")
+    return nested_draw(available, wanted, seed)
+
+
 @contextmanager
-def staged(store: SliceStore, target: str, source: str | None) -> Iterator[TrainData]:
+def staged(store: SliceStore, target: str, source: str | None, rows: list[int] | None = None) -> Iterator[TrainData]:
     """Copies of the allowed arrays in a private temporary folder, as [N, 1, H, W] read-only memory maps.
+
+    Of the source only `rows`, if they are given.
 
     Copies, not links: the file behind a link would tell where the other modality lies.
     """
     with tempfile.TemporaryDirectory(prefix="xmodbench-train-") as private:
         yield TrainData(
             target=_staged_copy(store, target, Path(private)),
-            source=None if source is None else _staged_copy(store, source, Path(private)),
+            source=None if source is None else _staged_copy(store, source, Path(private), rows),
         )
 
 
-def _staged_copy(store: SliceStore, modality: str, folder: Path) -> np.ndarray:
-    store.array(modality)  # checks shape and type first
-    path = folder / f"{modality}.npy"
-    shutil.copyfile(store.directory / f"{modality}.npy", path)
+def _staged_copy(store: SliceStore, modality: str, folder: Path, rows: list[int] | None = None) -> np.ndarray:
+    array, path = store.array(modality), folder / f"{modality}.npy"  # its shape and type are checked
+    if rows is None:
+        shutil.copyfile(store.directory / path.name, path)
+    else:
+        np.save(path, array[rows], allow_pickle=False)
     return np.load(path, mmap_mode="r", allow_pickle=False)[:, None]
