@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from xmodbench.config import Modality
+from xmodbench.download.archived import FromArchives
 from xmodbench.download.remote import RemoteFile
 from xmodbench.errors import UserError
 from xmodbench.volumes.pattern import PatternConfig, PatternDataset
@@ -16,7 +17,11 @@ from xmodbench.volumes.settings import Normalisation, SliceSelection, Spacing, S
 if TYPE_CHECKING:
     from xmodbench.progress import Progress
 
-EASY = RemoteFile("EASY-RESECT.zip", ("https://ns9999k.webs.sigma2.no/10.11582_2020.00025/EASY-RESECT.zip",))
+EASY = RemoteFile(
+    "EASY-RESECT.zip",
+    ("https://ns9999k.webs.sigma2.no/10.11582_2020.00025/EASY-RESECT.zip",),
+    note="where EASY-RESECT.zip cannot be had, the like of it is made from RESECT's files, three for each of 23 cases",
+)
 RESECT = (
     "https://data.archive.sigma2.no/dataset/5686d8fa-2003-4837-8e66-8e887fabe21e/download/RESECT/NIFTI"
 )  # fmt: skip
@@ -30,6 +35,7 @@ MODALITIES = {"t1": "T1", "flair": "FLAIR"}
 MANUAL = (
     "put EASY-RESECT.zip (doi 10.11582/2020.00025), or RESECT's folder NIFTI (doi 10.11582/2017.00004), there by hand"
 )
+BACK = "to go back to EASY-RESECT, delete RESECT-resized (and NIFTI, where you put it there)"
 
 
 class CuriousConfig(PatternConfig):
@@ -64,7 +70,7 @@ class CuriousConfig(PatternConfig):
     )
 
 
-class Curious(PatternDataset):
+class Curious(FromArchives, PatternDataset):
     """T1 and FLAIR as EASY-RESECT gives them, else made from RESECT the same way."""
 
     Config = CuriousConfig
@@ -73,20 +79,26 @@ class Curious(PatternDataset):
         """EASY-RESECT; its stand-in, made from RESECT's files, is fetched only where that cannot be had."""
         return [EASY]
 
+    def needed(self, raw_dir: Path) -> list[RemoteFile]:
+        """EASY-RESECT, unless the like of it is made from RESECT here."""
+        return [] if self._is_rebuilt(Path(raw_dir)) else super().needed(raw_dir)
+
+    def present(self, archive: RemoteFile, raw_dir: Path) -> bool:
+        """Whether there are volumes as the settings name them."""
+        try:
+            return bool(self.volumes(raw_dir))
+        except UserError:
+            return False
+
     def acquire(self, raw_dir: Path, seed: int, progress: Progress) -> None:
         """Fetch and unpack EASY-RESECT, or make the like of it from RESECT.
 
         Raises:
-            UserError: neither can be had, or T1 and FLAIR look exchanged.
+            UserError: neither can be had, T1 and FLAIR look exchanged, or the disk is full.
         """
         raw_dir = Path(raw_dir)
-        easy = (raw_dir / EASY.name).is_file() or (raw_dir / "EASY-RESECT").is_dir()
-        made = (raw_dir / "RESECT-resized").is_dir()
-        if easy and made:
-            raise UserError(
-                "EASY-RESECT and RESECT-resized are both here", raw_dir, "delete one: they are the same cases"
-            )
-        if made or ((raw_dir / "NIFTI").is_dir() and not easy):
+        if self._is_rebuilt(raw_dir):
+            progress.say(f"made from RESECT; {BACK}")
             self._rebuild(raw_dir, progress)
         else:
             self._unpack_or_rebuild(raw_dir, progress)
@@ -96,33 +108,44 @@ class Curious(PatternDataset):
 
             check_contrast(self.volumes(raw_dir), raw_dir, progress)
 
+    def _is_rebuilt(self, raw_dir: Path) -> bool:
+        """Whether the volumes come from RESECT: some are made, or someone put its folder there."""
+        easy = (raw_dir / EASY.name).is_file() or (raw_dir / "EASY-RESECT").is_dir()
+        made = any((raw_dir / "RESECT-resized").rglob("*.nii"))
+        if easy and made:
+            raise UserError(
+                "EASY-RESECT and RESECT-resized are both here", raw_dir, "delete one: they are the same cases"
+            )
+        return made or (not easy and self._has_originals(raw_dir))
+
+    def _has_originals(self, raw_dir: Path) -> bool:
+        from xmodbench.download.lockfile import LockFile
+
+        # those we fetched are what an earlier job got before it broke off: EASY-RESECT may be there again
+        lock = LockFile(raw_dir)
+        found = (path.relative_to(raw_dir).as_posix() for path in (raw_dir / "NIFTI").rglob("*.nii.gz"))
+        return any(not (lock.file(name) or {}).get("url") for name in found)
+
     def _unpack_or_rebuild(self, raw_dir: Path, progress: Progress) -> None:
+        from xmodbench.download.errors import NotFetched
         from xmodbench.download.obtain import unpack
 
         endings = tuple(f"-{name}-resize.nii" for name in MODALITIES.values())
         try:
-            unpack(EASY, raw_dir, progress, present=self._present(raw_dir), endings=endings, flat=False)
-        except UserError as error:
-            if (raw_dir / EASY.name).is_file():
-                raise
-            progress.say(f"EASY-RESECT.zip {error.what}; making the like of it from RESECT")
+            unpack(EASY, raw_dir, progress, present=self.present(EASY, raw_dir), endings=endings, flat=False)
+        except NotFetched as error:
+            progress.say(f"EASY-RESECT.zip {error.what}; making the like of it from RESECT; {BACK}")
             self._rebuild(raw_dir, progress)
 
-    def _present(self, raw_dir: Path) -> bool:
-        try:
-            return bool(self.volumes(raw_dir))
-        except UserError:
-            return False
-
     def _rebuild(self, raw_dir: Path, progress: Progress) -> None:
+        from xmodbench.download.errors import NotFetched
+
         from .rebuild import rebuild
 
         try:
-            rebuild(raw_dir, {f"Case{case}": self._originals(case) for case in CASES}, progress)
-        except UserError as error:
-            problem = (
-                f"neither EASY-RESECT nor RESECT is here, and the latter's {Path(str(error.where)).name} {error.what}"
-            )
+            rebuild(raw_dir, {f"Case{case}": self._originals(case) for case in CASES}, progress, MANUAL)
+        except NotFetched as error:
+            problem = f"neither EASY-RESECT nor all of RESECT is here, and {Path(str(error.where)).name} {error.what}"
             raise UserError(problem, raw_dir, f"run again later, or {MANUAL}") from None
 
     @staticmethod

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from xmodbench.download.errors import Damaged, NotFetched
+from xmodbench.download.lockfile import LockFile
 from xmodbench.download.obtain import obtain
 from xmodbench.download.remote import RemoteFile
 from xmodbench.errors import UserError
-from xmodbench.files import write_json
+from xmodbench.files import read_json, write_json
 from xmodbench.progress import Progress
 from xmodbench.volumes.io import read_volume, write_volume
+from xmodbench.volumes.recipe import code_hash
 from xmodbench.volumes.resample import resample
 
 FOLDER = "RESECT-resized"
@@ -22,37 +24,75 @@ SIZE, SPACING_MM = (256, 256, 288), 0.5
 FRAME = "US-before"
 
 
-def rebuild(raw_dir: Path, cases: Mapping[str, Mapping[str, RemoteFile]], progress: Progress) -> None:
+def rebuild(
+    raw_dir: Path, cases: Mapping[str, Mapping[str, RemoteFile]], progress: Progress, advice: str | None = None
+) -> None:
     """Write ``RESECT-resized/NIFTI/<case>/<case>-<scan>-resize.nii`` of every case that the archive has.
+
+    ``made.json`` beside them, written last, holds the digests of the originals and of the code: a case is made again
+    where either changed. A case that is not complete or damaged does not stop the others.
 
     Args:
         raw_dir: the originals are fetched into its folder ``NIFTI`` where they are not there yet.
         cases: the originals of each case, with the ultrasound volume ``US-before`` among them.
+        advice: what to do where no case can be used, for the message.
 
     Raises:
-        UserError: an original cannot be had for another reason than that there is none.
+        NotFetched: an original cannot be had for another reason than that there is none.
+        UserError: no case can be used, or the disk is full.
     """
+    left_out = {}
     for case, files in progress.track(cases.items(), "resample RESECT", total=len(cases)):
-        targets = {
-            name: raw_dir / FOLDER / "NIFTI" / case / f"{case}-{name}-resize.nii" for name in files if name != FRAME
-        }
-        if all(path.is_file() for path in targets.values()):
-            continue
+        folder = raw_dir / FOLDER / "NIFTI" / case
+        targets = {name: folder / f"{case}-{name}-resize.nii" for name in files if name != FRAME}
+        if all(path.is_file() for path in [*targets.values(), folder / "made.json"]):
+            if read_json(folder / "made.json") == _recipe(files, raw_dir):
+                continue
+            progress.say(f"{case}: its originals or the code have changed; it is made again")
         try:
-            paths = {name: obtain(file, raw_dir, progress) for name, file in files.items()}
-        except UserError as error:
-            if not re.search(r"\(404\)", error.what):
+            _rebuild_case(files, targets, folder / "made.json", raw_dir, progress)
+        except (Damaged, NotFetched) as error:
+            if isinstance(error, NotFetched) and all(path.is_file() for path in targets.values()):
+                progress.say(f"{case}: kept as it is, made by other code: {error}")
+                continue
+            if isinstance(error, NotFetched) and not error.gone:
                 raise
-            progress.say(f"{case} is not complete in the archive and left out: {error.what}")
-            continue
-        grid = frame_grid(read_volume(paths[FRAME]))
-        for name, target in targets.items():
-            write_volume(resample(read_volume(paths[name]), grid), target)
+            left_out[case] = str(error)
+            progress.say(f"{case} is left out: {error}")
     if not list((raw_dir / FOLDER).rglob("*.nii")):
-        raise UserError("has none of the cases", "archive")
+        raise UserError(f"no case of RESECT can be used ({next(iter(left_out.values()))})", raw_dir, advice)
     about = "made of RESECT (doi 10.11582/2017.00004) by linear interpolation; not the published EASY-RESECT"
-    facts = {"about": about, "size": SIZE, "spacing_mm": SPACING_MM, "centre_and_axes": FRAME}
+    facts = {"about": about, "size": SIZE, "spacing_mm": SPACING_MM, "centre_and_axes": FRAME, "left_out": left_out}
     write_json(raw_dir / FOLDER / "about.json", facts)
+
+
+def _rebuild_case(
+    files: Mapping[str, RemoteFile], targets: Mapping[str, Path], made: Path, raw_dir: Path, progress: Progress
+) -> None:
+    paths = {name: obtain(file, raw_dir, progress) for name, file in files.items()}
+    for path in [made, *targets.values()]:
+        path.unlink(missing_ok=True)
+    images = {name: _read(files[name], path, raw_dir) for name, path in paths.items()}
+    grid = frame_grid(images[FRAME])
+    for name, target in targets.items():
+        write_volume(resample(images[name], grid), target)
+    write_json(made, _recipe(files, raw_dir))
+
+
+def _read(file: RemoteFile, path: Path, raw_dir: Path) -> sitk.Image:
+    try:
+        return read_volume(path)
+    except UserError as error:
+        if not (file.md5 or file.sha256):
+            LockFile(raw_dir).forget_file(file.name)  # a sound one may take its place
+        raise Damaged(error.what, error.where, "delete it and run again") from None
+
+
+def _recipe(files: Mapping[str, RemoteFile], raw_dir: Path) -> dict[str, str]:
+    """Digests of what decides the bytes of a case."""
+    lock = LockFile(raw_dir)
+    originals = {file.name: (lock.file(file.name) or {}).get("sha256", "") for file in files.values()}
+    return {**originals, "code": code_hash(Path(__file__))}
 
 
 def frame_grid(frame: sitk.Image) -> sitk.Image:

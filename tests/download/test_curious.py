@@ -1,6 +1,8 @@
 """EASY-RESECT's zip, or the like of it made from RESECT's files, from their addresses' paths."""
 
 import io
+import json
+import shutil
 import sys
 import zipfile
 
@@ -9,6 +11,8 @@ import pytest
 import SimpleITK as sitk
 
 from tests.download.server import cut
+from xmodbench.download.disk import exclusive
+from xmodbench.download.lockfile import LockFile
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
@@ -86,7 +90,8 @@ def test_offline_it_is_made_from_resect(curious, resect, tmp_path, capsys):
     curious.acquire(tmp_path, 1, Progress())
     shown = capsys.readouterr().err
     assert "no such file (404)" in shown and "making the like of it from RESECT" in shown
-    assert "Case4 is not complete in the archive" in shown
+    assert "to go back to EASY-RESECT, delete RESECT-resized" in shown
+    assert "Case4 is left out: " in shown
     found = curious.volumes(tmp_path)
     assert [r.subject for r in found] == ["Case1", "Case2"]
     image = sitk.ReadImage(str(found[0].files["t1"]))
@@ -113,7 +118,9 @@ def test_offline_it_is_made_from_resect(curious, resect, tmp_path, capsys):
 
 def test_with_neither_it_says_what_to_do(curious, tmp_path, monkeypatch):
     monkeypatch.setenv("XMODBENCH_MIRROR", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"neither EASY-RESECT nor RESECT.*connection refused.*doi 10.11582/2020.00025"):
+    with pytest.raises(
+        UserError, match=r"neither EASY-RESECT nor all of RESECT.*connection refused.*doi 10.11582/2020.00025"
+    ):
         curious.acquire(tmp_path, 1, QUIET)
 
 
@@ -121,6 +128,84 @@ def test_a_damaged_zip_is_named_and_not_passed_over(curious, resect, tmp_path):
     (tmp_path / "EASY-RESECT.zip").write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(UserError, match=r"EASY-RESECT.zip: cannot be unpacked"):
         curious.acquire(tmp_path, 1, QUIET)
+
+
+def test_one_damaged_original_does_not_stop_the_others(curious, resect, tmp_path, capsys):
+    place = f"{RESECT}/Case1/MRI/Case1-FLAIR.nii.gz"
+    sound = resect.files[place]
+    resect.files[place] = sound[:2000]
+    curious.acquire(tmp_path, 1, Progress())
+    assert "Case1 is left out: " in capsys.readouterr().err
+    assert [r.subject for r in curious.volumes(tmp_path)] == ["Case2"]
+    about = json.loads((tmp_path / "RESECT-resized/about.json").read_text())
+    assert sorted(about["left_out"]) == ["Case1", "Case4"]
+    assert "Case1-FLAIR.nii.gz" in about["left_out"]["Case1"] and "delete it" in about["left_out"]["Case1"]
+    resect.files[place] = sound
+    (tmp_path / "NIFTI/Case1/MRI/Case1-FLAIR.nii.gz").unlink()
+    curious.acquire(tmp_path, 1, QUIET)
+    assert [r.subject for r in curious.volumes(tmp_path)] == ["Case1", "Case2"]
+
+
+def full_disk(folder, easy, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})())
+
+
+def another_process(folder, easy, monkeypatch):
+    held = exclusive(folder / "EASY-RESECT.zip.part")
+    held.__enter__()
+    monkeypatch.setattr(easy, "held", held, raising=False)
+
+
+def another_file(folder, easy, monkeypatch):
+    (folder / "EASY-RESECT.zip").write_bytes(b"before")
+    facts = {"url": "https://x", "size": 6, "md5": "0" * 32, "sha256": "0" * 64, "fetched": None}
+    LockFile(folder).add_file("EASY-RESECT.zip", facts)
+    (folder / "EASY-RESECT.zip").unlink()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "line"),
+    [
+        (full_disk, "are needed, 10 B are free"),
+        (another_process, "another process is fetching it"),
+        (another_file, "0{64} was expected"),
+    ],
+)
+def test_only_what_cannot_be_had_is_replaced(curious, easy, resect, tmp_path, monkeypatch, trouble, line):
+    trouble(tmp_path, easy, monkeypatch)
+    with pytest.raises(UserError, match=line):
+        curious.acquire(tmp_path, 1, QUIET)
+    assert [path for path, _ in resect.requests if path.startswith(RESECT)] == []
+    assert not (tmp_path / "RESECT-resized").exists()
+
+
+def test_easy_resect_is_asked_for_again_where_nothing_was_made(curious, easy, tmp_path):
+    body = easy.files.pop(EASY)
+    with pytest.raises(UserError, match=r"no case of RESECT can be used .*404.*; put EASY-RESECT.zip"):
+        curious.acquire(tmp_path, 1, QUIET)
+    easy.files[EASY] = body
+    curious.acquire(tmp_path, 1, QUIET)
+    assert (tmp_path / "EASY-RESECT").is_dir() and not (tmp_path / "RESECT-resized").exists()
+
+
+def test_other_code_makes_the_volumes_again(curious, resect, tmp_path, monkeypatch, capsys):
+    curious.acquire(tmp_path, 1, QUIET)
+    module = sys.modules[type(curious).__module__.replace(".dataset", ".rebuild")]
+    volumes = sorted((tmp_path / "RESECT-resized").rglob("*.nii"))
+    before = [path.stat().st_mtime_ns for path in volumes]
+    curious.acquire(tmp_path, 1, QUIET)
+    assert [path.stat().st_mtime_ns for path in volumes] == before
+    monkeypatch.setattr(module, "code_hash", lambda *files: "other")
+    curious.acquire(tmp_path, 1, QUIET)
+    assert all(new.stat().st_mtime_ns > old for new, old in zip(volumes, before, strict=True))
+    # the originals are gone and there is no network: what is there stays
+    monkeypatch.setattr(module, "code_hash", lambda *files: "third")
+    monkeypatch.setenv("XMODBENCH_MIRROR", "http://127.0.0.1:9")
+    monkeypatch.setattr(sys.modules[type(curious).__module__], "CASES", (1, 2))
+    shutil.rmtree(tmp_path / "NIFTI")
+    curious.acquire(tmp_path, 1, Progress())
+    assert "Case1: kept as it is, made by other code" in capsys.readouterr().err
+    assert len(curious.volumes(tmp_path)) == 2
 
 
 def test_known_digests_and_cases():
