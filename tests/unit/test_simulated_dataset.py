@@ -75,3 +75,20 @@ def test_a_job_killed_over_a_remake_leaves_no_truth(tmp_path, quiet, monkeypatch
     # going back to the first seed must not take the half-replaced subject for its own
     assert made(tmp_path, quiet) == ["s0"]
     assert Toy(ToyConfig()).simulated
+
+
+def test_only_code_that_can_change_the_scans_makes_them_anew(tmp_path, monkeypatch):
+    from xmodbench.plugins import DATASETS, PACKAGE_ROOT, find
+    from xmodbench.volumes import recipe
+
+    plugin = find(DATASETS, "sim_ixi")
+    dataset, hashed = plugin.cls(plugin.cls.Config()), []
+    recipe.code_hash.cache_clear()
+    monkeypatch.setattr(recipe, "sha256_file", lambda path: hashed.append(path) or "own")
+    monkeypatch.setattr(recipe, "sha256_files", lambda paths, root: hashed.extend(paths) or "shared")
+    dataset._recipe(1)
+    recipe.code_hash.cache_clear()
+    roots = (PACKAGE_ROOT, plugin.folder)
+    names = {path.relative_to(root).as_posix() for path in hashed for root in roots if path.is_relative_to(root)}
+    assert {"simulate.py", "volumes/io.py", "volumes/resample.py", "volumes/simulate/head.py", "seeding.py"} <= names
+    assert not {"dataset.py", "volumes/prepare.py", "volumes/register.py", "volumes/simulate/pelvis.py"} & names

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from xmodbench.files import read_json, sha256_files, sha256_json
+from xmodbench.files import read_json, sha256_json
 from xmodbench.plugins import Dataset
 
 if TYPE_CHECKING:
@@ -52,10 +52,13 @@ class SimulatedDataset(Dataset):
         return [record for record in super().volumes(raw_dir) if record.subject in wanted]
 
     def _recipe(self, seed: int) -> str:
-        """What the scans are made from; every simulated set has a `scale`."""
-        own = Path(sys.modules[type(self).__module__].__file__).parent
-        code = [sha256_files(folder.glob("*.py"), folder) for folder in (own, Path(__file__).parent)]
-        return sha256_json([seed, self.settings.scale, *code])[:16]
+        """What decides the scans; every simulated set has a `scale`."""
+        from xmodbench.volumes.recipe import code_hash
+
+        here = Path(sys.modules[type(self).__module__].__file__)
+        # what a plugin has in a file beside dataset.py; that one describes the preparation, which is not simulated
+        own = sorted(path for path in here.parent.glob("*.py") if path != here) if here.name == "dataset.py" else []
+        return sha256_json([seed, self.settings.scale, code_hash(*(own or [here]))])[:16]
 
     def _is_made(self, raw_dir: Path, subject: str, recipe: str) -> bool:
         truth = raw_dir / f"{subject}-truth.json"
