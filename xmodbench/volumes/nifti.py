@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +11,11 @@ from itertools import product
 from pathlib import Path
 from typing import IO
 
+import nibabel
 import numpy as np
 import SimpleITK as sitk
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from xmodbench.errors import UserError
 from xmodbench.volumes.resample import affine_ras
@@ -24,7 +26,6 @@ APART_MM = 1.0
 ROUNDING_MM = 0.01
 _HEADER = 348
 _CHUNK = 1 << 20
-_FLOATS = {16: "f4", 64: "f8"}  # NIfTI's codes
 _LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -59,7 +60,7 @@ def read_header(path: Path) -> Header:
         UserError: it is damaged, or its voxel size is not above 0.
     """
     with _readable(path), _open(path) as handle:
-        return _header(*_raw_header(handle, path))
+        return _positions(_header(handle, path))
 
 
 def check_nifti(path: Path) -> Header:
@@ -72,9 +73,9 @@ def check_nifti(path: Path) -> Header:
         UserError: it is damaged, its voxel size is not above 0, or voxels are not finite.
     """
     with _readable(path), _open(path) as handle:
-        header, order = _raw_header(handle, path)
-        _check_voxels(handle, header, order, path)
-    return _header(header, order)
+        header = _header(handle, path)
+        _check_voxels(handle, header, path)
+    return _positions(header)
 
 
 def rectangular(header: Header, path: Path) -> np.ndarray | None:
@@ -119,58 +120,35 @@ def refuse_not_finite(count: int, path: Path) -> None:
         raise UserError(f"{count:,} voxels are NaN or infinite", path, "replace them, by 0 for example")
 
 
-def _raw_header(handle: IO[bytes], path: Path) -> tuple[bytes, str]:
-    """The header's bytes and their order, for `struct`."""
-    header = handle.read(_HEADER)
-    if len(header) < _HEADER:
-        raise UserError("truncated: shorter than a NIfTI header", path, FETCH_AGAIN)
-    order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] == _HEADER), None)
-    if order is None:
+def _header(handle: IO[bytes], path: Path) -> nibabel.Nifti1Header:
+    """The header as nibabel reads it; nothing in it is corrected."""
+    try:
+        header = nibabel.Nifti1Header(handle.read(_HEADER), check=False)
+    except (WrapStructError, HeaderDataError) as error:
+        raise UserError(f"not a NIfTI-1 file, or truncated in its header ({error})", path, FETCH_AGAIN) from None
+    if header["sizeof_hdr"] != _HEADER:
         raise UserError("not a NIfTI-1 file", path, FETCH_AGAIN)
-    voxel = struct.unpack_from(order + "3f", header, 80)
-    if not all(np.isfinite(voxel)) or min(voxel) <= 0:
+    voxel = header["pixdim"][1:4]
+    if not np.isfinite(voxel).all() or voxel.min() <= 0:
         given = " x ".join(f"{value:g}" for value in voxel)
         raise UserError(f"voxel size {given} mm in the header", path, "correct pixdim[1..3]; all must be above 0")
-    return header, order
+    return header
 
 
-def _header(header: bytes, order: str) -> Header:
-    size = struct.unpack_from(order + "3h", header, 42)
-    qform_code, sform_code = struct.unpack_from(order + "2h", header, 252)
-    rows = np.array(struct.unpack_from(order + "12f", header, 280)).reshape(3, 4)
-    sform = np.vstack([rows, [0, 0, 0, 1]]) if sform_code > 0 else None
-    return Header(size, sform, _qform(header, order) if qform_code > 0 else None)
+def _positions(header: nibabel.Nifti1Header) -> Header:
+    sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
+    return Header(tuple(int(n) for n in header["dim"][1:4]), sform, qform)
 
 
-def _qform(header: bytes, order: str) -> np.ndarray:
-    """Method 2 of nifti1.h: a unit quaternion (a, b, c, d), the voxel size and the sign of the third axis."""
-    sign, *voxel = struct.unpack_from(order + "4f", header, 76)
-    b, c, d, *offset = struct.unpack_from(order + "6f", header, 256)
-    a = np.sqrt(max(0.0, 1 - b * b - c * c - d * d))
-    turn = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
-    affine = np.eye(4)
-    affine[:3, :3] = turn * voxel * [1, 1, -1 if sign < 0 else 1]
-    affine[:3, 3] = offset
-    return affine
-
-
-def _check_voxels(handle: IO[bytes], header: bytes, order: str, path: Path) -> None:
-    dimensions = struct.unpack_from(order + "8h", header, 40)
-    kind, bits = struct.unpack_from(order + "2h", header, 70)
-    offset = max(_HEADER, int(struct.unpack_from(order + "f", header, 108)[0]))
-    needed = int(np.prod([max(1, n) for n in dimensions[1 : 1 + dimensions[0]]], dtype=np.int64)) * bits // 8
-    handle.read(offset - _HEADER)
+def _check_voxels(handle: IO[bytes], header: nibabel.Nifti1Header, path: Path) -> None:
+    kind = header.get_data_dtype()
+    needed = int(np.prod(header.get_data_shape(), dtype=np.int64)) * kind.itemsize
+    handle.read(max(0, int(header.get_data_offset()) - _HEADER))
     size = bad = 0
     while chunk := handle.read(_CHUNK):
         size += len(chunk)
-        if kind in _FLOATS:
-            values = np.frombuffer(chunk[: len(chunk) // 8 * 8], order + _FLOATS[kind])
+        if kind.kind == "f" and kind.itemsize <= 8:
+            values = np.frombuffer(chunk[: len(chunk) // 8 * 8], kind)
             bad += values.size - int(np.isfinite(values).sum())
     if size < needed:
         raise UserError(f"truncated: {size:,} of {needed:,} bytes of voxels are there", path, FETCH_AGAIN)
