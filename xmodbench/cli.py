@@ -90,6 +90,22 @@ def acquire(
 
 
 @app.command()
+def fetch(
+    name: str,
+    archive: Annotated[str, typer.Argument(help="Its name, as `acquire NAME --dry-run` lists it.")],
+    raw: Annotated[Path | None, typer.Option(help="Folder of the raw volumes; raw/NAME if left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the record goes; data/NAME if left out.")] = None,
+    settings: Settings = "{}",
+    plugin: Name = None,
+) -> None:
+    """Fetch one archive of a data set beforehand; acquire alone does so too, one after the other, and unpacks them."""
+    from xmodbench.stages import fetch as stage
+
+    dataset, facts = _plugin(DATASETS, name, plugin, settings)
+    stage.fetch(dataset, archive, raw or Path("raw") / name, out or Path("data") / name, Progress(), **facts)
+
+
+@app.command()
 def prepare(
     name: str,
     raw: Raw,

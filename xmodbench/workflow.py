@@ -7,6 +7,7 @@ hash of the code included: Snakemake reruns a job when its params change.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -16,12 +17,17 @@ from typing import Any
 
 from xmodbench.config import parse_config, read_yaml
 from xmodbench.devices import visible_gpus
+from xmodbench.download.archived import FromArchives
+from xmodbench.download.lockfile import given_archives
+from xmodbench.download.remote import RemoteFile
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_files
 from xmodbench.methods_of_run import Training
 from xmodbench.plan import Cell, Plan
 from xmodbench.plugins import PACKAGE_ROOT, REPOSITORY, Plugin, shared_machinery
 from xmodbench.records import FAILURE
+from xmodbench.stages.fetch import FOLDER as FETCHED
+from xmodbench.stages.fetch import forget_not_fetched
 
 
 def plan_of(config: dict[str, Any], configfiles: list[str]) -> Plan:
@@ -100,19 +106,45 @@ class Jobs:
     # -- data sets --------------------------------------------------------------------------------------------------
     def dataset_options(self, wildcards) -> list[str]:
         """Options of acquire and prepare that come from the config."""
-        name = wildcards.dataset
-        options = ["--raw", str(self.plan.raw_dir(name)), "--settings", self.plan.dataset_settings(name)]
-        return [*self._plugin_option(self.plan.dataset_plugins[name], name), *options, *self._seed()]
+        return [*self.fetch_options(wildcards), *self._seed()]
 
     def dataset_code(self, wildcards) -> str:
         """Hash of the data set's code and of the preparation's."""
         return self.plan.dataset_plugins[wildcards.dataset].code_hash + package_code_hash("volumes", "store.py")
 
+    def archives(self) -> str:
+        """Constraint of the wildcard ``archive``: names of the archives that can be fetched beforehand."""
+        names = {re.escape(file.name) for key in self.config.datasets for file in self._archives(key)}
+        return "|".join(sorted(names)) or "(?!)"  # what matches nothing
+
+    def fetch_options(self, wildcards) -> list[str]:
+        """Options of fetch that come from the config."""
+        name = wildcards.dataset
+        options = ["--raw", str(self.plan.raw_dir(name)), "--settings", self.plan.dataset_settings(name)]
+        return [*self._plugin_option(self.plan.dataset_plugins[name], name), *options]
+
+    def fetch_records(self, wildcards) -> list[str]:
+        """Records of a data set's archives, each fetched by a job of its own."""
+        folder = self.plan.data_dir(wildcards.dataset) / FETCHED
+        return [str(folder / f"{file.name}.record.json") for file in self._archives(wildcards.dataset)]
+
+    def _archives(self, dataset: str) -> list[RemoteFile]:
+        found = self.plan.datasets[dataset]
+        return found.archives() if isinstance(found, FromArchives) else []
+
+    def forget_not_fetched(self) -> None:
+        """After a run that failed: archives that could not be had are tried again, side by side, by the next."""
+        for name in self.config.datasets:
+            forget_not_fetched(self.plan.data_dir(name))
+
     def raw_listing(self, wildcards) -> str:
-        """Names, sizes and times of raw volumes the user provides: a changed volume is prepared again."""
-        if self.config.datasets[wildcards.dataset].raw is None:
-            return ""  # acquired by this workflow, whose outputs Snakemake follows
-        files = sorted(path for path in self.plan.raw_dir(wildcards.dataset).rglob("*") if path.is_file())
+        """Names, sizes and times of what the user provides: a changed volume or archive is acquired again."""
+        name, folder = wildcards.dataset, self.plan.raw_dir(wildcards.dataset)
+        dataset = self.plan.datasets[name]
+        if self.config.datasets[name].raw is None or dataset.simulated or dataset.archives():
+            # the other files there are made by this workflow, whose outputs Snakemake follows
+            return str(given_archives(folder) or "")
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
         return str([(path.name, path.stat().st_size, int(path.stat().st_mtime)) for path in files])
 
     # -- methods ----------------------------------------------------------------------------------------------------

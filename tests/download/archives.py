@@ -71,12 +71,7 @@ def _gold(folder: Path) -> dict[str, bytes]:
 
 def write_small_ixi(folder: Path, files: dict[str, bytes]) -> None:
     """The real plugin in a working directory, told the sizes and digests of the small archives."""
-    plugin = find(DATASETS, "ixi").folder
-    target = folder / "data_prep" / "ixi"
-    target.mkdir(parents=True)
-    for path in plugin.iterdir():
-        if path.is_file():
-            (target / path.name).write_bytes(path.read_bytes())
+    target = _copy_plugin("ixi", folder)
     code = (target / "dataset.py").read_text()
     for modality, size, md5 in (
         ("T1", "4_840_816_640", "34901a0593b41dd19c1a1f746eac2d58"),
@@ -86,3 +81,19 @@ def write_small_ixi(folder: Path, files: dict[str, bytes]) -> None:
         assert size in code and md5 in code
         code = code.replace(size, str(len(body))).replace(md5, hashlib.md5(body).hexdigest())
     (target / "dataset.py").write_text(code)
+
+
+def write_small_goldatlas(folder: Path) -> None:
+    """The real plugin in a working directory, for the few patients that are simulated."""
+    target = _copy_plugin("goldatlas", folder)
+    with open(target / "dataset.py", "a") as code:
+        code.write(f"\nPATIENTS = {PATIENTS}\n")
+
+
+def _copy_plugin(name: str, folder: Path) -> Path:
+    target = folder / "data_prep" / name
+    target.mkdir(parents=True)
+    for path in find(DATASETS, name).folder.iterdir():
+        if path.is_file():
+            (target / path.name).write_bytes(path.read_bytes())
+    return target

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.download.archives import IXI, RECORD, real_archives, write_small_ixi
+from tests.download.archives import IXI, PATIENTS, RECORD, real_archives, write_small_goldatlas, write_small_ixi
 from tests.download.server import Server
 from xmodbench.files import sha256_files
 from xmodbench.plugins import DATASETS, REPOSITORY, find
@@ -36,6 +36,7 @@ class Work:
     def __init__(self, folder: Path, server: Server):
         self.folder, self.server, self.job = folder, server, None
         write_small_ixi(folder, server.files)
+        write_small_goldatlas(folder)
         datasets = {key: {"directions": [DIRECTIONS[key]], "settings": SETTINGS[key]} for key in SETS}
         config = {
             "run": "cuts",
@@ -49,20 +50,20 @@ class Work:
         code = Path(__file__).with_name("killing.py").read_text()
         (folder / "hooks" / "sitecustomize.py").write_text(code)
 
-    def start(self, *datasets: str, kill: str = "") -> int:
-        """Run until the stores of `datasets` are there or the power is cut; returns the exit code."""
+    def start(self, *datasets: str, kill: str = "", token: str = "good", output: str = "record.json") -> int:
+        """Run until the stores (or another output) of `datasets` are there or the power is cut; returns the exit code."""
         environment = {
             **os.environ,
             "PYTHONPATH": f"{self.folder / 'hooks'}:{REPOSITORY}",
             "XMODBENCH_MIRROR": self.server.url,
-            "ZENODO_SHARE_TOKEN": "good",
+            "ZENODO_SHARE_TOKEN": token,
             "XMODBENCH_TEST_KILL": kill,
         }
         command = [sys.executable, "-m", "xmodbench", "run", "config.yaml", "--cores", "1"]
-        with open(self.folder / "output.txt", "wb") as output:
+        with open(self.folder / "output.txt", "wb") as stream:
             self.job = subprocess.Popen(
-                [*command, *(f"data/{name}/record.json" for name in datasets)],
-                cwd=self.folder, env=environment, stdout=output, stderr=output, start_new_session=True,
+                [*command, *(f"data/{name}/{output}" for name in datasets)],
+                cwd=self.folder, env=environment, stdout=stream, stderr=stream, start_new_session=True,
             )  # fmt: skip
             try:
                 return self.job.wait(400)
@@ -151,9 +152,39 @@ def test_cut_and_continued_it_ends_the_same(archives, tmp_path, monkeypatch):
     assert [item["complete"] for item in lock["unpacked"].values()] == [False]
     assert not (data / "curious" / "acquire.record.json").exists()
 
+    # when an archive is whole, but not yet written down
+    killed = work.start("goldatlas", kill="xmodbench.download.lockfile:LockFile.add_file:1")
+    assert killed == -signal.SIGKILL, work.output()
+    (written,) = raw.glob("goldatlas/*.zip")
+    assert not list(data.glob("goldatlas/fetch/*.record.json"))
+
     archives.requests.clear()
     assert work.start(*SETS) == 0, work.output()
     fetched = {path.split("?")[0] for path, _ in archives.requests}
-    assert fetched == {path for path in archives.files if path.startswith(RECORD)}, "what was whole was fetched again"
+    expected = {path for path in archives.files if path.startswith(RECORD)} - {f"{RECORD}/files/{written.name}/content"}
+    assert fetched == expected, "what was whole was fetched again"
     assert not list(raw.rglob("*.part*"))
     assert digests(work.folder) == undisturbed(tmp_path / "undisturbed", archives, monkeypatch)
+
+
+def test_what_cannot_be_had_is_one_line_for_each_data_set(archives, tmp_path):
+    (tmp_path / "work").mkdir()
+    work = Work(tmp_path / "work", archives)
+    files, archives.files = archives.files, {}
+    assert work.start(*SETS, token="", output="acquire.record.json") == 1
+    lines = work.output().split("Failed:")[-1].split("To continue")[0].strip().splitlines()
+    failed = {line.split(":")[0].strip().removeprefix("data/"): line for line in lines}
+    assert sorted(failed) == sorted(SETS) and len(lines) == len(SETS)
+    assert "IXI-T1.tar: could not be fetched" in failed["ixi"]
+    assert "no case of RESECT can be used" in failed["curious"]
+    assert "none of the 3 patients is here; request access" in failed["goldatlas"]
+    assert "not fetched: " in (work.folder / "results/cuts/logs/fetch/goldatlas/1_01_P.zip.log").read_text()
+    assert not list(work.folder.glob("data/*/fetch/*.record.json"))
+
+    # jobs of their own fetch them the next time, and nothing is left for acquire
+    archives.files = files
+    assert work.start(*SETS, output="acquire.record.json") == 0, work.output()
+    records = {path.name.removesuffix(".record.json") for path in work.folder.glob("data/*/fetch/*.record.json")}
+    assert {"IXI-T1.tar", "IXI-PD.tar", "EASY-RESECT.zip", *(f"{name}.zip" for name in PATIENTS)} <= records
+    assert "fetching" in (work.folder / "results/cuts/logs/fetch/ixi/IXI-T1.tar.log").read_text()
+    assert "fetching" not in (work.folder / "results/cuts/logs/acquire/ixi.log").read_text()

@@ -1,7 +1,31 @@
 # Raw volumes, and the slice stores made of them.
 
 
+rule fetch:
+    output:
+        record=f"{DATA}/{{dataset}}/fetch/{{archive}}.record.json",
+    wildcard_constraints:
+        archive=jobs.archives(),
+    log:
+        f"{RESULTS}/logs/fetch/{{dataset}}/{{archive}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch/{{dataset}}/{{archive}}.tsv"
+    conda:
+        "../envs/xmodbench.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=1440,
+    params:
+        options=jobs.fetch_options,
+        out=subpath(output.record, ancestor=2),
+    shell:
+        "python -m xmodbench fetch {wildcards.dataset} {wildcards.archive:q} {params.options:q}"
+        " --out {params.out:q} 2> {log:q}"
+
+
 rule acquire:
+    input:
+        fetched=jobs.fetch_records,
     output:
         record=f"{DATA}/{{dataset}}/acquire.record.json",
     log:

@@ -13,7 +13,7 @@ from xmodbench.files import read_json, write_json
 
 LOCK = "download.lock.json"
 FORMAT_VERSION = 1
-ARCHIVES = (".zip", ".tar")
+ARCHIVES = {".zip", ".tar"}
 
 
 class LockFile:
@@ -88,3 +88,22 @@ class LockFile:
             self.data = self._read()
             yield self.data
             write_json(self.path, self.data)
+
+
+def given_archives(raw_dir: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times (ns) of the archives that were put into a raw folder by hand.
+
+    An archive stays in this list when it is deleted after unpacking, and one that was fetched does not come into it: the
+    list changes only where somebody adds an archive or replaces one.
+    """
+    raw_dir = Path(raw_dir)
+    try:
+        lock = LockFile(raw_dir)
+    except UserError:  # the job says it
+        return []
+    known = {name: facts for name, facts in lock.data["files"].items() if Path(name).suffix in ARCHIVES}
+    listed = {name: (facts["size"], facts["mtime_ns"]) for name, facts in known.items() if facts["url"] is None}
+    for path in raw_dir.glob("*"):
+        if path.suffix in ARCHIVES and not path.name.startswith(".") and not lock.unchanged(path.name):
+            listed[path.name] = (path.stat().st_size, path.stat().st_mtime_ns)
+    return sorted((name, *facts) for name, facts in listed.items())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from xmodbench.download.archived import FromArchives
 from xmodbench.plugins import Dataset
 from xmodbench.progress import Progress
 from xmodbench.records import recorded
+
+if TYPE_CHECKING:
+    from xmodbench.download.remote import RemoteFile
 
 ACQUIRED = "acquire.record.json"
 
@@ -33,25 +37,45 @@ def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Pro
 
 def announce(dataset: Dataset, meta: dict[str, Any], raw_dir: Path) -> list[str]:
     """Lines that say what `acquire` would fetch, how much, and under which licence; nothing is asked or written."""
-    from xmodbench.download.remote import human_size, mirrored, public
+    from xmodbench.download.remote import human_size
 
     lines = [f"{meta['label']}: {meta['summary']}", f"licence: {meta.get('licence', 'not stated')}"]
     files = dataset.archives()
     if not files:
-        return [
-            *lines,
-            "nothing to fetch: " + ("simulated here" if dataset.simulated else f"put volumes into {raw_dir}"),
-        ]
+        made = "simulated here" if dataset.simulated else f"put volumes into {raw_dir}"
+        return [*lines, f"nothing to fetch: {made}"]
+    known = isinstance(dataset, FromArchives)
+    needed = {file.name for file in (dataset.needed(raw_dir) if known else files)}
+    lacking = dataset.lacking(raw_dir) if known else [file for file in files if not (raw_dir / file.name).is_file()]
+    names = {file.name for file in lacking}
     for file in files:
-        state = "there already" if (Path(raw_dir) / file.name).is_file() else human_size(file.size)
-        source = public(mirrored(file.urls[0])) if file.urls else "by hand"
-        lines.append(
-            f"{file.name:24} {state:>14}  {source}" + (f" (or {len(file.urls) - 1} mirrors)" if file.urls[1:] else "")
-        )
-    missing = [file.size for file in files if not (Path(raw_dir) / file.name).is_file()]
-    total = human_size(sum(missing)) if all(size is not None for size in missing) else "an unknown size"
-    lines.append(f"to fetch: {len(missing)} of {len(files)} files, {total}, into {raw_dir}")
-    return lines + sorted({file.note for file in files if file.note})
+        here = "there already" if file.name in needed else "not needed"
+        state = _coming(file, raw_dir) if file.name in names else here
+        lines.append(f"{file.name:24} {state:>20}  {_source(file)}")
+    left = [None if file.size is None else file.size - _came(file, raw_dir) for file in lacking]
+    total = human_size(sum(left)) if None not in left else "an unknown size"
+    lines.append(f"to fetch: {len(lacking)} of {len(files)} files, {total}, into {raw_dir}")
+    return lines + sorted({file.note for file in lacking if file.note})
+
+
+def _coming(file: RemoteFile, raw_dir: Path) -> str:
+    from xmodbench.download.remote import human_size
+
+    came, size = _came(file, raw_dir), human_size(file.size)
+    return f"{human_size(came)} of {size}" if came else size
+
+
+def _came(file: RemoteFile, raw_dir: Path) -> int:
+    """Bytes that an interrupted download left, from which the next goes on."""
+    part = raw_dir / f"{file.name}.part"
+    return part.stat().st_size if part.is_file() else 0
+
+
+def _source(file: RemoteFile) -> str:
+    from xmodbench.download.remote import mirrored, public
+
+    source = public(mirrored(file.urls[0])) if file.urls else "by hand"
+    return source + (f" (or {len(file.urls) - 1} mirrors)" if file.urls[1:] else "")
 
 
 def _files(item) -> dict[str, dict[str, Any]]:
