@@ -1,12 +1,14 @@
 """What every data-set plugin must keep, and what preparing must."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
 
+from xmodbench.download.archived import FromArchives
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_files
 from xmodbench.plugins import DATASETS, available, find
@@ -70,6 +72,20 @@ def test_plugins_keep_the_contract(name):
         assert info.description, f"{name}: option {field} has no description"
     assert (plugin.folder / "README.md").is_file()
     assert plugin.cls.simulated == name.startswith("sim_")
+
+
+@pytest.mark.parametrize("name", available(DATASETS))
+def test_every_archive_can_be_fetched_by_itself(name, tmp_path):
+    plugin = find(DATASETS, name)
+    dataset = folder() if name == "folder" else plugin.cls(plugin.cls.Config())
+    names = [file.name for file in dataset.archives()]
+    assert isinstance(dataset, FromArchives) == bool(names)
+    if names:
+        # names become wildcards and paths; nothing is there yet, not even the folder
+        assert all(re.fullmatch(r"[A-Za-z0-9._-]+", item) for item in names) and len(set(names)) == len(names)
+        assert [file.name for file in dataset.needed(tmp_path / "raw")] == names
+        assert [file.name for file in dataset.lacking(tmp_path / "raw")] == names
+        assert not (tmp_path / "raw").exists()
 
 
 def test_stores_hold_paired_slices_of_separate_subjects(raw, tmp_path):
