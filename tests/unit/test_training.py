@@ -17,7 +17,7 @@ from xmodbench.training import loop
 from xmodbench.training.log import LossLog
 from xmodbench.training.loop import snapshot_steps
 from xmodbench.training.plot import strip
-from xmodbench.training.state import load_state, named, part, save_state
+from xmodbench.training.state import fingerprint, load_state, named, part, save_state
 
 SMALL = {
     "midiffusion": {"width": 8, "iterations": 6, "dropout": 0.1, "batch_size": 2},
@@ -59,6 +59,18 @@ def test_snapshots_change_no_bit_of_the_training(name, tmp_path, quiet):
     assert np.array_equal(pictures[0][:size], pictures[1][:size])  # the same slices
     assert not np.array_equal(pictures[0][size + 2 :], pictures[1][size + 2 :])  # other weights
     assert 0 < job.facts["snapshots_s"] < job.facts["training_s"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_only_what_decides_the_weights_is_in_the_fingerprint(name):
+    cls, images = find(METHODS, name).cls, phantom(4, 1)
+
+    def of(arrays=(images,), seed=1, **changes):
+        return fingerprint(cls.Config(preset="short", **changes).resolved(), arrays, seed)
+
+    assert of() == of(snapshots=7) == of(checkpoint_s=1.0) == of((images.copy(),))
+    others = [of(learning_rate=0.5), of((images, images)), of((images[:3],)), of((images + 1,)), of(seed=2)]
+    assert len({of(), *others}) == 6
 
 
 def test_snapshots_are_spread_evenly_and_end_with_the_training():

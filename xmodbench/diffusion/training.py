@@ -10,13 +10,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from xmodbench.files import sha256_json
 from xmodbench.plugins import Run
 from xmodbench.seeding import derive_seed
 from xmodbench.training import loop
 from xmodbench.training.compiling import compiled
 from xmodbench.training.log import LossLog
-from xmodbench.training.state import named, optimizer_tensors, part, restore_optimizer
+from xmodbench.training.state import fingerprint, named, optimizer_tensors, part, restore_optimizer
 
 from .batches import Batch, Batches
 from .model import DiffusionModel
@@ -65,7 +64,6 @@ class DiffusionTraining(loop.Training):
         prepared = self.accelerator.prepare(compiled(network) if s.compile else network)
         self.prepared = replace(model, network=prepared)
         self.ema = [parameter.detach().clone() for parameter in network.parameters()]
-        data = f"{images.shape} {float(np.mean(images, dtype=np.float64))!r}"
         run.facts.update(
             processes=world,
             slices_per_step=per_step,
@@ -73,7 +71,7 @@ class DiffusionTraining(loop.Training):
             channels_last=s.channels_last,
             compile=s.compile,
         )
-        self.fingerprint = sha256_json([s.model_dump(mode="json"), data, run.seed, world])
+        self.fingerprint = fingerprint(s, [images], run.seed, world)
 
     def step(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One update of the weights and of their average; loss and norm of the gradient."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from xmodbench.files import sha256_json
 from xmodbench.gan.batches import Batches
 from xmodbench.gan.game import Game
 from xmodbench.gan.schedule import learning_rate, total_steps
@@ -13,7 +12,7 @@ from xmodbench.plugins import Run
 from xmodbench.seeding import derive_seed
 from xmodbench.training import loop
 from xmodbench.training.log import LossLog
-from xmodbench.training.state import named, optimizer_tensors, part, restore_optimizer
+from xmodbench.training.state import fingerprint, named, optimizer_tensors, part, restore_optimizer
 
 
 def train(game: Game, batches: Batches, run: Run) -> LossLog:
@@ -37,9 +36,7 @@ class GameTraining(loop.Training):
         self.game, self.batches, self.job, self.settings = game, batches, run, game.settings
         self.columns = game.losses
         self.steps = total_steps(self.settings, batches.per_epoch)
-        data = [f"{x.shape} {float(np.mean(x, dtype=np.float64))!r}" for x in (batches.source, batches.target)]
-        decisive = self.settings.model_dump(mode="json", exclude={"snapshots", "checkpoint_s"})
-        self.fingerprint = sha256_json([decisive, data, run.seed])
+        self.fingerprint = fingerprint(self.settings, (batches.source, batches.target), run.seed)
 
     def step(self, step: int) -> list[torch.Tensor]:
         """One update of all networks; the game's losses."""

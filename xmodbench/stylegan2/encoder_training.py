@@ -11,7 +11,7 @@ import torch
 from xmodbench.plugins import Run
 from xmodbench.seeding import derive_seed
 from xmodbench.training.loop import Training
-from xmodbench.training.state import named, optimizer_tensors, part, restore_optimizer
+from xmodbench.training.state import fingerprint, named, optimizer_tensors, part, restore_optimizer
 
 from .batches import Batches
 from .discriminator import Discriminator
@@ -20,7 +20,7 @@ from .generator import Generator
 from .losses import r1, says_fake, says_real
 from .perceptual import VGG_WEIGHT, Features
 from .settings import TRAINING_SETTINGS
-from .training import SHOWN, as_grid, fingerprint
+from .training import SHOWN, as_grid
 
 BETAS, DECAY, FEATURE_SHARE = (0.9, 0.99), 0.8, 0.75
 
@@ -57,7 +57,7 @@ class EncoderTraining(Training):
         self.job, self.device, self.steps = run, run.device, s.encoder_iterations
         # the generator too: on a GPU the same settings never give the same one again
         first = [float(parameter.double().sum()) for parameter in generator.parameters()]
-        self.fingerprint = fingerprint(s, TRAINING_SETTINGS, images, run.seed, first)
+        self.fingerprint = fingerprint(s, [images], run.seed, first, fields=TRAINING_SETTINGS)
         seed = derive_seed(run.seed, "encoder")
         self.batches = Batches(images, s.resolution, s.encoder_batch, s.encoder_flip, seed)
         self.generator, self.features, self.discriminator = generator, features, discriminator.train()

@@ -11,12 +11,11 @@ import torch
 from torch import nn
 
 from xmodbench.errors import UserError
-from xmodbench.files import sha256_json
 from xmodbench.plugins import Run
 from xmodbench.seeding import derive_seed
 from xmodbench.training import processes
 from xmodbench.training.loop import Training
-from xmodbench.training.state import named, optimizer_tensors, part, restore_optimizer
+from xmodbench.training.state import fingerprint, named, optimizer_tensors, part, restore_optimizer
 
 from .ada import Controller
 from .augment import augment
@@ -29,12 +28,6 @@ from .settings import PRETRAINING_SETTINGS
 
 PATH_INTERVAL, R1_INTERVAL, PATH_DECAY = 4, 16, 0.01
 SHOWN = 8  # samples in a snapshot
-
-
-def fingerprint(settings, fields: frozenset[str], images: np.ndarray, *others: object) -> str:
-    """Hash of what decides a training: the settings named in `fields`, slices, and what else there is, such as the seed."""
-    decisive = settings.model_dump(mode="json", include=fields - {"snapshots", "checkpoint_s"})
-    return sha256_json([decisive, f"{images.shape} {float(np.mean(images, dtype=np.float64))!r}", *others])
 
 
 def _share(batch_size: int, world: int) -> int:
@@ -71,7 +64,7 @@ class GanTraining(Training):
         self.steps = math.ceil(s.kimg * 1000 / s.batch_size)
         processes.join(run.device)
         self.share = _share(s.batch_size, processes.world())
-        self.fingerprint = fingerprint(s, PRETRAINING_SETTINGS, images, run.seed, processes.world())
+        self.fingerprint = fingerprint(s, [images], run.seed, processes.world(), fields=PRETRAINING_SETTINGS)
         flip, part = 0.5 if s.mirror else 0.0, (processes.rank(), processes.world())
         self.batches = Batches(images, s.resolution, s.batch_size, flip, derive_seed(run.seed, "gan"), part)
         self.generator = Generator(s).to(run.device)

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_dir, read_json, write_json
+from xmodbench.files import atomic_dir, read_json, sha256_json, write_json
 
 TERMINATED = 128 + signal.SIGTERM
+
+
+def fingerprint(
+    settings: BaseModel, arrays: Iterable[np.ndarray], *others: object, fields: frozenset[str] | None = None
+) -> str:
+    """Hash of what decides a training: the state of one with another is not resumed.
+
+    Args:
+        settings: all but how often the state is saved and how many snapshots are taken counts, or of them only `fields`.
+        arrays: what is trained on.
+        others: what else there is, such as the seed and the number of processes.
+    """
+    decisive = settings.model_dump(mode="json", include=fields, exclude={"snapshots", "checkpoint_s"})
+    data = [f"{array.shape} {float(np.mean(array, dtype=np.float64))!r}" for array in arrays]
+    return sha256_json([decisive, data, *others])
 
 
 def save_state(
