@@ -24,7 +24,9 @@ $(READY): requirements.lock pyproject.toml
 		{ echo "xmodbench needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	# compiled once: each job of the workflow is a process of its own, and where Python must not write bytecode (as in many
+	# containers) each would compile thousands of modules anew
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 

@@ -24,7 +24,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_files
 from xmodbench.methods_of_run import Training
 from xmodbench.plan import Cell, Plan
-from xmodbench.plugins import PACKAGE_ROOT, REPOSITORY, Plugin, shared_machinery
+from xmodbench.plugins import METHODS, PACKAGE_ROOT, REPOSITORY, Plugin, find, shared_machinery
 from xmodbench.records import FAILURE
 from xmodbench.stages.fetch import FOLDER as FETCHED
 from xmodbench.stages.fetch import forget_not_fetched
@@ -77,6 +77,7 @@ class Jobs:
     def __init__(self, plan: Plan, runs_here: Callable[[], bool]):
         self.plan, self.config, self.runs_here = plan, plan.config, runs_here
         self.results, self.data = str(plan.results), plan.config.paths.data
+        self._code_hash = cache(lambda plugin_id: find(METHODS, plugin_id).code_hash)  # every job asks for it
 
     # -- wildcards --------------------------------------------------------------------------------------------------
     def datasets(self) -> str:
@@ -199,7 +200,7 @@ class Jobs:
         return self._method_code(self.plan.methods[wildcards.method].plugin)
 
     def _method_code(self, plugin: Plugin) -> str:
-        return plugin.code_hash + package_code_hash("plugins.py", "seeding.py")
+        return self._code_hash(plugin.id) + package_code_hash("plugins.py", "seeding.py")
 
     def model_record(self, wildcards) -> str:
         """Record of the model that translates a cell."""
