@@ -110,15 +110,17 @@ class GoldAtlas(FromArchives, CtMrDataset):
         """Unpack the zips, fetched where they are not there; returns what is wrong with patients by their names."""
         from xmodbench.download.errors import Damaged, NotFetched
         from xmodbench.download.lockfile import LockFile
-        from xmodbench.download.obtain import unpack
+        from xmodbench.download.obtain import obtain, unpack
 
         problems = {}
         for name, file in sorted(files.items()):
-            lock = LockFile(raw_dir)
-            if (raw_dir / file.name).is_file() and not lock.unchanged(file.name):
+            lock, local = LockFile(raw_dir), (raw_dir / file.name).is_file()
+            if local and not lock.unchanged(file.name):
                 lock.forget_file(file.name)  # no volumes came of the zip before: another may take its place
             present = any((raw_dir / name).glob("*"))
             try:
+                if local:
+                    obtain(file, raw_dir, progress)  # the record may be known only since it was unpacked
                 unpack(file, raw_dir, progress, granted, present=present, into=name)
             except (Damaged, NotFetched) as error:
                 progress.say(f"{name}: {error}")

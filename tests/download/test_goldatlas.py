@@ -372,6 +372,16 @@ def test_zips_put_there_by_hand_are_held_against_the_record(goldatlas, zenodo, z
     assert [path for path, _ in zenodo.requests if "/files/" in path] == []
 
 
+def test_a_token_that_comes_later_tells_which_unpacked_zip_is_wrong(goldatlas, zenodo, zips, tmp_path, monkeypatch):
+    for name, body in zips.items():
+        (tmp_path / name).write_bytes(without(body, "MR.04.") if name == "1_01_P.zip" else body)
+    goldatlas.acquire(tmp_path, 1, QUIET)
+    assert "a slice is missing" in goldatlas.volumes(tmp_path)[0].problem
+    monkeypatch.setenv("ZENODO_SHARE_TOKEN", "good")
+    goldatlas.acquire(tmp_path, 1, QUIET)
+    assert "were published; delete it" in goldatlas.volumes(tmp_path)[0].problem
+
+
 def test_an_expired_token_does_not_stop_the_zips_that_are_here(goldatlas, zenodo, zips, tmp_path, monkeypatch, capsys):
     (tmp_path / "3_03_P (1).zip").write_bytes(zips["3_03_P (1).zip"])
     monkeypatch.setenv("ZENODO_SHARE_TOKEN", "st4le")

@@ -188,3 +188,8 @@ def test_what_cannot_be_had_is_one_line_for_each_data_set(archives, tmp_path):
     assert {"IXI-T1.tar", "IXI-PD.tar", "EASY-RESECT.zip", *(f"{name}.zip" for name in PATIENTS)} <= records
     assert "fetching" in (work.folder / "results/cuts/logs/fetch/ixi/IXI-T1.tar.log").read_text()
     assert "fetching" not in (work.folder / "results/cuts/logs/acquire/ixi.log").read_text()
+    # neither archives that came nor those that go make anything run again
+    for path in [*work.folder.glob("raw/*/*.tar"), *work.folder.glob("raw/*/*.zip")]:
+        path.unlink()
+    assert work.start(*SETS, token="", output="acquire.record.json") == 0
+    assert "Nothing to be done" in work.output()

@@ -20,7 +20,7 @@ class LockFile:
     """``download.lock.json`` of a raw folder; every change is written at once, over what other processes have written.
 
     ``files``: by name: url (without its query; null for a file put there by hand), size, md5, sha256, when it was
-    fetched. ``unpacked``: by archive: whether it is complete, and the size of each file that came out of it.
+    fetched. ``unpacked``: by archive: whether it is complete, its sha256, and the size of each file that came out of it.
     """
 
     def __init__(self, raw_dir: Path):
@@ -59,7 +59,12 @@ class LockFile:
         """Mark an archive as unpacked into `paths`."""
         files = {path.relative_to(self.raw_dir).as_posix(): path.stat().st_size for path in paths}
         with self._change() as data:
-            data["unpacked"][archive] = {"complete": True, "files": files}
+            data["unpacked"][archive] = {"complete": True, "files": files, "sha256": data["files"][archive]["sha256"]}
+
+    def is_the_one_unpacked(self, archive: str) -> bool:
+        """Whether the archive that lies there is the one whose contents do, and not another in its place."""
+        sha256 = self.data["unpacked"][archive].get("sha256")  # not in lock files of old
+        return self.unchanged(archive) and sha256 in (None, self.data["files"][archive]["sha256"])
 
     def unpacked_files(self, archive: str) -> list[Path]:
         """What came out of an archive the last time, whether it is still there or not."""

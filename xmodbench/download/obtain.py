@@ -57,8 +57,7 @@ def is_unpacked(file: RemoteFile, raw_dir: Path, *, present: bool = False) -> bo
     state = lock.is_unpacked(file.name)
     if state is None:
         return present and not there
-    # another archive in its place is there to be unpacked
-    return state and (not there or lock.unchanged(file.name))
+    return state and (not there or lock.is_the_one_unpacked(file.name))
 
 
 def unpack(
