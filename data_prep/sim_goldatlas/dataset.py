@@ -23,6 +23,12 @@ class SimGoldAtlasConfig(CtMrConfig):
     scale: float = Field(
         1.0, ge=1, le=5, description="Voxel size relative to Gold Atlas'; 2.5 is fifteen times as quick as 1."
     )
+    residual_mm: float = Field(
+        1.0,
+        ge=0,
+        le=3,
+        description="By how much the registered CT still lies beside the MR: standard deviation along each axis, mm.",
+    )
     subject_pattern: str = Field(r"(?P<site>[123])_[5-9]\d_P", description="A patient's name, with the site.")
 
 
@@ -30,6 +36,7 @@ class SimGoldAtlas(SimulatedDataset, CtMrDataset):
     """Simulated pelves; their numbers must never stand beside real ones."""
 
     Config = SimGoldAtlasConfig
+    scan_settings: ClassVar = ("scale", "residual_mm")
     series: ClassVar = {"CT": ("CT", "CTtoMR"), "T1": ("MR", "T1"), "T2": ("MR", "T2")}
 
     def subjects(self) -> list[str]:
@@ -50,7 +57,7 @@ class SimGoldAtlas(SimulatedDataset, CtMrDataset):
 
         remove_patient(raw_dir, subject)
         (raw_dir / "volumes" / subject / "series.json").unlink(missing_ok=True)
-        simulate_patient(raw_dir, subject, seed, self.settings.scale, truth)
+        simulate_patient(raw_dir, subject, seed, self.settings.scale, truth, self.settings.residual_mm)
 
     def made(self, raw_dir: Path, subject: str) -> list[Path]:
         """The folder of DICOM files, which comes into being whole."""

@@ -30,7 +30,7 @@ from xmodbench.volumes.simulate.sequences import PELVIS_HU, pelvis_tissues, spin
 MODEL_MM = 1.75  # twice the scans' pixel: finer structure than this is drawn as partial volume
 SNR = {"T1": 22.0, "T2": 20.0}
 B1 = 0.2
-RESIDUAL_MM, RESIDUAL_SMOOTH_MM = 1.0, 30.0
+RESIDUAL_SMOOTH_MM = 30.0
 OTHER_GAS = 0.3
 
 
@@ -97,7 +97,7 @@ def draw_patient(patient: str, seed: int, scale: float) -> Patient:
 
 
 def simulate_patient(
-    raw_dir: Path, patient: str, seed: int, scale: float, truth: dict, residual_mm: float = RESIDUAL_MM
+    raw_dir: Path, patient: str, seed: int, scale: float, truth: dict, residual_mm: float = 1.0
 ) -> None:
     """Write the folder ``<patient>`` of DICOM files and, last, ``<patient>-truth.json``.
 

@@ -44,7 +44,7 @@ def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     write_method(tmp_path, "one")
-    write_method(tmp_path, "several", meta="label: A\nsummary: b\nseveral_processes: true\n")
+    write_method(tmp_path, "several", meta="label: A\nsummary: b\nseveral_processes: [train]\n")
     write_dataset(tmp_path, "toy", DATASET)
     compute = {"device": "auto", "threads": 2, "processes": 2}
     values = {"run": "r", "datasets": {"toy": {}}, "methods": {"one": {}, "several": {}}, "compute": compute}

@@ -19,9 +19,13 @@ class SimulatedDataset(Dataset):
     """To be put before a data set that finds the volumes: ``class SimHeads(SimulatedDataset, PatternDataset)``.
 
     The numbers of a simulated set must never stand beside real ones, which is what ``simulated`` is for.
+
+    Attributes:
+        scan_settings: fields of ``Config`` that decide the scans; the others only how they are prepared.
     """
 
     simulated: ClassVar[bool] = True
+    scan_settings: ClassVar[tuple[str, ...]] = ("scale",)
 
     @abstractmethod
     def subjects(self) -> list[str]:
@@ -52,13 +56,14 @@ class SimulatedDataset(Dataset):
         return [record for record in super().volumes(raw_dir) if record.subject in wanted]
 
     def _recipe(self, seed: int) -> str:
-        """What decides the scans; every simulated set has a `scale`."""
+        """What decides the scans."""
         from xmodbench.volumes.recipe import code_hash
 
         here = Path(sys.modules[type(self).__module__].__file__)
         # what a plugin has in a file beside dataset.py; that one describes the preparation, which is not simulated
         own = sorted(path for path in here.parent.glob("*.py") if path != here) if here.name == "dataset.py" else []
-        return sha256_json([seed, self.settings.scale, code_hash(*(own or [here]))])[:16]
+        decisive = [seed, *(getattr(self.settings, name) for name in self.scan_settings)]
+        return sha256_json([*decisive, code_hash(*(own or [here]))])[:16]
 
     def _is_made(self, raw_dir: Path, subject: str, recipe: str) -> bool:
         truth = raw_dir / f"{subject}-truth.json"
