@@ -19,13 +19,13 @@ help:
 
 setup: $(READY)
 
+# Bytecode is compiled once: each job of the workflow is a process of its own, and where Python must not write bytecode (as in
+# many containers) each would compile thousands of modules anew.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
 		{ echo "xmodbench needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	# compiled once: each job of the workflow is a process of its own, and where Python must not write bytecode (as in many
-	# containers) each would compile thousands of modules anew
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
