@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.processes import finished, started, stopped
 from tests.stylegan2 import TINY, run_in, tiny
 from xmodbench.contract import phantom
 from xmodbench.errors import UserError
 from xmodbench.stylegan2.training import GanTraining
 from xmodbench.training import processes
 
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 UPDATES = """
 import sys
 from pathlib import Path
@@ -54,16 +50,10 @@ def updates(folder: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def environment() -> dict[str, str]:
-    root = str(Path(__file__).parents[2])
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
-
-
 def test_gradients_are_the_mean_of_both_processes(tmp_path, monkeypatch):
     script = tmp_path / "updates.py"
     script.write_text(UPDATES)
-    done = subprocess.run([*LAUNCH, script, tmp_path], env=environment(), capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    finished(started(script, tmp_path))
     both = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
 
     alone = []
@@ -96,35 +86,18 @@ def test_processes_share_a_batch(tmp_path, monkeypatch):
 
 def pretraining(store: Path, out: Path) -> subprocess.Popen:
     settings = json.dumps({**TINY, "kimg": 0.12, "checkpoint_s": 1e-3})
-    command = [*LAUNCH, "-m", "xmodbench", "pretrain", "stylegan2_inversion", "--data", store, "--target", "t1"]
-    command += ["--out", out, "--state", out.with_suffix(".state"), "--settings", settings]
-    command += ["--device", "cpu", "--threads", "1"]
-    return subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True, env=environment())
-
-
-def done(state: Path) -> int:
-    try:
-        return json.loads(state.read_text())["done"]
-    except (OSError, ValueError):
-        return 0
+    command = ["-m", "xmodbench", "pretrain", "stylegan2_inversion", "--data", store, "--target", "t1", "--out", out]
+    command += ["--state", out.with_suffix(".state"), "--settings", settings, "--device", "cpu", "--threads", "1"]
+    return started(*command)
 
 
 def test_two_processes_resume_with_the_same_bits(make_store, tmp_path):
     store, whole, broken = make_store(tmp_path / "store", n=8, size=16), tmp_path / "whole", tmp_path / "broken"
-    stopped = pretraining(store, broken)
     state = broken.with_suffix(".state") / "stylegan2_gan" / "state.json"
-    for _ in range(20_000):
-        if done(state) >= 8 or stopped.poll() is not None:
-            break
-        time.sleep(0.01)
-    stopped.send_signal(signal.SIGTERM)
-    stopped.communicate(timeout=120)
-    assert stopped.returncode != 0 and done(state) >= 8 and not (broken / "record.json").exists()
+    assert stopped(pretraining(store, broken), state, 8) >= 8
+    assert not (broken / "record.json").exists()
     for out in (broken, whole):
-        process = pretraining(store, out)
-        said = process.communicate(timeout=240)[1]
-        assert process.returncode == 0, said
-        assert ("resumed at step" in said) == (out == broken)
+        assert ("resumed at step" in finished(pretraining(store, out))) == (out == broken)
     weights = [load_file(out / "model.safetensors") for out in (whole, broken)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert json.loads((whole / "record.json").read_text())["processes"] == 2

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.processes import finished, started, stopped
 from xmodbench.plugins import METHODS, Run, find
 from xmodbench.records import read_record
 from xmodbench.stages.train import train
 
 SETTINGS = {"preset": "short", "width": 8, "iterations": 24, "snapshots": 2, "checkpoint_s": 1e-3}
-LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
 
 
 def job(store: Path, out: Path) -> subprocess.Popen:
     """`xmodbench train sdedit` in two processes with batches of two."""
     settings = json.dumps({**SETTINGS, "batch_size": 2})
-    command = [sys.executable, *LAUNCH, "xmodbench", "train", "sdedit", "--data", store, "--target", "t1", "--out", out]
+    command = ["-m", "xmodbench", "train", "sdedit", "--data", store, "--target", "t1", "--out", out]
     command += ["--state", out.with_suffix(".state"), "--settings", settings, "--device", "cpu", "--threads", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def finished(process: subprocess.Popen) -> str:
-    """What it said; it must have succeeded."""
-    said = process.communicate(timeout=240)[1]
-    assert process.returncode == 0, said
-    return said
+    return started(*command)
 
 
 def losses(out: Path) -> list[float]:
@@ -53,16 +41,8 @@ def test_two_processes_train_like_one_with_the_double_batch_and_resume(store, tm
     method = cls(cls.Config(**SETTINGS, batch_size=4))
     train(method, store, "t1", None, one, Run(1, "cpu", tmp_path / "one.state", quiet))
 
-    stopped = job(store, two)
     state = two.with_suffix(".state") / "diffusion" / "state.json"
-    for _ in range(20_000):
-        if done(state) >= 8 or stopped.poll() is not None:
-            break
-        time.sleep(0.01)
-    stopped.send_signal(signal.SIGTERM)
-    stopped.communicate(timeout=120)
-    assert stopped.returncode != 0
-    assert 8 <= done(state) <= SETTINGS["iterations"]
+    assert 8 <= stopped(job(store, two), state, 8) <= SETTINGS["iterations"]
     assert not (two / "record.json").exists()
 
     said = finished(job(store, two))
@@ -71,10 +51,3 @@ def test_two_processes_train_like_one_with_the_double_batch_and_resume(store, tm
     record = read_record(two)
     assert (record["processes"], record["slices_per_step"]) == (2, 4)
     assert {path.name for path in two.rglob("*.png")} == {path.name for path in one.rglob("*.png")}
-
-
-def done(state: Path) -> int:
-    try:
-        return json.loads(state.read_text())["done"]
-    except (OSError, ValueError):
-        return 0
