@@ -4,12 +4,12 @@
 rule fetch:
     output:
         record=f"{DATA}/{{dataset}}/fetch/{{archive}}.record.json",
-    wildcard_constraints:
-        archive=jobs.archives(),
     log:
         f"{RESULTS}/logs/fetch/{{dataset}}/{{archive}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/fetch/{{dataset}}/{{archive}}.tsv"
+    wildcard_constraints:
+        archive=jobs.archives(),
     conda:
         "../envs/xmodbench.yaml"
     resources:
