@@ -1,6 +1,6 @@
 """What the domain regulariser of the inversion does: with and without it, over the steps, as a table and a figure.
 
-    python benchmarks/stylegan2_lambda.py --data data/sim_ixi --source pd --target t1 --work results/stylegan2_lambda
+    python benchmarks/stylegan2_lambda.py --data data/heads64/sim_ixi --source pd --target t1 --work results/stylegan2_lambda
 
 Trains the preset `short` on the target's training slices (minutes on one core; kept in `--work` and used again), inverts a
 few test slices of the source, and of the target itself, and prints mean squared errors in [0, 1] to source and target.

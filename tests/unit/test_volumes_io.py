@@ -1,5 +1,7 @@
 """Reading volumes: formats agree, geometry is kept."""
 
+import struct
+
 import nibabel
 import numpy as np
 import pytest
@@ -139,3 +141,28 @@ def test_overlap_is_the_shared_share():
     assert overlap(image(), moved) == pytest.approx(0.75, abs=0.05)
     moved.SetOrigin((500.0, 0.0, 0.0))
     assert overlap(image(), moved) == 0
+
+
+def test_a_sign_of_zero_is_one_and_a_header_nobody_understands_is_one_line(tmp_path):
+    path, rng = tmp_path / "a.nii", np.random.default_rng(0)
+    image = nibabel.Nifti1Image(rng.random((4, 5, 3), dtype=np.float32), np.diag([2.0, 2.0, 3.0, 1.0]))
+    image.set_qform(image.affine, code=1)
+    nibabel.save(image, path)
+    raw = bytearray(path.read_bytes())
+    for place, value, kind in ((76, 0.0, "<f"), (70, 999, "<h")):
+        changed = bytearray(raw)
+        struct.pack_into(kind, changed, place, value)
+        path.write_bytes(changed)
+        if kind == "<f":  # pixdim[0]
+            np.testing.assert_allclose(affine_ras(read_volume(path)), image.affine)
+        else:  # datatype
+            with pytest.raises(UserError, match="its header cannot be understood"):
+                read_volume(path)
+
+
+def test_the_last_of_an_odd_number_of_voxels_is_looked_at(tmp_path):
+    voxels = np.random.default_rng(0).random((3, 5, 3), dtype=np.float32)
+    voxels[-1, -1, -1] = np.nan
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(UserError, match="1 voxels are NaN"):
+        read_volume(tmp_path / "a.nii")

@@ -109,6 +109,11 @@ def given_archives(raw_dir: Path) -> list[tuple[str, int, int]]:
     known = {name: facts for name, facts in lock.data["files"].items() if Path(name).suffix in ARCHIVES}
     listed = {name: (facts["size"], facts["mtime_ns"]) for name, facts in known.items() if facts["url"] is None}
     for path in raw_dir.glob("*"):
-        if path.suffix in ARCHIVES and not path.name.startswith(".") and not lock.unchanged(path.name):
+        if (
+            path.is_file()
+            and path.suffix in ARCHIVES
+            and not path.name.startswith(".")
+            and not lock.unchanged(path.name)
+        ):
             listed[path.name] = (path.stat().st_size, path.stat().st_mtime_ns)
     return sorted((name, *facts) for name, facts in listed.items())

@@ -56,7 +56,7 @@ class Gan:
         """
         stored = stored_settings(directory)
         settings = config.resolved(stored["resolution"])
-        wanted = settings.model_dump(mode="json", include=PRETRAINING_SETTINGS)
+        wanted = settings.model_dump(mode="json", include=PRETRAINING_SETTINGS - {"checkpoint_s", "snapshots"})
         differing = sorted(name for name in wanted if wanted[name] != stored.get(name))
         if differing:
             name = differing[0]

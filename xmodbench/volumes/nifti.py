@@ -128,6 +128,8 @@ def _header(handle: IO[bytes], path: Path) -> nibabel.Nifti1Header:
         raise UserError(f"not a NIfTI-1 file, or truncated in its header ({error})", path, FETCH_AGAIN) from None
     if header["sizeof_hdr"] != _HEADER:
         raise UserError("not a NIfTI-1 file", path, FETCH_AGAIN)
+    if header["pixdim"][0] not in (-1, 1):
+        header["pixdim"][0] = 1  # as nifti1.h says of 0; nibabel refuses it
     voxel = header["pixdim"][1:4]
     if not np.isfinite(voxel).all() or voxel.min() <= 0:
         given = " x ".join(f"{value:g}" for value in voxel)
@@ -148,7 +150,7 @@ def _check_voxels(handle: IO[bytes], header: nibabel.Nifti1Header, path: Path) -
     while chunk := handle.read(_CHUNK):
         size += len(chunk)
         if kind.kind == "f" and kind.itemsize <= 8:
-            values = np.frombuffer(chunk[: len(chunk) // 8 * 8], kind)
+            values = np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
             bad += values.size - int(np.isfinite(values).sum())
     if size < needed:
         raise UserError(f"truncated: {size:,} of {needed:,} bytes of voxels are there", path, FETCH_AGAIN)
@@ -163,6 +165,9 @@ def _open(path: Path) -> IO[bytes]:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except (HeaderDataError, LookupError, ValueError, OverflowError) as error:
+        text = " ".join(str(error).split())
+        raise UserError(f"its header cannot be understood ({text})", path, FETCH_AGAIN) from None
     except EOFError:
         raise UserError("truncated: the compressed data ends early", path, FETCH_AGAIN) from None
     except (OSError, zlib.error) as error:
