@@ -96,7 +96,7 @@ class Compute(Part):
         ge=1,
         le=64,
         description="Processes, each with a GPU where there are any, that train one model together, for methods that can "
-        "(docs/speed.md). A diffusion method's batch is multiplied by their number, a GAN's divided: this does change results.",
+        "(docs/speed.md). A diffusion model's batch is multiplied by their number, a GAN's divided: this changes results.",
     )
     batch_size: int = Field(32, ge=1, le=4096, description="Slices translated at once.")
 
