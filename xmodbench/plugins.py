@@ -413,6 +413,13 @@ def _checked(plugin: Plugin) -> Plugin:
         raise UserError(problem, where, "subclass FewShot and say in source_slices how many it sees")
     if not (isinstance(getattr(cls, "Config", None), type) and issubclass(cls.Config, BaseModel)):
         raise UserError(f"class {cls.__name__} has no Config (a pydantic model)", where)
+    if issubclass(cls, TwoPhase) and not hasattr(cls, "pretraining_settings"):
+        raise UserError(f"class {cls.__name__} has no pretraining_settings", where, "see docs/add-a-method.md")
+    shared = plugin.meta.get("several_processes", [])
+    if not isinstance(shared, list) or set(shared) - {"pretrain", "train"}:
+        raise UserError(
+            "several_processes is no list of pretrain and train", plugin.folder / f"{plugin.kind.module}.yaml"
+        )
     for name in ("translation_settings", "pretraining_settings"):
         unknown = set(getattr(cls, name, ())) - set(cls.Config.model_fields)
         if unknown:

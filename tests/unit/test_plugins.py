@@ -98,3 +98,12 @@ def test_plan_imports_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("value", ["true", "[translate]"])
+def test_several_processes_names_trainings(tmp_path, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    name = f"several{len(value)}"
+    write_method(tmp_path, name, meta=f"label: A\nsummary: b\nseveral_processes: {value}\n")
+    with pytest.raises(UserError, match="several_processes is no list of pretrain and train"):
+        find(METHODS, name)

@@ -100,4 +100,5 @@ def test_two_processes_resume_with_the_same_bits(make_store, tmp_path):
         assert ("resumed at step" in finished(pretraining(store, out))) == (out == broken)
     weights = [load_file(out / "model.safetensors") for out in (whole, broken)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert (whole / "loss.csv").read_text() == (broken / "loss.csv").read_text()
     assert json.loads((whole / "record.json").read_text())["processes"] == 2

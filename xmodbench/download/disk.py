@@ -61,6 +61,9 @@ def exclusive(path: Path, *, wait: bool = False) -> Iterator[None]:
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                fix = "put `paths.raw` on one that has, or mount it with locks"
+                raise UserError(f"this disk has no file locks ({error.strerror})", path, fix) from None
             raise UserError("another process is fetching it", path, "wait until it has finished") from None
         yield

@@ -52,6 +52,9 @@ def train(
             raise UserError(problem, pretrained, "give the folder that `xmodbench pretrain` wrote for this target")
         facts["pretrained_sha256"] = first["outputs_sha256"]
         run.pretrained = Path(pretrained)
+    elif isinstance(method, TwoPhase) and processes.world() > 1:
+        problem = "the second phase of this method trains in one process"
+        raise UserError(problem, "train", "use `xmodbench pretrain` with several, then `train --pretrained` with one")
     _job("train", method, (method.fit, method.save), store_dir, target, source, out, run, facts)
 
 

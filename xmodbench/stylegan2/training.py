@@ -90,6 +90,9 @@ class GanTraining(Training):
         found["discriminator"], found["sign_real"] = self._train_discriminator(images)
         if step % R1_INTERVAL == 0 and s.r1_gamma:
             found["r1"] = self._r1(images)
+        for name in ("path_length", "r1"):
+            if name in found:  # logged until the next one: after a stop all processes go on with the main one's
+                processes.average(found[name])
         processes.average(self.generator.mapping.average)
         decay = half_life_decay(s.batch_size, step * s.batch_size, s.ema_kimg, s.ema_ramp or None)
         average_into(self.average, self.generator, decay)
@@ -120,7 +123,7 @@ class GanTraining(Training):
         mean = mean.detach().clone()
         processes.average(mean)
         self.path_mean = torch.where(mean.isfinite(), mean, self.path_mean)
-        return penalty.detach()
+        return penalty.detach().clone()
 
     def _train_discriminator(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self._play(self.discriminator)
@@ -136,7 +139,7 @@ class GanTraining(Training):
         self._play(self.discriminator)
         penalty = r1(lambda x: self.discriminator(self._seen(x)), images)
         self._update("discriminator", "R1", self.settings.r1_gamma / 2 * R1_INTERVAL * penalty)
-        return penalty.detach()
+        return penalty.detach().clone()
 
     # -- what the steps are made of -----------------------------------------------------------------------------------
     def _play(self, player: nn.Module) -> None:
