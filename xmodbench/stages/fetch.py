@@ -1,4 +1,4 @@
-"""fetch: have one archive of a data set, so that several come side by side and each has a log and retries of its own."""
+"""fetch: have one archive of a data set, so that several come side by side and each has a log of its own."""
 
 from __future__ import annotations
 
