@@ -182,7 +182,7 @@ def _assign_trainings(
 
 
 def _name(method: PlannedMethod, harmless: frozenset[str]) -> str:
-    """The entry's id where a sweep changes only options that do no matter, else that of its point."""
+    """The entry's id where a sweep changes only options that do not matter, else that of its point."""
     return method.family if set(method.point) <= harmless else method.id
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,16 +90,15 @@ class Jobs:
 
     def trainings(self) -> str:
         """Constraint of the wildcard ``training``: names under which models are kept."""
-        return "|".join(dict.fromkeys(name for _, name in self.plan.trainings))
+        return _any_of(name for _, name in self.plan.trainings)
 
     def pretrainings(self) -> str:
-        """Constraint of the wildcard ``pretraining``: names of first phases; matches nothing where there are none."""
-        return "|".join(dict.fromkeys(name for _, name in self.plan.pretrainings)) or "(?!)"
+        """Constraint of the wildcard ``pretraining``: names of first phases."""
+        return _any_of(name for _, name in self.plan.pretrainings)
 
     def methods_in_parts(self, divided: bool) -> str:
         """Constraint of ``method`` where translations are divided among jobs, or where they are not."""
-        names = [name for name, method in self.plan.methods.items() if (method.translate_jobs > 1) == divided]
-        return "|".join(names) or "(?!)"  # what matches nothing
+        return _any_of(name for name, method in self.plan.methods.items() if (method.translate_jobs > 1) == divided)
 
     def _cell(self, wildcards) -> Cell:
         return Cell(wildcards.method, wildcards.dataset, wildcards.source, wildcards.target)
@@ -115,8 +114,7 @@ class Jobs:
 
     def archives(self) -> str:
         """Constraint of the wildcard ``archive``: names of the archives that can be fetched beforehand."""
-        names = {re.escape(file.name) for key in self.config.datasets for file in self._archives(key)}
-        return "|".join(sorted(names)) or "(?!)"  # what matches nothing
+        return _any_of(re.escape(file.name) for key in self.config.datasets for file in self._archives(key))
 
     def fetch_options(self, wildcards) -> list[str]:
         """Options of fetch that come from the config."""
@@ -295,6 +293,11 @@ class Jobs:
 
     def _seed(self) -> list[str]:
         return ["--seed", str(self.config.seed)]
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """Regular expression of any of the names; of none, one that matches nothing."""
+    return "|".join(dict.fromkeys(names)) or "(?!)"
 
 
 def _verb(wildcards) -> str:

@@ -66,7 +66,7 @@ class CUT(FewShot):
 
     def source_slices(self, available: int) -> int:
         """The stated share or number of the source slices there are."""
-        return self.settings.of(available)
+        return self.settings.source_slices(available)
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on all target slices and the drawn source slices, unpaired."""

@@ -57,7 +57,7 @@ class FewShotSettings(GanSettings):
     )
     slices: int | None = Field(None, ge=1, description="Number of source slices, instead of a share.")
 
-    def of(self, available: int) -> int:
+    def source_slices(self, available: int) -> int:
         """How many of the source slices there are the method sees: the share, rounded, at least one."""
         return self.slices or max(1, round(self.resolved().share * available))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from xmodbench.errors import UserError
 from xmodbench.plugins import Run
@@ -38,10 +39,13 @@ class Gan:
     discriminator: Discriminator
     log: LossLog
 
+    def networks(self) -> dict[str, nn.Module]:
+        """All that is kept, by name."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
     def save(self, directory: Path) -> None:
         """Write weights, settings and the losses of training."""
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
-        save_networks(directory, networks, self.settings)
+        save_networks(directory, self.networks(), self.settings)
         self.log.save(directory)
 
     @classmethod
@@ -63,10 +67,7 @@ class Gan:
             problem = f"was trained with {name} {stored.get(name)}, not {wanted[name]}"
             raise UserError(problem, directory, "pretrain again with these settings")
         gan = cls(settings, Generator(settings), Discriminator(settings), LossLog.load(directory))
-        networks = {"generator": gan.generator, "discriminator": gan.discriminator}
-        load_networks(directory, networks, run.device)
-        for network in networks.values():
-            network.eval().requires_grad_(False)
+        load_networks(directory, gan.networks(), run.device)
         return gan
 
 
@@ -83,13 +84,13 @@ def pretrain(config: StyleganSettings, images: np.ndarray, run: Run) -> Gan:
     training = GanTraining(settings, images, run)
     run.progress.say(f"GAN at {settings.resolution} px, {training.steps} steps of {settings.batch_size} slices")
     log = train(training, run)
-    networks = {"generator": training.generator, "discriminator": training.discriminator}
+    gan = Gan(settings, training.average, training.discriminator, log)
     run.facts.update(
         resolution=settings.resolution,
-        parameters={name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
+        parameters={name: sum(p.numel() for p in network.parameters()) for name, network in gan.networks().items()},
         augment_p=training.controller.p,
         repaired_gradients=int(training.gradients.repaired.item()),
         processes=processes.world(),
         final_losses={"gan": log.last()} if log.rows else {},
     )
-    return Gan(settings, training.average, training.discriminator, log)
+    return gan

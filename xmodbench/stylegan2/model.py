@@ -73,8 +73,6 @@ class Model:
         stored |= {name: value for name, value in given.items() if value is not None}
         model = cls.new(StyleganSettings(**stored).resolved(stored["resolution"]))
         load_networks(directory, model.networks(), run.device)
-        for network in model.networks().values():
-            network.eval().requires_grad_(False)
         return model
 
     def kept_steps(self) -> tuple[int, ...]:

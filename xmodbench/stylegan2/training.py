@@ -193,9 +193,8 @@ class GanTraining(Training):
         return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
 
     def _values(self) -> dict[str, torch.Tensor]:
-        controller = self.controller
         return {
-            "signs": controller.signs,
+            "signs": self.controller.signs,
             "bad": self.gradients.counts,
             "path_mean": self.path_mean,
             "logged": self.logged,

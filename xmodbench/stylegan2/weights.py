@@ -31,7 +31,7 @@ def stored_settings(directory: Path) -> dict[str, Any]:
 
 
 def load_networks(directory: Path, networks: dict[str, nn.Module], device: str) -> None:
-    """Read into networks what `save_networks` wrote; they end on `device`.
+    """Read into networks what `save_networks` wrote; they end on `device`, in evaluation mode, without gradients.
 
     Raises:
         UserError: the file is missing, damaged, or belongs to other networks.
@@ -45,4 +45,4 @@ def load_networks(directory: Path, networks: dict[str, nn.Module], device: str) 
         problem = f"weights cannot be read ({str(error).splitlines()[0]})"
         raise UserError(problem, directory / WEIGHTS, "train the model again") from None
     for network in networks.values():
-        network.to(device)
+        network.to(device).eval().requires_grad_(False)
