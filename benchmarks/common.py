@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from xmodbench.config import validated
-from xmodbench.contract import phantom
 from xmodbench.plugins import METHODS, Method, Run, find
+from xmodbench.plugins.check import phantom
+from xmodbench.plugins.settings import validated
 from xmodbench.progress import Progress
 
 

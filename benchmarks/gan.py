@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from common import add_options, arithmetic, machine, method, multiply_adds, peak, run_on, seconds, slices, table
 
-from xmodbench.gan.batches import Batches
-from xmodbench.gan.training import GameTraining
+from xmodbench.learning.gan.batches import Batches
+from xmodbench.learning.gan.training import GameTraining
 
 GAMES = {"cyclegan": "CycleGame", "cut": "CutGame", "pix2pix": "Pix2pixGame"}
 HEADER = ("method", "px", "settings", "parameters", "images/s", "GMAC/image", "share of peak")

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from xmodbench.data.volumes import prepare as preparation
+from xmodbench.data.volumes import register, subject
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
-from xmodbench.volumes import prepare as preparation
-from xmodbench.volumes import register, subject
 
 SUBJECTS_IN_THE_PAPER = 125
 

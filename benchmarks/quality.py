@@ -21,9 +21,9 @@ from common import machine, method, run_on, seconds, table
 
 from xmodbench.files import atomic_file, read_json, write_json, write_text
 from xmodbench.metrics.paired import score_images
+from xmodbench.metrics.stats import cluster_bootstrap
 from xmodbench.plugins import Run, TrainData
 from xmodbench.seeding import ImageGenerator
-from xmodbench.stats import cluster_bootstrap
 from xmodbench.store import SliceStore
 
 SAMPLERS = (

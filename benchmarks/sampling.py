@@ -20,8 +20,8 @@ from common import machine, method, seconds, slices, table
 from naive_lmi import naive_lmi
 from quality import evaluations
 
-from xmodbench.diffusion import plugin
-from xmodbench.diffusion.model import DiffusionModel
+from xmodbench.learning.diffusion import plugin
+from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.seeding import ImageGenerator
 
 SAMPLERS = (

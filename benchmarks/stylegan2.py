@@ -19,12 +19,12 @@ from pathlib import Path
 import torch
 from common import add_options, arithmetic, machine, multiply_adds, peak, run_on, seconds, table
 
-from xmodbench.contract import phantom
-from xmodbench.stylegan2.encoder_training import EncoderTraining
-from xmodbench.stylegan2.inversion import Inverter
-from xmodbench.stylegan2.perceptual import features_of
-from xmodbench.stylegan2.settings import StyleganSettings
-from xmodbench.stylegan2.training import PATH_INTERVAL, R1_INTERVAL, GanTraining
+from xmodbench.learning.stylegan2.encoder_training import EncoderTraining
+from xmodbench.learning.stylegan2.inversion import Inverter
+from xmodbench.learning.stylegan2.perceptual import features_of
+from xmodbench.learning.stylegan2.settings import StyleganSettings
+from xmodbench.learning.stylegan2.training import PATH_INTERVAL, R1_INTERVAL, GanTraining
+from xmodbench.plugins.check import phantom
 
 TRAINING = (
     "case",

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from common import machine, method, run_on
 
+from xmodbench.learning.stylegan2.batches import from_square, to_square
+from xmodbench.learning.stylegan2.inversion import Inverter
+from xmodbench.learning.stylegan2.model import Model
+from xmodbench.learning.stylegan2.settings import InversionSettings
 from xmodbench.plugins import TrainData
 from xmodbench.store import SliceStore
-from xmodbench.stylegan2.batches import from_square, to_square
-from xmodbench.stylegan2.inversion import Inverter
-from xmodbench.stylegan2.model import Model
-from xmodbench.stylegan2.settings import InversionSettings
 
 MARKS = (0, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 WEIGHTS = (2.0, 0.0)

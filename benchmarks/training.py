@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from common import machine, method, run_on, seconds, slices, table
 
-from xmodbench.diffusion.model import DiffusionModel
-from xmodbench.diffusion.training import DiffusionTraining
+from xmodbench.learning.diffusion.model import DiffusionModel
+from xmodbench.learning.diffusion.training import DiffusionTraining
 
 
 class Timed:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-from xmodbench.config import validated
 from xmodbench.plugins import METHODS, find
+from xmodbench.plugins.settings import validated
 
 METHOD_IDS = ("cyclegan", "pix2pix", "cut")
 TINY = {"preset": "short", "width": 4, "discriminator_width": 4, "discriminator_layers": 2, "checkpoint_s": 1e-6}

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from xmodbench.learning.stylegan2 import gan, model
+from xmodbench.learning.stylegan2.settings import StyleganSettings
 from xmodbench.plugins import Run
 from xmodbench.progress import Progress
-from xmodbench.stylegan2 import gan, model
-from xmodbench.stylegan2.settings import StyleganSettings
 
 TINY: dict[str, Any] = {
     "preset": "short",

@@ -8,9 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 from skimage.metrics import normalized_mutual_information
 
+from xmodbench.data.volumes.prepare import prepare_dataset
 from xmodbench.progress import Progress
 from xmodbench.store import SliceStore
-from xmodbench.volumes.prepare import prepare_dataset
 
 
 def on_grid(maps: Mapping[str, np.ndarray], grid, volume, transform=None, blur_mm=0.0) -> dict[str, np.ndarray]:

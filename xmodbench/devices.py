@@ -19,20 +19,27 @@ from xmodbench.progress import Progress
 _held: list[IO] = []  # a lock lives as long as its job's process
 
 
-def resolve_device(asked: str, threads: int, progress: Progress) -> str:
-    """``"cpu"`` or ``"cuda"`` for ``auto|cpu|cuda``; on CUDA, wait for a free GPU and make it the only visible one.
+def gpu_environment(asked: str, progress: Progress) -> dict[str, str]:
+    """Variables for a job's process: wait for a free GPU and make it the only visible one; none on a CPU.
 
     Where a launcher started several processes, it has chosen a GPU for each (``LOCAL_RANK``), and none is waited for: jobs
-    that each held some and waited for more would wait for ever.
+    that each held some and waited for more would wait for ever. The lock is this process's and lives as long.
+    """
+    if asked == "cpu" or not (ids := visible_gpus()):
+        return {}
+    # deterministic matrix products
+    found = {"CUBLAS_WORKSPACE_CONFIG": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8")}
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        found["CUDA_VISIBLE_DEVICES"] = claim(ids, lock_folder(), progress)
+    return found
+
+
+def resolve_device(asked: str, threads: int) -> str:
+    """``"cpu"`` or ``"cuda"`` for ``auto|cpu|cuda``, and let torch use so many threads.
 
     Raises:
         UserError: ``cuda`` was asked for and torch sees none.
     """
-    launched = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    if asked != "cpu" and (ids := visible_gpus()):
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
-        if not launched:
-            os.environ["CUDA_VISIBLE_DEVICES"] = claim(ids, lock_folder(), progress)
     import torch
 
     torch.set_num_threads(threads)

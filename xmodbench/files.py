@@ -15,6 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+PACKAGE_ROOT = Path(__file__).resolve().parent
+REPOSITORY = PACKAGE_ROOT.parent
+"""Where the package lies: the repository of a checkout, ``site-packages`` of an installed package."""
+SHIPPED = PACKAGE_ROOT / "shipped" if (PACKAGE_ROOT / "shipped").is_dir() else REPOSITORY
+"""Where ``methods``, ``data_prep``, ``workflow``, ``config`` and ``profiles`` lie, in a checkout and installed."""
+
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp-{os.getpid()}")

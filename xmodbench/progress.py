@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tqdm import tqdm
-
 T = TypeVar("T")
 
 
@@ -25,6 +23,8 @@ class Progress:
 
     def track(self, items: Iterable[T], label: str, total: int | None = None, start: int = 0) -> Iterator[T]:
         """Yield `items` while reporting how many are done and the time left; `start` were done by an earlier job."""
+        from tqdm import tqdm
+
         if sys.stderr.isatty() and not self.quiet:
             yield from tqdm(items, desc=label, total=total, initial=start, file=sys.stderr, dynamic_ncols=True)
             return
@@ -41,6 +41,8 @@ class Progress:
     @contextmanager
     def meter(self, label: str, total: int | None, start: int = 0) -> Iterator[Callable[[int], None]]:
         """Yield a function to be told how many bytes came; reports amount, rate and time left."""
+        from tqdm import tqdm
+
         options = {"unit": "B", "unit_scale": True, "initial": start}
         if sys.stderr.isatty() and not self.quiet:
             with tqdm(desc=label, total=total, file=sys.stderr, dynamic_ncols=True, **options) as bar:
@@ -62,4 +64,6 @@ class Progress:
     def say(self, text: str) -> None:
         """A line of its own, with the time."""
         if not self.quiet:
+            from tqdm import tqdm
+
             tqdm.write(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr)

@@ -44,13 +44,10 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory_mb() -> dict[str, float]:
-    """Peak resident memory of this process, and of the GPU where torch used one, in MiB."""
+    """Peak resident memory of this process or of the largest that it started, in MiB."""
     scale = 1024 if sys.platform.startswith("linux") else 1024**2
-    peak = {"cpu": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, 1)}
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        peak["gpu"] = round(torch.cuda.max_memory_allocated() / 1024**2, 1)
-    return peak
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return {"cpu": round(max(resource.getrusage(who).ru_maxrss for who in whose) / scale, 1)}
 
 
 @contextmanager
@@ -81,7 +78,7 @@ def recorded(directory: Path, verb: str, file: str = RECORD, **facts: Any) -> It
         status="complete",
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         duration_s=round(time.time() - started, 3),
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb={**peak_memory_mb(), **({"gpu": gpu} if (gpu := record.pop("gpu_memory_mb", None)) else {})},
         host={"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
         versions=versions(),
     )

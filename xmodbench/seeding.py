@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -24,6 +23,8 @@ def derive_seed(seed: int, *names: object) -> int:
 
 def nested_draw(available: int, wanted: int, seed: int) -> list[int]:
     """`wanted` of the numbers below `available`, ascending; smaller draws are part of larger ones."""
+    import numpy as np
+
     order = np.random.default_rng(derive_seed(seed, "few-shot")).permutation(available)
     return sorted(order[:wanted].tolist())
 
@@ -42,6 +43,8 @@ class ImageGenerator:
     @cached_property
     def numpy(self) -> np.random.Generator:
         """NumPy generator."""
+        import numpy as np
+
         return np.random.default_rng(self.seed)
 
     @cached_property

@@ -9,11 +9,11 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt
 
+from xmodbench.data.volumes.io import read_volume
+from xmodbench.data.volumes.resample import resample
 from xmodbench.errors import UserError
+from xmodbench.plugins import SubjectRecord
 from xmodbench.progress import Progress
-from xmodbench.volumes.io import read_volume
-from xmodbench.volumes.resample import resample
-from xmodbench.volumes.settings import SubjectRecord
 
 COARSE_MM = 2.0
 DARK = 0.25  # of the 90th percentile

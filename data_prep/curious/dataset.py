@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from xmodbench.config import Modality
-from xmodbench.download.archived import FromArchives
-from xmodbench.download.remote import RemoteFile
+from xmodbench.data.download.archived import FromArchives
+from xmodbench.data.volumes.pattern import PatternConfig, PatternDataset
+from xmodbench.data.volumes.settings import Normalisation, SliceSelection, Spacing, Split
 from xmodbench.errors import UserError
-from xmodbench.volumes.pattern import PatternConfig, PatternDataset
-from xmodbench.volumes.settings import Normalisation, SliceSelection, Spacing, Split
+from xmodbench.plugins import RemoteFile
+from xmodbench.plugins.settings import Modality
 
 if TYPE_CHECKING:
     from xmodbench.progress import Progress
@@ -119,7 +119,7 @@ class Curious(FromArchives, PatternDataset):
         return made or (not easy and self._has_originals(raw_dir))
 
     def _has_originals(self, raw_dir: Path) -> bool:
-        from xmodbench.download.lockfile import LockFile
+        from xmodbench.data.download.lockfile import LockFile
 
         # those we fetched are what an earlier job got before it broke off: EASY-RESECT may be there again
         lock = LockFile(raw_dir)
@@ -127,8 +127,8 @@ class Curious(FromArchives, PatternDataset):
         return any(not (lock.file(name) or {}).get("url") for name in found)
 
     def _unpack_or_rebuild(self, raw_dir: Path, progress: Progress) -> None:
-        from xmodbench.download.errors import NotFetched
-        from xmodbench.download.obtain import unpack
+        from xmodbench.data.download.errors import NotFetched
+        from xmodbench.data.download.obtain import unpack
 
         endings = tuple(f"-{name}-resize.nii" for name in MODALITIES.values())
         try:
@@ -138,7 +138,7 @@ class Curious(FromArchives, PatternDataset):
             self._rebuild(raw_dir, progress)
 
     def _rebuild(self, raw_dir: Path, progress: Progress) -> None:
-        from xmodbench.download.errors import NotFetched
+        from xmodbench.data.download.errors import NotFetched
 
         from .rebuild import rebuild
 

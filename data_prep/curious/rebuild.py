@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from xmodbench.download.errors import Damaged, NotFetched
-from xmodbench.download.lockfile import LockFile
-from xmodbench.download.obtain import obtain
-from xmodbench.download.remote import RemoteFile
+from xmodbench.data.download.errors import Damaged, NotFetched
+from xmodbench.data.download.lockfile import LockFile
+from xmodbench.data.download.obtain import obtain
+from xmodbench.data.volumes.io import read_volume, write_volume
+from xmodbench.data.volumes.resample import resample
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
+from xmodbench.plugins import RemoteFile
+from xmodbench.plugins.code_hash import files_hash
 from xmodbench.progress import Progress
-from xmodbench.volumes.io import read_volume, write_volume
-from xmodbench.volumes.recipe import code_hash
-from xmodbench.volumes.resample import resample
 
 FOLDER = "RESECT-resized"
 SIZE, SPACING_MM = (256, 256, 288), 0.5
@@ -92,7 +92,7 @@ def _recipe(files: Mapping[str, RemoteFile], raw_dir: Path) -> dict[str, str]:
     """Digests of what decides the bytes of a case."""
     lock = LockFile(raw_dir)
     originals = {file.name: (lock.file(file.name) or {}).get("sha256", "") for file in files.values()}
-    return {**originals, "code": code_hash(Path(__file__))}
+    return {**originals, "code": files_hash(Path(__file__))}
 
 
 def frame_grid(frame: sitk.Image) -> sitk.Image:

@@ -1,6 +1,6 @@
 """Bring your own volumes: a folder, and a file-name pattern per modality."""
 
-from xmodbench.volumes.pattern import PatternConfig, PatternDataset
+from xmodbench.data.volumes.pattern import PatternConfig, PatternDataset
 
 
 class Folder(PatternDataset):

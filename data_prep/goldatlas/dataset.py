@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from xmodbench.download.archived import FromArchives
-from xmodbench.download.remote import RemoteFile
+from xmodbench.data.download.archived import FromArchives
+from xmodbench.data.volumes.ct_mr import CtMrConfig, CtMrDataset
+from xmodbench.data.volumes.settings import Spacing, Split
 from xmodbench.errors import UserError
-from xmodbench.volumes.ct_mr import CtMrConfig, CtMrDataset
-from xmodbench.volumes.settings import Spacing, Split
+from xmodbench.plugins import RemoteFile
 
 if TYPE_CHECKING:
     from xmodbench.progress import Progress
@@ -73,7 +73,7 @@ class GoldAtlas(FromArchives, CtMrDataset):
         Raises:
             UserError: there is neither a zip nor a token, access is refused, or see `obtain`.
         """
-        from xmodbench.download.obtain import obtain
+        from xmodbench.data.download.obtain import obtain
 
         raw_dir, name = Path(raw_dir), _patient(archive.name)
         files, granted = self._sources(raw_dir, [name], progress, required=name not in self._local(raw_dir))
@@ -108,9 +108,9 @@ class GoldAtlas(FromArchives, CtMrDataset):
 
     def _unpack(self, raw_dir: Path, files: dict[str, RemoteFile], granted, progress: Progress) -> dict[str, str]:
         """Unpack the zips, fetched where they are not there; returns what is wrong with patients by their names."""
-        from xmodbench.download.errors import Damaged, NotFetched
-        from xmodbench.download.lockfile import LockFile
-        from xmodbench.download.obtain import obtain, unpack
+        from xmodbench.data.download.errors import Damaged, NotFetched
+        from xmodbench.data.download.lockfile import LockFile
+        from xmodbench.data.download.obtain import obtain, unpack
 
         problems = {}
         for name, file in sorted(files.items()):
@@ -132,7 +132,7 @@ class GoldAtlas(FromArchives, CtMrDataset):
         return own or self._is_converted(raw_dir, name)
 
     def _half_unpacked(self, raw_dir: Path, name: str) -> bool:
-        from xmodbench.download.lockfile import LockFile
+        from xmodbench.data.download.lockfile import LockFile
 
         archives = LockFile(raw_dir).data["unpacked"]
         return any(_patient(key) == name and not item["complete"] for key, item in archives.items())
@@ -148,8 +148,8 @@ class GoldAtlas(FromArchives, CtMrDataset):
         With access each has the size and the digest of the record. Where the record cannot be had and is not required
         (there are other patients), that is only said.
         """
-        from xmodbench.download import zenodo
-        from xmodbench.download.access import OPEN
+        from xmodbench.data.download import zenodo
+        from xmodbench.data.download.access import OPEN
 
         local = {name: file for name, file in self._local(raw_dir).items() if name in wanted}
         granted = zenodo.access() if wanted else None

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from xmodbench.config import Modality
-from xmodbench.download.archived import FromArchives
-from xmodbench.download.remote import RemoteFile
-from xmodbench.volumes.pattern import PatternConfig, PatternDataset
-from xmodbench.volumes.prepare import SliceSelection, Split
+from xmodbench.data.download.archived import FromArchives
+from xmodbench.data.volumes.pattern import PatternConfig, PatternDataset
+from xmodbench.data.volumes.settings import SliceSelection, Split
+from xmodbench.plugins import RemoteFile
+from xmodbench.plugins.settings import Modality
 
 if TYPE_CHECKING:
     from xmodbench.progress import Progress
@@ -65,7 +65,7 @@ class Ixi(FromArchives, PatternDataset):
         Raises:
             UserError: they cannot be had, or are not the published ones.
         """
-        from xmodbench.download.obtain import unpack
+        from xmodbench.data.download.obtain import unpack
 
         for file in self.archives():
             unpack(file, raw_dir, progress, present=self.present(file, raw_dir), endings=(_ending(file),))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from xmodbench.config import Modality
-from xmodbench.volumes.pattern import PatternConfig, PatternDataset
-from xmodbench.volumes.settings import Normalisation, SliceSelection, Split
-from xmodbench.volumes.simulate.dataset import SimulatedDataset
+from xmodbench.data.simulate.dataset import SimulatedDataset
+from xmodbench.data.volumes.pattern import PatternConfig, PatternDataset
+from xmodbench.data.volumes.settings import Normalisation, SliceSelection, Split
+from xmodbench.plugins.settings import Modality
 
 MODALITIES = {"t1": "T1", "flair": "FLAIR"}
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from xmodbench.data.simulate.glioma import enhance, grow_glioma
+from xmodbench.data.simulate.head import subject_fractions
+from xmodbench.data.simulate.scanner import Grid, acquire, texture
+from xmodbench.data.simulate.sequences import Tissue, head_tissues, inversion_recovery, mp_rage
+from xmodbench.data.volumes.io import write_volume
 from xmodbench.files import write_json
 from xmodbench.seeding import derive_seed
-from xmodbench.volumes.io import write_volume
-from xmodbench.volumes.simulate.glioma import enhance, grow_glioma
-from xmodbench.volumes.simulate.head import subject_fractions
-from xmodbench.volumes.simulate.scanner import Grid, acquire, texture
-from xmodbench.volumes.simulate.sequences import Tissue, head_tissues, inversion_recovery, mp_rage
 
 FOLDER = "EASY-RESECT/NIFTI"
 TESLA = ((1.5, 0.3), (3.0, 0.7))

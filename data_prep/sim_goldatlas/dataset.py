@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from xmodbench.volumes.ct_mr import CtMrConfig, CtMrDataset
-from xmodbench.volumes.simulate.dataset import SimulatedDataset
+from xmodbench.data.simulate.dataset import SimulatedDataset
+from xmodbench.data.volumes.ct_mr import CtMrConfig, CtMrDataset
 
 if TYPE_CHECKING:
     from xmodbench.progress import Progress

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from xmodbench.files import atomic_dir, write_json
-from xmodbench.seeding import derive_seed
-from xmodbench.volumes.simulate.ct import add_couch, ct_scan
-from xmodbench.volumes.simulate.deform import Lattice, flow, random_velocity
-from xmodbench.volumes.simulate.dicom import SeriesHeader, write_other, write_series
-from xmodbench.volumes.simulate.pelvis import (
+from xmodbench.data.simulate.ct import add_couch, ct_scan
+from xmodbench.data.simulate.deform import Lattice, flow, random_velocity
+from xmodbench.data.simulate.dicom import SeriesHeader, write_other, write_series
+from xmodbench.data.simulate.pelvis import (
     BOX,
     HEAD_OF_FEMUR,
     Body,
@@ -24,8 +22,10 @@ from xmodbench.volumes.simulate.pelvis import (
     places,
     tissue_maps,
 )
-from xmodbench.volumes.simulate.scanner import Grid, acquire, bias_field, texture
-from xmodbench.volumes.simulate.sequences import PELVIS_HU, pelvis_tissues, spin_echo, spoiled_gradient_echo
+from xmodbench.data.simulate.scanner import Grid, acquire, bias_field, texture
+from xmodbench.data.simulate.sequences import PELVIS_HU, pelvis_tissues, spin_echo, spoiled_gradient_echo
+from xmodbench.files import atomic_dir, write_json
+from xmodbench.seeding import derive_seed
 
 MODEL_MM = 1.75  # twice the scans' pixel: finer structure than this is drawn as partial volume
 SNR = {"T1": 22.0, "T2": 20.0}

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from xmodbench.config import Modality
-from xmodbench.volumes.pattern import PatternConfig, PatternDataset
-from xmodbench.volumes.settings import SliceSelection, Split
-from xmodbench.volumes.simulate.dataset import SimulatedDataset
+from xmodbench.data.simulate.dataset import SimulatedDataset
+from xmodbench.data.volumes.pattern import PatternConfig, PatternDataset
+from xmodbench.data.volumes.settings import SliceSelection, Split
+from xmodbench.plugins.settings import Modality
 
 PATTERNS = {"t1": "{subject}-T1.nii.gz", "pd": "{subject}-PD.nii.gz"}
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from xmodbench.data.simulate.head import subject_fractions
+from xmodbench.data.simulate.scanner import Grid, acquire, texture
+from xmodbench.data.simulate.sequences import Tissue, head_tissues, spin_echo, spoiled_gradient_echo
+from xmodbench.data.volumes.io import write_volume
 from xmodbench.files import write_json
 from xmodbench.seeding import derive_seed
-from xmodbench.volumes.io import write_volume
-from xmodbench.volumes.simulate.head import subject_fractions
-from xmodbench.volumes.simulate.scanner import Grid, acquire, texture
-from xmodbench.volumes.simulate.sequences import Tissue, head_tissues, spin_echo, spoiled_gradient_echo
 
 # name, share, field strength (T), T1: TR, TE (ms), PD: TR, TE (ms), as IXI's page gives them; IOP's are not published
 SCANNERS = (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from xmodbench.plugins import Control
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class CopySource(Control):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
-from xmodbench.gan.settings import PUBLISHED, SHARE, SHORT, FewShotSettings
+from xmodbench.learning.gan.settings import PUBLISHED, SHARE, SHORT, FewShotSettings
 from xmodbench.plugins import FewShot, Run, TrainData
 from xmodbench.seeding import ImageGenerator
+
+if TYPE_CHECKING:
+    import numpy as np
 
 OWN: dict[str, Any] = {
     "blocks": 9,
@@ -70,7 +72,7 @@ class CUT(FewShot):
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on all target slices and the drawn source slices, unpaired."""
-        from xmodbench.gan import plugin
+        from xmodbench.learning.gan import plugin
 
         from .game import CutGame
 
@@ -82,7 +84,7 @@ class CUT(FewShot):
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model."""
-        from xmodbench.gan.plugin import Translator
+        from xmodbench.learning.gan.plugin import Translator
 
         from .game import generator_of
 

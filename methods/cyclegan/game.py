@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from xmodbench.gan.batches import Batch
-from xmodbench.gan.game import Game, frozen
-from xmodbench.gan.layers import initialise
-from xmodbench.gan.losses import least_squares
-from xmodbench.gan.networks import PatchDiscriminator, ResnetGenerator
-from xmodbench.gan.pool import ImagePool
+from xmodbench.learning.gan.batches import Batch
+from xmodbench.learning.gan.game import Game, frozen
+from xmodbench.learning.gan.layers import initialise
+from xmodbench.learning.gan.losses import least_squares
+from xmodbench.learning.gan.networks import PatchDiscriminator, ResnetGenerator
+from xmodbench.learning.gan.pool import ImagePool
 
 
 def generator_of(settings) -> ResnetGenerator:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
-from xmodbench.gan.settings import PUBLISHED, SHARE, SHORT, FewShotSettings
+from xmodbench.learning.gan.settings import PUBLISHED, SHARE, SHORT, FewShotSettings
 from xmodbench.plugins import FewShot, Run, TrainData
 from xmodbench.seeding import ImageGenerator
+
+if TYPE_CHECKING:
+    import numpy as np
 
 OWN: dict[str, Any] = {"blocks": 9, "cycle": 10.0, "identity": 0.5, "pool_size": 50, "share": SHARE}
 
@@ -53,7 +55,7 @@ class CycleGAN(FewShot):
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on all target slices and the drawn source slices, unpaired."""
-        from xmodbench.gan import plugin
+        from xmodbench.learning.gan import plugin
 
         from .game import CycleGame
 
@@ -65,7 +67,7 @@ class CycleGAN(FewShot):
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model."""
-        from xmodbench.gan.plugin import Translator
+        from xmodbench.learning.gan.plugin import Translator
 
         from .game import generator_of
 

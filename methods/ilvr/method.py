@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import Field
 
 from xmodbench.plugins import METHODS, Borrower, Run, Settings, Supervision, find
 from xmodbench.seeding import ImageGenerator
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class IlvrSettings(Settings):
@@ -42,7 +44,7 @@ class ILVR(Borrower):
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model of SDEdit; UserError if its process is variance-exploding."""
-        from xmodbench.diffusion import plugin
+        from xmodbench.learning.diffusion import plugin
 
         from .sampler import check_process
 
@@ -53,7 +55,7 @@ class ILVR(Borrower):
 
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W]."""
-        from xmodbench.diffusion import plugin
+        from xmodbench.learning.diffusion import plugin
 
         from .sampler import sample_ilvr
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch.nn.functional import interpolate
 
-from xmodbench.diffusion.model import DESCRIPTION, DiffusionModel, unconditional
-from xmodbench.diffusion.samplers import Noise, ancestral_std, denoiser, times
 from xmodbench.errors import UserError
 from xmodbench.files import read_json
+from xmodbench.learning.diffusion.model import DESCRIPTION, DiffusionModel, unconditional
+from xmodbench.learning.diffusion.samplers import Noise, ancestral_std, denoiser, times
 
 
 def check_process(directory: Path) -> None:
@@ -35,7 +35,7 @@ def sample_ilvr(model: DiffusionModel, noise: Noise, source: torch.Tensor, facto
 
     Args:
         model: unconditional, of a VP process; its settings give the ancestral sampler's steps and noise.
-        noise: see `xmodbench.diffusion.samplers.image_noise`.
+        noise: see `xmodbench.learning.diffusion.samplers.image_noise`.
         source: [B,1,H,W] in [0, 1].
         factor: of `coarse`.
         stop: share of the process's times, at its end, in which the source is left out.

@@ -10,8 +10,8 @@ from functools import partial
 
 import torch
 
-from xmodbench.diffusion.batches import Batch
-from xmodbench.diffusion.model import Condition, DiffusionModel
+from xmodbench.learning.diffusion.batches import Batch
+from xmodbench.learning.diffusion.model import Condition, DiffusionModel
 from xmodbench.progress import Progress
 
 from .edges import sobel_map, std_map

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from xmodbench.plugins import Method, Run, Supervision, TrainData
 from xmodbench.seeding import ImageGenerator
 
 from .settings import MidiffusionSettings
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class MIDiffusion(Method):
@@ -23,7 +25,7 @@ class MIDiffusion(Method):
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on target slices: the clean slice stands in for the source."""
-        from xmodbench.diffusion import plugin
+        from xmodbench.learning.diffusion import plugin
 
         from .guidance import TrainingGuide
 
@@ -39,25 +41,27 @@ class MIDiffusion(Method):
 
     def save(self, directory: Path) -> None:
         """Weights, resolved settings and the loss of training."""
+        from xmodbench.learning.training.plot import save_with_plot
+
         self.model.save(directory)
-        self.log.save(directory)
+        save_with_plot(self.log, directory)
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model; the options of sampling are this method's own."""
-        from xmodbench.diffusion import plugin
+        from xmodbench.learning.diffusion import plugin
 
         self.model = plugin.load(directory, MidiffusionSettings, self.settings.resolved(), run)
 
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W] from pure noise."""
-        from xmodbench.diffusion import plugin
+        from xmodbench.learning.diffusion import plugin
 
         return plugin.translate(self.model, source, generators, partial(_translated, self.model))
 
 
 def _translated(model, images, noise):
     """Translations of `images` [B, 1, H, W] by a diffusion model that is guided by them."""
-    from xmodbench.diffusion.samplers import sample
+    from xmodbench.learning.diffusion.samplers import sample
 
     from .guidance import source_guide
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from xmodbench.diffusion.settings import RELEASED, SHORT, DiffusionSettings
+from xmodbench.learning.diffusion.settings import RELEASED, SHORT, DiffusionSettings
 
 LMI_RELEASED: dict[str, Any] = {
     "channels": ("cross", "self"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from xmodbench.gan.batches import Batch
-from xmodbench.gan.game import Game, frozen
-from xmodbench.gan.layers import initialise
-from xmodbench.gan.losses import cross_entropy
-from xmodbench.gan.networks import PatchDiscriminator
+from xmodbench.learning.gan.batches import Batch
+from xmodbench.learning.gan.game import Game, frozen
+from xmodbench.learning.gan.layers import initialise
+from xmodbench.learning.gan.losses import cross_entropy
+from xmodbench.learning.gan.networks import PatchDiscriminator
 
 from .unet import UnetGenerator
 

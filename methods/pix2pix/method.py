@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from xmodbench.errors import UserError
-from xmodbench.gan.settings import PUBLISHED, SHORT, GanSettings
+from xmodbench.learning.gan.settings import PUBLISHED, SHORT, GanSettings
 from xmodbench.plugins import Method, Run, Supervision, TrainData
 from xmodbench.seeding import ImageGenerator
+
+if TYPE_CHECKING:
+    import numpy as np
 
 OWN: dict[str, Any] = {"norm": "batch", "l1": 100.0, "test_dropout": True}
 
@@ -57,7 +59,7 @@ class Pix2pix(Method):
         Raises:
             UserError: ``depth`` is more than the slices allow.
         """
-        from xmodbench.gan import plugin
+        from xmodbench.learning.gan import plugin
 
         from .game import Pix2pixGame
         from .unet import depth_for
@@ -77,7 +79,7 @@ class Pix2pix(Method):
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model."""
-        from xmodbench.gan.plugin import Translator
+        from xmodbench.learning.gan.plugin import Translator
 
         from .game import generator_of
 

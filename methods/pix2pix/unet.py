@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from xmodbench.gan.layers import Dropout, norm_of, padded
+from xmodbench.learning.gan.layers import Dropout, norm_of, padded
 
 
 class Level(nn.Module):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
-from xmodbench.diffusion.settings import RELEASED, SHORT, DiffusionSettings
+from xmodbench.learning.diffusion.settings import RELEASED, SHORT, DiffusionSettings
 from xmodbench.plugins import Method, Run, Supervision, TrainData
 from xmodbench.seeding import ImageGenerator
+
+if TYPE_CHECKING:
+    import numpy as np
 
 OFFICIAL: dict[str, Any] = {
     **RELEASED,
@@ -65,33 +67,35 @@ class SDEdit(Method):
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train an unconditional model of the target."""
-        from xmodbench.diffusion import plugin
+        from xmodbench.learning.diffusion import plugin
 
         settings = self.settings.resolved()
         self.model, self.log = plugin.fit(settings, 1, train.target, lambda model: lambda batch: None, run, _translated)
 
     def save(self, directory: Path) -> None:
         """Weights, resolved settings and the loss of training."""
+        from xmodbench.learning.training.plot import save_with_plot
+
         self.model.save(directory)
-        self.log.save(directory)
+        save_with_plot(self.log, directory)
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model; the options of sampling are this method's own."""
-        from xmodbench.diffusion import plugin
+        from xmodbench.learning.diffusion import plugin
 
         self.model = plugin.load(directory, SdeditSettings, self.settings.resolved(), run)
 
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W]."""
-        from xmodbench.diffusion import plugin
+        from xmodbench.learning.diffusion import plugin
 
         return plugin.translate(self.model, source, generators, partial(_translated, self.model))
 
 
 def _translated(model, images, noise):
     """Translations of `images` [B, 1, H, W] by an unconditional diffusion model."""
-    from xmodbench.diffusion.model import unconditional
-    from xmodbench.diffusion.samplers import sample
+    from xmodbench.learning.diffusion.model import unconditional
+    from xmodbench.learning.diffusion.samplers import sample
 
     settings = model.settings
     start = max(1, round(settings.start * settings.timesteps))

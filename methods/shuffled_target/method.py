@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from xmodbench.plugins import Control
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class ShuffledTarget(Control):
@@ -26,6 +28,8 @@ def derangement(subjects: Sequence[str], seed: int) -> np.ndarray:
     The slices, grouped by subject and shuffled within each, are rotated by the largest group's size: when no subject has
     more than half of all slices nobody meets their own.
     """
+    import numpy as np
+
     rng = np.random.default_rng(seed)
     names = np.asarray(subjects)
     groups = [rng.permutation(np.flatnonzero(names == name)) for name in np.unique(names)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from xmodbench.learning.stylegan2.settings import PRETRAINING_SETTINGS, TRANSLATION_SETTINGS, StyleganSettings
 from xmodbench.plugins import Run, Supervision, TrainData, TwoPhase
 from xmodbench.seeding import ImageGenerator
-from xmodbench.stylegan2.settings import PRETRAINING_SETTINGS, TRANSLATION_SETTINGS, StyleganSettings
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class StyleganInversion(TwoPhase):
@@ -22,7 +24,7 @@ class StyleganInversion(TwoPhase):
 
     def pretrain(self, train: TrainData, run: Run) -> None:
         """Train the GAN on target slices."""
-        from xmodbench.stylegan2 import gan
+        from xmodbench.learning.stylegan2 import gan
 
         self.gan = gan.pretrain(self.settings, train.target, run)
 
@@ -32,13 +34,13 @@ class StyleganInversion(TwoPhase):
 
     def load_pretrained(self, directory: Path, run: Run) -> None:
         """Read a GAN; it must have been trained with this object's settings."""
-        from xmodbench.stylegan2.gan import Gan
+        from xmodbench.learning.stylegan2.gan import Gan
 
         self.gan = Gan.load(directory, self.settings, run)
 
     def fit_pretrained(self, train: TrainData, run: Run) -> None:
         """Train the encoder on the same slices."""
-        from xmodbench.stylegan2 import model
+        from xmodbench.learning.stylegan2 import model
 
         self.model = model.fit(self.gan, train.target, run)
 
@@ -48,7 +50,7 @@ class StyleganInversion(TwoPhase):
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model; options of the inversion are this object's where given."""
-        from xmodbench.stylegan2.model import Model
+        from xmodbench.learning.stylegan2.model import Model
 
         self.run, self.model = run, Model.load(directory, self.settings, run)
 

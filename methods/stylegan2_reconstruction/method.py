@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from xmodbench.learning.stylegan2.settings import TRANSLATION_SETTINGS, InversionSettings
 from xmodbench.plugins import Control, Run
-from xmodbench.stylegan2.settings import TRANSLATION_SETTINGS, InversionSettings
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class StyleganReconstruction(Control):
@@ -20,7 +22,7 @@ class StyleganReconstruction(Control):
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model of StyleGAN2-ADA inversion; options of the inversion are this object's where given."""
-        from xmodbench.stylegan2.model import Model
+        from xmodbench.learning.stylegan2.model import Model
 
         self.run, self.model = run, Model.load(directory, self.settings, run)
 

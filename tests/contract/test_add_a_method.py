@@ -4,8 +4,9 @@ import re
 
 import numpy as np
 
-from xmodbench.contract import phantom, validate_method
-from xmodbench.plugins import METHODS, REPOSITORY, Run, TrainData, find
+from xmodbench.files import REPOSITORY
+from xmodbench.plugins import METHODS, Run, TrainData, find
+from xmodbench.plugins.check import phantom, validate_method
 
 
 def test_the_example_works(tmp_path, monkeypatch, quiet):

@@ -8,14 +8,15 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from xmodbench.download.archived import FromArchives
+from xmodbench.data.download.archived import FromArchives
+from xmodbench.data.simulate.head import subject_fractions
+from xmodbench.data.volumes.prepare import prepare_dataset
+from xmodbench.data.volumes.settings import Preparation
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_files
 from xmodbench.plugins import DATASETS, available, find
 from xmodbench.progress import Progress
 from xmodbench.store import SliceStore
-from xmodbench.volumes.prepare import Preparation, prepare_dataset
-from xmodbench.volumes.simulate.head import subject_fractions
 
 QUIET = Progress(quiet=True)
 PATTERNS = {"t1": "{site}/{subject}/{subject}_T1.nii.gz", "pd": "{site}/{subject}/{subject}_PD.nii.gz"}

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xmodbench.config import validated
-from xmodbench.contract import phantom
 from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS, Run, TrainData, find
+from xmodbench.plugins.check import phantom
+from xmodbench.plugins.settings import validated
 from xmodbench.seeding import ImageGenerator
 
 TINY = {"preset": "short", "width": 8, "batch_size": 4, "sampling_steps": 5, "dropout": 0.1}
 JOB = """
 import json, sys
 from pathlib import Path
-from xmodbench.contract import phantom
+from xmodbench.plugins.check import phantom
 from xmodbench.plugins import METHODS, Run, TrainData, find
 from xmodbench.progress import Progress
 

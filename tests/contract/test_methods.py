@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.plugins import GRADIENT, write_method
-from xmodbench.contract import CHECKS, Subject, validate_method
-from xmodbench.plugins import METHODS, REPOSITORY, find
+from xmodbench.files import REPOSITORY
+from xmodbench.plugins import METHODS, find
+from xmodbench.plugins.check import CHECKS, Subject, validate_method
 
 OWN = sorted(path.parent.name for path in (REPOSITORY / "methods").glob("*/method.py"))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.download.server import Server
-from xmodbench.download import fetch, http, zenodo
+from xmodbench.data.download import fetch, http, zenodo
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def _arm(spec: str) -> None:
 
 
 if {"fetch", "acquire", "prepare"} & set(sys.orig_argv) and "xmodbench" in sys.orig_argv:
-    from xmodbench.download import fetch
+    from xmodbench.data.download import fetch
 
     fetch._CHUNK = 1 << 14  # small archives come in several pieces too
     if os.environ.get("XMODBENCH_TEST_KILL"):

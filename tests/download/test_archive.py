@@ -9,8 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from xmodbench.download import archive as module
-from xmodbench.download.archive import check_file, extract
+from xmodbench.data.download import archive as module
+from xmodbench.data.download.archive import check_file, extract
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 
@@ -209,7 +209,7 @@ def test_digests_and_sizes_are_compared(tmp_path):
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from xmodbench.download.archive import extract
+from xmodbench.data.download.archive import extract
 from xmodbench.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:

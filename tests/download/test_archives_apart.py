@@ -12,16 +12,17 @@ from typer.testing import CliRunner
 
 from tests.download.server import cut, status
 from xmodbench.cli import app
-from xmodbench.config import parse_config
-from xmodbench.download.fetch import ATTEMPTS
-from xmodbench.download.lockfile import given_archives
+from xmodbench.data.download.fetch import ATTEMPTS
+from xmodbench.data.download.fetched import forget_not_fetched
+from xmodbench.data.download.lockfile import given_archives
 from xmodbench.errors import UserError
-from xmodbench.plan import Plan
+from xmodbench.plan.config import parse_config
+from xmodbench.plan.jobs import Jobs
+from xmodbench.plan.plan import Plan
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
 from xmodbench.stages.acquire import acquire, announce
-from xmodbench.stages.fetch import fetch, forget_not_fetched
-from xmodbench.workflow import Jobs
+from xmodbench.stages.fetch import fetch
 
 QUIET = Progress(quiet=True)
 BASE = "/biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"

@@ -11,8 +11,8 @@ import pytest
 import SimpleITK as sitk
 
 from tests.download.server import cut
-from xmodbench.download.disk import exclusive
-from xmodbench.download.lockfile import LockFile
+from xmodbench.data.download.disk import exclusive
+from xmodbench.data.download.lockfile import LockFile
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress

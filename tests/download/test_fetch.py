@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from tests.download.server import cut, disguised_html, html, redirect, silent, status
-from xmodbench.download.access import Access
-from xmodbench.download.disk import disk_errors
-from xmodbench.download.errors import Damaged, NotFetched
-from xmodbench.download.fetch import ATTEMPTS, fetch
-from xmodbench.download.lockfile import LOCK, LockFile
-from xmodbench.download.obtain import obtain, unpack
-from xmodbench.download.remote import RemoteFile, human_size, mirrored, public
+from xmodbench.data.download.access import Access
+from xmodbench.data.download.disk import disk_errors
+from xmodbench.data.download.errors import Damaged, NotFetched
+from xmodbench.data.download.fetch import ATTEMPTS, fetch
+from xmodbench.data.download.lockfile import LOCK, LockFile
+from xmodbench.data.download.obtain import obtain, unpack
+from xmodbench.data.download.remote import human_size, mirrored, public
 from xmodbench.errors import UserError
+from xmodbench.plugins import RemoteFile
 from xmodbench.progress import Progress
 
 QUIET = Progress(quiet=True)
@@ -189,8 +190,8 @@ def test_a_body_packed_on_the_way_is_not_unpacked(served, tmp_path):
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from xmodbench.download.fetch import fetch
-from xmodbench.download.remote import RemoteFile
+from xmodbench.data.download.fetch import fetch
+from xmodbench.plugins import RemoteFile
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
@@ -239,7 +240,7 @@ def test_what_may_not_be_read_is_not_called_unwritable(tmp_path, monkeypatch):
 
 
 def hold(path, ready, done):
-    from xmodbench.download.disk import exclusive
+    from xmodbench.data.download.disk import exclusive
 
     with exclusive(path):
         ready.set()

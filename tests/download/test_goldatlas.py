@@ -13,11 +13,11 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from xmodbench.data.volumes.dicom import choose_series, find_series, read_series
+from xmodbench.data.volumes.prepare import prepare_dataset
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
-from xmodbench.volumes.dicom import choose_series, find_series, read_series
-from xmodbench.volumes.prepare import prepare_dataset
 
 QUIET = Progress(quiet=True)
 RECORD = "/zenodo.org/api/records/583096"
@@ -228,7 +228,7 @@ FAULTS = {
 def test_a_patient_that_cannot_be_used_is_named_with_the_reason(goldatlas, patient, simulated, harm, monkeypatch):
     import re
 
-    from xmodbench.volumes import dicom_volumes
+    from xmodbench.data.volumes import dicom_volumes
 
     def find_or_stumble(folder):
         if (folder / "unforeseen").exists():
@@ -308,7 +308,7 @@ def test_a_file_of_the_same_size_and_time_is_read_again(goldatlas, patient):
 
 
 def test_other_code_makes_the_volumes_again(goldatlas, patient, monkeypatch, capsys):
-    from xmodbench.volumes import dicom_volumes, recipe
+    from xmodbench.data.volumes import dicom_volumes, recipe
 
     calls, convert = [], dicom_volumes.convert_patient
     monkeypatch.setattr(dicom_volumes, "convert_patient", lambda *args: calls.append(1) or convert(*args))
@@ -350,7 +350,7 @@ def test_where_no_zip_is_of_use_it_is_one_line(goldatlas, zips, tmp_path):
 
 
 def test_half_an_unpacked_patient_is_not_read(goldatlas, patient, zips):
-    from xmodbench.download.lockfile import LockFile
+    from xmodbench.data.download.lockfile import LockFile
 
     (patient.parent / "1_01_P.zip").write_bytes(zips["1_01_P.zip"])
     LockFile(patient.parent).begin_unpacking("2_03_P.zip")
@@ -414,7 +414,7 @@ def test_stores_have_hounsfield_windows_and_both_sequences(goldatlas, zips, tmp_
 
 
 def test_a_killed_conversion_is_done_again(goldatlas, patient, monkeypatch):
-    from xmodbench.volumes import dicom_volumes
+    from xmodbench.data.volumes import dicom_volumes
 
     written, write = [], dicom_volumes.write_volume
 

@@ -86,7 +86,7 @@ def test_a_lost_volume_is_unpacked_again(ixi, served, tmp_path):
 
 
 def test_half_an_unpacking_does_not_pose_as_a_whole_one(ixi, served, tmp_path, monkeypatch):
-    from xmodbench.download import archive as module
+    from xmodbench.data.download import archive as module
 
     copy, count = module._copy, []
 

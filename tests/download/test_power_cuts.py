@@ -14,10 +14,10 @@ import yaml
 
 from tests.download.archives import IXI, PATIENTS, RECORD, real_archives, write_small_goldatlas, write_small_ixi
 from tests.download.server import Server
-from xmodbench.files import sha256_files
-from xmodbench.plugins import DATASETS, REPOSITORY, find
+from xmodbench.data.volumes.prepare import prepare_dataset
+from xmodbench.files import REPOSITORY, sha256_files
+from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
-from xmodbench.volumes.prepare import prepare_dataset
 
 QUIET, SEED = Progress(quiet=True), 1
 SETS = ("ixi", "curious", "goldatlas")
@@ -146,14 +146,14 @@ def test_cut_and_continued_it_ends_the_same(archives, tmp_path, monkeypatch):
     assert sum((data / "ixi" / part / "manifest.json").exists() for part in ("train", "test")) == 1
 
     # while an archive is unpacked: before its third file
-    assert work.start("curious", kill="xmodbench.download.archive:_copy:3") == -signal.SIGKILL, work.output()
+    assert work.start("curious", kill="xmodbench.data.download.archive:_copy:3") == -signal.SIGKILL, work.output()
     assert len(list(raw.glob("curious/EASY-RESECT/NIFTI/*/*.nii"))) == 2
     lock = json.loads((raw / "curious" / "download.lock.json").read_text())
     assert [item["complete"] for item in lock["unpacked"].values()] == [False]
     assert not (data / "curious" / "acquire.record.json").exists()
 
     # when an archive is whole, but not yet written down
-    killed = work.start("goldatlas", kill="xmodbench.download.lockfile:LockFile.add_file:1")
+    killed = work.start("goldatlas", kill="xmodbench.data.download.lockfile:LockFile.add_file:1")
     assert killed == -signal.SIGKILL, work.output()
     (written,) = raw.glob("goldatlas/*.zip")
     assert not list(data.glob("goldatlas/fetch/*.record.json"))

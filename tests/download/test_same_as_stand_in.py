@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.download.archives import CASES, HEADS, IXI, PATIENTS, RECORD, real_archives
+from xmodbench.data.volumes.prepare import prepare_dataset
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
 from xmodbench.store import SliceStore
-from xmodbench.volumes.prepare import prepare_dataset
 
 QUIET, SEED = Progress(quiet=True), 1
 COMMON = {"image_size": 48, "split": {"order": "sorted", "n_test": 1}}

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from tests.download.server import cut, html, stalled, status
-from xmodbench.download import zenodo
-from xmodbench.download.fetch import fetch
+from xmodbench.data.download import zenodo
+from xmodbench.data.download.fetch import fetch
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 

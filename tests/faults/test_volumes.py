@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from xmodbench.config import validated
+from xmodbench.data.volumes import subject as subjects
+from xmodbench.data.volumes.io import read_volume
+from xmodbench.data.volumes.prepare import prepare_dataset
 from xmodbench.errors import UserError
-from xmodbench.plugins import DATASETS, find
+from xmodbench.plugins import DATASETS, SubjectRecord, find
+from xmodbench.plugins.settings import validated
 from xmodbench.progress import Progress
 from xmodbench.store import SliceStore, StoreWriter
-from xmodbench.volumes import subject as subjects
-from xmodbench.volumes.io import read_volume
-from xmodbench.volumes.prepare import SubjectRecord, prepare_dataset
 
 QUIET = Progress(quiet=True)
 

@@ -8,15 +8,15 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from tests.plugins import few_shot, write_dataset, write_method
-from xmodbench.config import Scoring, parse_config
-from xmodbench.plan import Plan
+from xmodbench.data.download.fetched import ACQUIRED
+from xmodbench.plan.config import Scoring, parse_config
+from xmodbench.plan.plan import Plan
 from xmodbench.records import RECORD, recorded
-from xmodbench.stages.acquire import ACQUIRED
 from xmodbench.stages.score import score
 from xmodbench.store import SliceStore, StoreWriter
 
 DATASET = """
-from xmodbench.volumes.settings import Preparation
+from xmodbench.data.volumes.settings import Preparation
 class Toy(Dataset):
     simulated = {simulated}
     Config = Preparation

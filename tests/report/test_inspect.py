@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from xmodbench.cli import app
 from xmodbench.errors import UserError
-from xmodbench.inspection.alignment import mutual_information, residual_shift
-from xmodbench.inspection.montage import EDGE_COLOUR, TILE, data_uri, montage
-from xmodbench.inspection.section import chosen_subjects, data_section
 from xmodbench.plugins import DATASETS, available, find
+from xmodbench.report.inspection.alignment import mutual_information, residual_shift
+from xmodbench.report.inspection.montage import EDGE_COLOUR, TILE, data_uri, montage
+from xmodbench.report.inspection.section import chosen_subjects, data_section
 from xmodbench.store import StoreWriter
 
 REGISTERED = {"translation_mm": 1.25, "rotation_deg": 0.5, "nmi_before": 1.1, "nmi_after": 1.2, "coverage": 0.99}

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from xmodbench.plugins import REPOSITORY
+from xmodbench.files import REPOSITORY
 
 FOLDER = REPOSITORY / "benchmarks"
 SCRIPTS = [path.stem for path in sorted(FOLDER.glob("*.py")) if 'if __name__ == "__main__"' in path.read_text()]

@@ -8,7 +8,7 @@ import pytest
 
 from xmodbench.cli import parse_overrides
 from xmodbench.errors import UserError
-from xmodbench.plugins import REPOSITORY
+from xmodbench.files import REPOSITORY
 
 
 def xmodbench(*arguments, cwd):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from xmodbench.config import load_config, merge, parse_config
 from xmodbench.errors import UserError
+from xmodbench.plan.config import load_config, merge, parse_config
 
 GOOD = {"run": "r", "datasets": {"d": {}}, "methods": {"m": None}}
 

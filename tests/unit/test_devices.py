@@ -7,9 +7,9 @@ from snakemake.iocontainers import Wildcards
 
 from tests.plugins import write_dataset, write_method
 from tests.unit.test_plan import DATASET
-from xmodbench.config import parse_config
-from xmodbench.plan import Plan
-from xmodbench.workflow import Jobs
+from xmodbench.plan.config import parse_config
+from xmodbench.plan.jobs import Jobs
+from xmodbench.plan.plan import Plan
 
 CODE = """
 import sys, time

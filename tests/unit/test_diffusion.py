@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from xmodbench.diffusion import samplers
-from xmodbench.diffusion.batches import Batches, _times
-from xmodbench.diffusion.model import DiffusionModel
-from xmodbench.diffusion.networks import DenoisingNetwork
-from xmodbench.diffusion.samplers import ancestral_std, image_noise, sample, times
-from xmodbench.diffusion.schedules import geometric_ve, linear_vp
-from xmodbench.diffusion.settings import RELEASED, VE_SAMPLERS, VP_SAMPLERS
-from xmodbench.diffusion.training import learning_rate
+from xmodbench.learning.diffusion import samplers
+from xmodbench.learning.diffusion.batches import Batches, _times
+from xmodbench.learning.diffusion.model import DiffusionModel
+from xmodbench.learning.diffusion.networks import DenoisingNetwork
+from xmodbench.learning.diffusion.samplers import ancestral_std, image_noise, sample, times
+from xmodbench.learning.diffusion.schedules import geometric_ve, linear_vp
+from xmodbench.learning.diffusion.settings import RELEASED, VE_SAMPLERS, VP_SAMPLERS
+from xmodbench.learning.diffusion.training import learning_rate
 from xmodbench.seeding import ImageGenerator
 
 

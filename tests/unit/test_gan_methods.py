@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from tests.gan import METHOD_IDS, OWN, TINY, made
-from xmodbench.contract import phantom
 from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS, Run, TrainData, find
+from xmodbench.plugins.check import phantom
 from xmodbench.progress import Progress
 from xmodbench.seeding import ImageGenerator
 

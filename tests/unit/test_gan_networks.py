@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import correlate1d
 from torch.nn import functional
 
-from xmodbench.gan.layers import BatchNorm, BlurDown, BlurUp, Dropout, initialise
-from xmodbench.gan.networks import PatchDiscriminator, ResnetGenerator, smallest_side
+from xmodbench.learning.gan.layers import BatchNorm, BlurDown, BlurUp, Dropout, initialise
+from xmodbench.learning.gan.networks import PatchDiscriminator, ResnetGenerator, smallest_side
 from xmodbench.plugins import METHODS, find
 
 find(METHODS, "pix2pix")

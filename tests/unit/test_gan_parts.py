@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 
 from xmodbench.errors import UserError
-from xmodbench.gan.augment import View, seen
-from xmodbench.gan.batches import Batches
-from xmodbench.gan.losses import cross_entropy, least_squares
-from xmodbench.gan.pool import ImagePool
-from xmodbench.gan.schedule import decay, learning_rate, total_steps
-from xmodbench.gan.settings import PUBLISHED
+from xmodbench.learning.gan.augment import View, seen
+from xmodbench.learning.gan.batches import Batches
+from xmodbench.learning.gan.losses import cross_entropy, least_squares
+from xmodbench.learning.gan.pool import ImagePool
+from xmodbench.learning.gan.schedule import decay, learning_rate, total_steps
+from xmodbench.learning.gan.settings import PUBLISHED
 from xmodbench.plugins import METHODS, find
-from xmodbench.stages.train import drawn_rows
+from xmodbench.plugins.contract import drawn_rows
 
 find(METHODS, "cut")
 from xmodbench_methods.cut.nce import Projections, drawn_places, patch_nce  # noqa: E402

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from tests.gan import METHOD_IDS, game_of
-from xmodbench.gan.batches import Batch
+from xmodbench.learning.gan.batches import Batch
 
 
 def batch(seed=0):

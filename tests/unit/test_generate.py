@@ -7,11 +7,11 @@ import jsonschema
 import pytest
 import yaml
 
-from xmodbench.config import BenchmarkConfig
 from xmodbench.errors import UserError
+from xmodbench.files import REPOSITORY
 from xmodbench.generate import generate, generated_files
 from xmodbench.generate.environments import read_lock, runtime_packages
-from xmodbench.plugins import REPOSITORY
+from xmodbench.plan.config import BenchmarkConfig
 
 
 def test_nothing_has_drifted():

@@ -9,15 +9,14 @@ import pytest
 import SimpleITK as sitk
 
 from tests.tissues import on_grid, own_and_shuffled, unmixed
+from xmodbench.data.simulate.glioma import enhance, grow_glioma
+from xmodbench.data.simulate.head import subject_fractions
+from xmodbench.data.simulate.sequences import head_tissues, inversion_recovery, mp_rage
+from xmodbench.data.volumes.io import read_volume
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_files
-from xmodbench.plugins import DATASETS, find
+from xmodbench.plugins import DATASETS, SubjectRecord, find
 from xmodbench.progress import Progress
-from xmodbench.volumes.io import read_volume
-from xmodbench.volumes.settings import SubjectRecord
-from xmodbench.volumes.simulate.glioma import enhance, grow_glioma
-from xmodbench.volumes.simulate.head import subject_fractions
-from xmodbench.volumes.simulate.sequences import head_tissues, inversion_recovery, mp_rage
 
 QUIET = Progress(quiet=True)
 CASES = ("Case901", "Case902", "Case903")

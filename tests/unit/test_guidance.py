@@ -10,8 +10,8 @@ import torch
 from scipy import ndimage
 from skimage import filters
 
-from xmodbench.diffusion.batches import Batch, Batches
-from xmodbench.diffusion.schedules import process_of
+from xmodbench.learning.diffusion.batches import Batch, Batches
+from xmodbench.learning.diffusion.schedules import process_of
 from xmodbench.plugins import METHODS, find
 
 find(METHODS, "midiffusion")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from xmodbench.diffusion.model import DiffusionModel
 from xmodbench.errors import UserError
+from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.plugins import METHODS, find
 
 SDEDIT = find(METHODS, "sdedit").cls.Config
@@ -51,8 +51,8 @@ def test_result_has_the_coarse_structure_of_the_source(model):
 
 
 def test_without_conditioning_it_is_the_ancestral_sampler(model):
-    from xmodbench.diffusion.model import unconditional
-    from xmodbench.diffusion.samplers import sample
+    from xmodbench.learning.diffusion.model import unconditional
+    from xmodbench.learning.diffusion.samplers import sample
 
     model.settings = model.settings.model_copy(update={"variance": "fixedsmall", "final_noise": False})
     free = sampler.sample_ilvr(model, noise_of(3), torch.rand(1, 1, 32, 32), 4, 0.999)

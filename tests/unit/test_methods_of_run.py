@@ -4,9 +4,9 @@ import pytest
 
 from tests.plugins import few_shot, write_dataset, write_method
 from tests.unit.test_plan import DATASET
-from xmodbench.config import parse_config
 from xmodbench.errors import UserError
-from xmodbench.plan import Plan
+from xmodbench.plan.config import parse_config
+from xmodbench.plan.plan import Plan
 
 SWEPT = """
 class Config(Settings):

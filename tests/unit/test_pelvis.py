@@ -10,17 +10,17 @@ import pytest
 import SimpleITK as sitk
 
 from tests.tissues import on_grid, own_and_shuffled, unmixed
+from xmodbench.data.simulate.ct import ct_scan
+from xmodbench.data.simulate.pelvis import Body, Filling, body_points, model_grid, tissue_maps, tissues
+from xmodbench.data.simulate.scanner import Grid
+from xmodbench.data.simulate.sequences import PELVIS_HU, pelvis_tissues, spin_echo, spoiled_gradient_echo
+from xmodbench.data.simulate.shapes import ellipsoid, paint, plate, tube
+from xmodbench.data.volumes.dicom import find_series
+from xmodbench.data.volumes.mask import head_mask
+from xmodbench.data.volumes.resample import resample
 from xmodbench.files import sha256_files
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
-from xmodbench.volumes.dicom import find_series
-from xmodbench.volumes.mask import head_mask
-from xmodbench.volumes.resample import resample
-from xmodbench.volumes.simulate.ct import ct_scan
-from xmodbench.volumes.simulate.pelvis import Body, Filling, body_points, model_grid, tissue_maps, tissues
-from xmodbench.volumes.simulate.scanner import Grid
-from xmodbench.volumes.simulate.sequences import PELVIS_HU, pelvis_tissues, spin_echo, spoiled_gradient_echo
-from xmodbench.volumes.simulate.shapes import ellipsoid, paint, plate, tube
 
 QUIET = Progress(quiet=True)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.plugins import write_dataset, write_method
-from xmodbench.config import parse_config
 from xmodbench.errors import UserError
-from xmodbench.plan import Plan
+from xmodbench.plan.config import parse_config
+from xmodbench.plan.plan import Plan
 
 DATASET = """
 class Config(Settings):

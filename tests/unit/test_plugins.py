@@ -7,7 +7,9 @@ import pytest
 
 from tests.plugins import write_method
 from xmodbench.errors import UserError
-from xmodbench.plugins import METHODS, REPOSITORY, available, find, shared_machinery
+from xmodbench.files import REPOSITORY
+from xmodbench.plugins import METHODS, available, find
+from xmodbench.plugins.code_hash import modules_used
 
 
 @pytest.fixture
@@ -73,15 +75,15 @@ def test_code_hash_follows_the_code(here):
     assert plugin.code_hash != before
 
 
-def test_shared_machinery_is_followed(tmp_path):
+def test_modules_used_is_followed(tmp_path):
     (tmp_path / "a.py").write_text("from xmodbench.seeding import derive_seed\nimport xmodbench.cli\n")
-    assert [path.name for path in shared_machinery((tmp_path / "a.py",))] == ["seeding.py"]
+    assert [path.name for path in modules_used((tmp_path / "a.py",))] == ["seeding.py"]
 
 
 def test_relative_imports_of_the_machinery_are_followed():
     """A change in a module that a shared module imports relatively reruns the methods that use it."""
     own = tuple((REPOSITORY / "methods" / "sdedit").glob("*.py"))
-    names = {path.name for path in shared_machinery(own)}
+    names = {path.name for path in modules_used(own)}
     assert {"training.py", "batches.py", "networks.py", "samplers.py", "seeding.py"} <= names
 
 
@@ -90,7 +92,7 @@ def test_plan_imports_no_torch():
     code = (
         "import sys\n"
         "from xmodbench.plugins import DATASETS, METHODS, available, find\n"
-        "import xmodbench.workflow, xmodbench.cli\n"
+        "import xmodbench.plan.jobs, xmodbench.cli\n"
         "for kind in (METHODS, DATASETS):\n"
         "    for name in available(kind): find(kind, name)\n"
         "heavy = {'torch', 'SimpleITK', 'diffusers', 'matplotlib'} & set(sys.modules)\n"

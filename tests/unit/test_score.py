@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xmodbench.config import Scoring
 from xmodbench.errors import UserError
 from xmodbench.metrics.registry import DISTANCES, PAIRED
+from xmodbench.plan.config import Scoring
 from xmodbench.stages import score as stage
 from xmodbench.store import SliceStore, StoreWriter
 

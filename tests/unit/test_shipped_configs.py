@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from xmodbench.config import load_config
-from xmodbench.plan import Plan
-from xmodbench.plugins import REPOSITORY
-from xmodbench.workflow import Jobs
+from xmodbench.files import REPOSITORY
+from xmodbench.plan.config import load_config
+from xmodbench.plan.jobs import Jobs
+from xmodbench.plan.plan import Plan
 
 CONFIGS = sorted(path.stem for path in (REPOSITORY / "config").glob("*.yaml"))
 PAPERS_FOUR = ("midiffusion", "sdedit", "cyclegan", "stylegan2_inversion")

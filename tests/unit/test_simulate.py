@@ -8,17 +8,17 @@ import pytest
 import SimpleITK as sitk
 
 from tests.tissues import on_grid, own_and_shuffled, unmixed
+from xmodbench.data.simulate.deform import Lattice, flow, jacobian_min, random_velocity
+from xmodbench.data.simulate.head import subject_fractions
+from xmodbench.data.simulate.scanner import BIAS, Grid, acquire, bias_field
+from xmodbench.data.simulate.sequences import head_tissues, spin_echo, spoiled_gradient_echo
+from xmodbench.data.volumes.io import read_volume
+from xmodbench.data.volumes.mask import head_mask
+from xmodbench.data.volumes.register import register_rigid
+from xmodbench.data.volumes.resample import orient
 from xmodbench.files import sha256_file
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
-from xmodbench.volumes.io import read_volume
-from xmodbench.volumes.mask import head_mask
-from xmodbench.volumes.register import register_rigid
-from xmodbench.volumes.resample import orient
-from xmodbench.volumes.simulate.deform import Lattice, flow, jacobian_min, random_velocity
-from xmodbench.volumes.simulate.head import subject_fractions
-from xmodbench.volumes.simulate.scanner import BIAS, Grid, acquire, bias_field
-from xmodbench.volumes.simulate.sequences import head_tissues, spin_echo, spoiled_gradient_echo
 
 SUBJECTS = ("IXI901-SIM-0001", "IXI902-SIM-0002")
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from pydantic import Field
 
-from xmodbench.volumes.pattern import PatternConfig, PatternDataset
-from xmodbench.volumes.simulate.dataset import SimulatedDataset
+from xmodbench.data.simulate.dataset import SimulatedDataset
+from xmodbench.data.volumes.pattern import PatternConfig, PatternDataset
 
 
 class ToyConfig(PatternConfig):
@@ -78,8 +78,9 @@ def test_a_job_killed_over_a_remake_leaves_no_truth(tmp_path, quiet, monkeypatch
 
 
 def test_only_code_that_can_change_the_scans_makes_them_anew(tmp_path, monkeypatch):
-    from xmodbench.plugins import DATASETS, PACKAGE_ROOT, find
-    from xmodbench.volumes import recipe
+    from xmodbench.data.volumes import recipe
+    from xmodbench.files import PACKAGE_ROOT
+    from xmodbench.plugins import DATASETS, find
 
     plugin = find(DATASETS, "sim_ixi")
     dataset, hashed = plugin.cls(plugin.cls.Config()), []

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 
-from xmodbench import stats
+from xmodbench.metrics import stats
 
 
 def clustered(subjects: int, per_subject: int, seed: int = 0):

@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from tests.stylegan2 import fit, run_in, tiny
-from xmodbench.config import validated
-from xmodbench.contract import phantom
 from xmodbench.errors import UserError
+from xmodbench.learning.stylegan2 import gan, model
+from xmodbench.learning.stylegan2.discriminator import Discriminator
+from xmodbench.learning.stylegan2.encoder import Encoder
+from xmodbench.learning.stylegan2.generator import Generator
+from xmodbench.learning.stylegan2.inversion import Inverter
+from xmodbench.learning.stylegan2.perceptual import features_of
+from xmodbench.learning.stylegan2.settings import InversionSettings
 from xmodbench.metrics.distribution import frechet_distance, hog_features
 from xmodbench.plugins import METHODS, find
-from xmodbench.stylegan2 import gan, model
-from xmodbench.stylegan2.discriminator import Discriminator
-from xmodbench.stylegan2.encoder import Encoder
-from xmodbench.stylegan2.generator import Generator
-from xmodbench.stylegan2.inversion import Inverter
-from xmodbench.stylegan2.perceptual import features_of
-from xmodbench.stylegan2.settings import InversionSettings
+from xmodbench.plugins.check import phantom
+from xmodbench.plugins.settings import validated
 
 
 def inverter(weight=0.1, **changes) -> Inverter:

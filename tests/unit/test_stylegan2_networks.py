@@ -8,13 +8,13 @@ from scipy.signal import upfirdn
 from torch.nn import functional
 
 from tests.stylegan2 import tiny
-from xmodbench.stylegan2.discriminator import Discriminator, with_deviation
-from xmodbench.stylegan2.encoder import Encoder
-from xmodbench.stylegan2.filters import filtered as correlated
-from xmodbench.stylegan2.generator import Generator, Mapping, latent_count
-from xmodbench.stylegan2.layers import Conv, Linear, ModulatedConv, downsample, low_pass, upsample
-from xmodbench.stylegan2.perceptual import features_of, read_vgg16
-from xmodbench.stylegan2.settings import StyleganSettings
+from xmodbench.learning.stylegan2.discriminator import Discriminator, with_deviation
+from xmodbench.learning.stylegan2.encoder import Encoder
+from xmodbench.learning.stylegan2.filters import filtered as correlated
+from xmodbench.learning.stylegan2.generator import Generator, Mapping, latent_count
+from xmodbench.learning.stylegan2.layers import Conv, Linear, ModulatedConv, downsample, low_pass, upsample
+from xmodbench.learning.stylegan2.perceptual import features_of, read_vgg16
+from xmodbench.learning.stylegan2.settings import StyleganSettings
 
 
 def count(network) -> int:

@@ -12,17 +12,17 @@ from safetensors.torch import load_file
 
 from tests.processes import finished, started, stopped
 from tests.stylegan2 import TINY, run_in, tiny
-from xmodbench.contract import phantom
 from xmodbench.errors import UserError
-from xmodbench.stylegan2.training import GanTraining
-from xmodbench.training import processes
+from xmodbench.learning.stylegan2.training import GanTraining
+from xmodbench.learning.training import processes
+from xmodbench.plugins.check import phantom
 
 UPDATES = """
 import sys
 from pathlib import Path
 import torch
 from tests.unit.test_stylegan2_processes import updates
-from xmodbench.training import processes
+from xmodbench.learning.training import processes
 
 found = updates(Path(sys.argv[1]))
 torch.save(found, Path(sys.argv[1]) / f"rank{processes.rank()}.pt")

@@ -11,18 +11,18 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from tests.stylegan2 import fit, run_in, tiny
-from xmodbench.contract import phantom
 from xmodbench.errors import UserError
+from xmodbench.learning.stylegan2 import model
+from xmodbench.learning.stylegan2.batches import Batches, from_square, nearest_resolution, to_square
+from xmodbench.learning.stylegan2.encoder_training import EncoderTraining
+from xmodbench.learning.stylegan2.gan import pretrain
+from xmodbench.learning.stylegan2.losses import path_lengths, r1
+from xmodbench.learning.stylegan2.optimisation import Gradients, average_into, half_life_decay, lazy_adam
+from xmodbench.learning.stylegan2.perceptual import features_of
+from xmodbench.learning.stylegan2.training import GanTraining
+from xmodbench.plugins.check import phantom
 from xmodbench.progress import Progress
 from xmodbench.seeding import derive_seed
-from xmodbench.stylegan2 import model
-from xmodbench.stylegan2.batches import Batches, from_square, nearest_resolution, to_square
-from xmodbench.stylegan2.encoder_training import EncoderTraining
-from xmodbench.stylegan2.gan import pretrain
-from xmodbench.stylegan2.losses import path_lengths, r1
-from xmodbench.stylegan2.optimisation import Gradients, average_into, half_life_decay, lazy_adam
-from xmodbench.stylegan2.perceptual import features_of
-from xmodbench.stylegan2.training import GanTraining
 
 
 def gan(tmp_path, **changes) -> GanTraining:
@@ -96,7 +96,7 @@ def test_a_flood_of_broken_gradients_fails_the_run(tmp_path, monkeypatch):
 
 def test_a_penalty_that_is_always_broken_fails_the_run(tmp_path, monkeypatch):
     """It comes every 16th step: sound updates between must not hide it."""
-    monkeypatch.setattr("xmodbench.stylegan2.training.r1", lambda score, x: score(x).sum() * float("nan"))
+    monkeypatch.setattr("xmodbench.learning.stylegan2.training.r1", lambda score, x: score(x).sum() * float("nan"))
     with pytest.raises(UserError, match="gradients of the R1 are not finite in many updates"):
         pretrain(tiny(kimg=0.9, channel_max=8), phantom(8, 1), run_in(tmp_path))
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from xmodbench.contract import phantom
 from xmodbench.errors import UserError
+from xmodbench.learning.training import loop
+from xmodbench.learning.training.log import LossLog
+from xmodbench.learning.training.loop import snapshot_steps
+from xmodbench.learning.training.plot import save_with_plot, strip
+from xmodbench.learning.training.state import fingerprint, load_state, named, part, save_state
 from xmodbench.plugins import METHODS, Run, TrainData, find
-from xmodbench.training import loop
-from xmodbench.training.log import LossLog
-from xmodbench.training.loop import snapshot_steps
-from xmodbench.training.plot import strip
-from xmodbench.training.state import fingerprint, load_state, named, part, save_state
+from xmodbench.plugins.check import phantom
 
 SMALL = {
     "midiffusion": {"width": 8, "iterations": 6, "dropout": 0.1, "batch_size": 2},
@@ -94,7 +94,7 @@ def test_strip_shows_images_as_they_are():
 
 def test_log_writes_its_columns_and_a_picture(tmp_path):
     log = LossLog(("a", "b", "learning_rate"), [(2, 1.0, 30.0, 1e-3), (4, 0.5, 3.0, 1e-4)], {4: b"png"})
-    log.save(tmp_path)
+    save_with_plot(log, tmp_path)
     rows = list(csv.DictReader((tmp_path / "loss.csv").open()))
     assert [row["step"] for row in rows] == ["2", "4"]
     assert [float(row["b"]) for row in rows] == log.column("b") == [30, 3]
@@ -108,7 +108,7 @@ def test_log_writes_its_columns_and_a_picture(tmp_path):
 
 @pytest.mark.parametrize("rows", [[(1, 0.0, 0.0, 0.0)], [(1, 2.0, -3.0, 1e-3), (2, 2.0, 5.0, 1e-3)]])
 def test_any_losses_can_be_drawn(rows, tmp_path):
-    LossLog(("a", "gradient_norm", "learning_rate"), rows).save(tmp_path)
+    save_with_plot(LossLog(("a", "gradient_norm", "learning_rate"), rows), tmp_path)
     assert Image.open(tmp_path / "loss.png").size[0] > 300
 
 

@@ -7,11 +7,11 @@ from dataclasses import fields
 import pytest
 import torch
 
-from xmodbench.contract import phantom
-from xmodbench.diffusion import training
-from xmodbench.diffusion.batches import Batch, Batches
 from xmodbench.errors import UserError
+from xmodbench.learning.diffusion import training
+from xmodbench.learning.diffusion.batches import Batch, Batches
 from xmodbench.plugins import METHODS, Run, TrainData, find
+from xmodbench.plugins.check import phantom
 
 BASE = {"preset": "short", "width": 8, "batch_size": 4, "iterations": 6, "snapshots": 0}
 

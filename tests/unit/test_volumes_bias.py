@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from xmodbench.volumes.bias import correct_bias
-from xmodbench.volumes.register import one_thread
-from xmodbench.volumes.settings import Normalisation, Preparation, SubjectRecord
-from xmodbench.volumes.subject import Task, _read
+from xmodbench.data.volumes.bias import correct_bias
+from xmodbench.data.volumes.register import one_thread
+from xmodbench.data.volumes.settings import Normalisation, Preparation
+from xmodbench.data.volumes.subject import Task, _read
+from xmodbench.plugins import SubjectRecord
 
 
 @pytest.fixture(scope="module")

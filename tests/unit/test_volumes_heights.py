@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from xmodbench.data.simulate.head import subject_fractions
+from xmodbench.data.volumes.prepare import prepare_dataset
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
 from xmodbench.store import SliceStore
-from xmodbench.volumes.prepare import prepare_dataset
-from xmodbench.volumes.simulate.head import subject_fractions
 
 LOST_MM = 40.0
 

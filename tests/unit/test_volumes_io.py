@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from xmodbench.data.volumes.io import contradiction, read_volume, write_volume
+from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid
 from xmodbench.errors import UserError
-from xmodbench.volumes.io import contradiction, read_volume, write_volume
-from xmodbench.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid
 
 
 def image(shape=(12, 14, 16), seed=0):

@@ -5,8 +5,8 @@ import pytest
 import SimpleITK as sitk
 from skimage.metrics import normalized_mutual_information
 
-from xmodbench.volumes.mask import head_mask
-from xmodbench.volumes.register import nmi, register_rigid
+from xmodbench.data.volumes.mask import head_mask
+from xmodbench.data.volumes.register import nmi, register_rigid
 
 
 def phantom():

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from xmodbench.data.volumes.normalise import normalise, stretch
+from xmodbench.data.volumes.settings import Normalisation, SliceSelection, Split
+from xmodbench.data.volumes.slicing import PLANES, choose, field_of_view, plane_view, slice_affine, to_square
+from xmodbench.data.volumes.split import split_blocks, split_subjects
 from xmodbench.errors import UserError
-from xmodbench.volumes.normalise import normalise, stretch
-from xmodbench.volumes.settings import Normalisation, SliceSelection, Split
-from xmodbench.volumes.slicing import PLANES, choose, field_of_view, plane_view, slice_affine, to_square
-from xmodbench.volumes.split import split_blocks, split_subjects
 
 
 def mask(low=10, high=30, slices=50):

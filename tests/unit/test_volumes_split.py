@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from xmodbench.config import validated
+from xmodbench.data.volumes.settings import Split
+from xmodbench.data.volumes.split import split_subjects
+from xmodbench.data.volumes.split_file import read_split, write_split
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, find
-from xmodbench.volumes.settings import Split
-from xmodbench.volumes.split import split_subjects
-from xmodbench.volumes.split_file import read_split, write_split
+from xmodbench.plugins.settings import validated
 
 NAMES = [f"s{i:02d}" for i in range(20)]
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from xmodbench.data.volumes.prepare import prepare_dataset
+from xmodbench.data.volumes.resample import stored_axes
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
 from xmodbench.store import SliceStore
-from xmodbench.volumes.prepare import prepare_dataset
-from xmodbench.volumes.resample import stored_axes
 
 # EASY-RESECT's shape at a fourth of its resolution; its numbers of voxels are kept apart
 SIZE, SPACING = (64, 64, 72), 2.0

@@ -12,7 +12,7 @@ import pytest
 
 from tests.plugins import write_method
 from tests.workflow.conftest import ENVIRONMENT
-from xmodbench.plugins import REPOSITORY
+from xmodbench.files import REPOSITORY
 
 FAILING = """
 class Toy(Method):
@@ -104,7 +104,15 @@ def test_killed_training_resumes_to_the_same_bits(fresh):
     write_method(fresh.folder, "slow", SLOW)
     fresh.write_config(methods={"slow": {}})
     target = "results/tiny/models/slow/heads/t1/record.json"
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--configfile", "config.yaml"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(REPOSITORY / "workflow/Snakefile"),
+        "--configfile",
+        "config.yaml",
+    ]
     job = subprocess.Popen(
         [*command, "--cores", "2", target],
         cwd=fresh.folder,
@@ -137,7 +145,15 @@ def test_killed_training_resumes_to_the_same_bits(fresh):
 def test_two_runs_at_once_do_not_mix(fresh):
     write_method(fresh.folder, "slow", SLOW)
     fresh.write_config(methods={"slow": {}})
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--configfile", "config.yaml"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(REPOSITORY / "workflow/Snakefile"),
+        "--configfile",
+        "config.yaml",
+    ]
     first = subprocess.Popen(
         [*command, "--cores", "1"],
         cwd=fresh.folder,

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from xmodbench.plugins import REPOSITORY
+from xmodbench.files import REPOSITORY
 
 CELLS = 3  # one direction, three methods
 PARTS = 2  # jobs that translate for the first of them

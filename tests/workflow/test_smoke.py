@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from tests.workflow.conftest import Work
-from xmodbench.plugins import METHODS, REPOSITORY, available
+from xmodbench.files import REPOSITORY
+from xmodbench.plugins import METHODS, available
 
 CONFIG = REPOSITORY / "config" / "smoke.yaml"
 

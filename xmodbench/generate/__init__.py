@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xmodbench.errors import UserError
-from xmodbench.files import write_text
-from xmodbench.plugins import REPOSITORY
+from xmodbench.files import REPOSITORY, write_text
 
 
 def generated_files() -> dict[Path, str]:

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from xmodbench.config import BenchmarkConfig, Compute, DatasetEntry, MethodEntry, Paths, Reporting, Scoring
-from xmodbench.plugins import DATASETS, METHODS, REPOSITORY, Kind, find
+from xmodbench.files import REPOSITORY
+from xmodbench.plan.config import BenchmarkConfig, Compute, DatasetEntry, MethodEntry, Paths, Reporting, Scoring
+from xmodbench.plugins import DATASETS, METHODS, Kind, find
 
 BEGIN, END = "<!-- generated: options -->", "<!-- end of generated -->"
 

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
-
-if TYPE_CHECKING:
-    from xmodbench.plan import Cell, Plan
 
 COLUMNS = ("ssim_tar", "ssim_src", "mse", "mi", "psnr", "fid")
 
@@ -25,13 +21,16 @@ def table() -> pd.DataFrame:
     return pd.read_csv(Path(__file__).with_name("published.csv"))
 
 
-def published(plan: Plan, cell: Cell) -> dict[str, float] | None:
-    """The paper's six numbers for a cell, or None where the paper has none (or the data are simulated)."""
-    method = plan.methods[cell.method].plugin.meta.get("published")
-    dataset = plan.dataset_plugins[cell.dataset].meta.get("published")
-    if plan.simulated(cell.dataset) or not isinstance(method, str) or not isinstance(dataset, dict):
+def published(method: object, dataset: object, source: str, target: str) -> dict[str, float] | None:
+    """The paper's six numbers for a translation from `source` to `target`, or None where the paper has none.
+
+    Args:
+        method: what ``method.yaml`` says under ``published``.
+        dataset: what ``dataset.yaml`` says under it.
+    """
+    if not isinstance(method, str) or not isinstance(dataset, dict):
         return None
     names, rows = dataset.get("modalities", {}), table()
-    direction = f"{names.get(cell.source)}->{names.get(cell.target)}"
+    direction = f"{names.get(source)}->{names.get(target)}"
     wanted = (rows["dataset"] == dataset.get("name")) & (rows["method"] == method) & (rows["direction"] == direction)
     return {name: float(rows[wanted].iloc[0][name]) for name in COLUMNS} if wanted.any() else None

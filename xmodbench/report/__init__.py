@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xmodbench.plan import Plan
+    from xmodbench.plan.plan import Plan
 
 __all__ = ["build_report"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xmodbench.plan import Plan
+from xmodbench.plan.plan import Plan
 from xmodbench.report.figure import write_figures
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xmodbench.metrics.registry import METRICS
-from xmodbench.plan import Plan
+from xmodbench.plan.plan import Plan
 from xmodbench.report.summary import Entry, Group, is_control
 
 TOLERANCE = 1e-6

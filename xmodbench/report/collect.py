@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_file
 from xmodbench.metrics.published import published
 from xmodbench.metrics.registry import DISTANCES, PAIRED
-from xmodbench.plan import Cell, Plan
+from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD, read_record
-from xmodbench.stages.acquire import ACQUIRED
 
 Status = Literal["complete", "failed", "not run"]
 
@@ -47,7 +47,7 @@ def collect(plan: Plan) -> list[CellResult]:
 
 def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     """One cell: complete only if no job on its way failed and its scores, distances and record agree."""
-    known = {"published": published(plan, cell), "records": _records(plan, cell)}
+    known = {"published": _published(plan, cell), "records": _records(plan, cell)}
     if failure := _failure(plan, cell):
         return CellResult(cell, "failed", failure, **known)
     if not plan.scores_file(cell).is_file():
@@ -58,6 +58,14 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
         return CellResult(cell, "failed", str(error), **known)
     found = {name: summary.get(name, {}) for name in ("distances", "counts", "intermediates")}
     return CellResult(cell, "complete", None, scores, **found, **known)
+
+
+def _published(plan: Plan, cell: Cell) -> dict[str, float] | None:
+    """The paper's numbers; simulated data have none, whatever their plugin says."""
+    if plan.simulated(cell.dataset):
+        return None
+    method, dataset = plan.methods[cell.method].plugin, plan.dataset_plugins[cell.dataset]
+    return published(method.meta.get("published"), dataset.meta.get("published"), cell.source, cell.target)
 
 
 def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from xmodbench.metrics.registry import Metric, family
-from xmodbench.plan import Cell, Plan
+from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.checks import Check, not_better_than_controls, run_checks
 from xmodbench.report.collect import CellResult, collect
 from xmodbench.report.summary import Entry, Group, comparisons, groups, is_control, summarise

@@ -14,9 +14,9 @@ from markupsafe import Markup
 
 from xmodbench.errors import UserError
 from xmodbench.files import write_text
-from xmodbench.inspection import section as inspection
 from xmodbench.metrics.registry import METRICS, Metric, family
 from xmodbench.report import text
+from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
 from xmodbench.report.summary import Entry, Group

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xmodbench.methods_of_run import PlannedMethod
 from xmodbench.metrics.registry import METRICS, Metric
+from xmodbench.plan.methods import PlannedMethod
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.text import group_title

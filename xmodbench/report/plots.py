@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from xmodbench.methods_of_run import shown
 from xmodbench.metrics.registry import METRICS, Metric
+from xmodbench.plan.methods import shown
 from xmodbench.report.checks import answers
 from xmodbench.report.model import Report
 from xmodbench.report.plot_parts import (

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from xmodbench import stats
+from xmodbench.metrics import stats
 from xmodbench.metrics.registry import METRICS, PAIRED, Metric
-from xmodbench.plan import Cell, Plan
+from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins import Supervision
 from xmodbench.report.collect import CellResult
 from xmodbench.seeding import derive_seed

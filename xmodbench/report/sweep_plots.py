@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from xmodbench.methods_of_run import shown
 from xmodbench.metrics.registry import METRICS, Metric
-from xmodbench.plan import Cell, Plan
+from xmodbench.plan.methods import shown
+from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.checks import answers
 from xmodbench.report.model import Report
 from xmodbench.report.plot_parts import (

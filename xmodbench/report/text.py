@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xmodbench.metrics.registry import Metric
-from xmodbench.plan import Plan
+from xmodbench.plan.plan import Plan
 from xmodbench.report.summary import Entry, Group
 
 NONE = "–"

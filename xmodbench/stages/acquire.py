@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xmodbench.download.archived import FromArchives
+from xmodbench.data.download.archived import FromArchives
+from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.plugins import Dataset
 from xmodbench.progress import Progress
 from xmodbench.records import recorded
 
 if TYPE_CHECKING:
-    from xmodbench.download.remote import RemoteFile
-
-ACQUIRED = "acquire.record.json"
+    from xmodbench.plugins import RemoteFile
 
 
 def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Progress, **facts: Any) -> None:
@@ -24,7 +23,7 @@ def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Pro
     Raises:
         UserError: the volumes are not there and cannot be had; the message says how to get them.
     """
-    from xmodbench.download.disk import disk_errors
+    from xmodbench.data.download.disk import disk_errors
 
     with recorded(out, "acquire", ACQUIRED, seed=seed, raw=str(raw_dir), **facts) as record, disk_errors(raw_dir):
         dataset.acquire(raw_dir, seed, progress)
@@ -37,7 +36,7 @@ def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Pro
 
 def announce(dataset: Dataset, meta: dict[str, Any], raw_dir: Path) -> list[str]:
     """Lines that say what `acquire` would fetch, how much, and under which licence; nothing is asked or written."""
-    from xmodbench.download.remote import human_size
+    from xmodbench.data.download.remote import human_size
 
     lines = [f"{meta['label']}: {meta['summary']}", f"licence: {meta.get('licence', 'not stated')}"]
     files = dataset.archives()
@@ -59,7 +58,7 @@ def announce(dataset: Dataset, meta: dict[str, Any], raw_dir: Path) -> list[str]
 
 
 def _coming(file: RemoteFile, raw_dir: Path) -> str:
-    from xmodbench.download.remote import human_size
+    from xmodbench.data.download.remote import human_size
 
     came, size = _came(file, raw_dir), human_size(file.size)
     return f"{human_size(came)} of {size}" if came else size
@@ -72,7 +71,7 @@ def _came(file: RemoteFile, raw_dir: Path) -> int:
 
 
 def _source(file: RemoteFile) -> str:
-    from xmodbench.download.remote import mirrored, public
+    from xmodbench.data.download.remote import mirrored, public
 
     source = public(mirrored(file.urls[0])) if file.urls else "by hand"
     return source + (f" (or {len(file.urls) - 1} mirrors)" if file.urls[1:] else "")

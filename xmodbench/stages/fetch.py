@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xmodbench.download.archived import FromArchives
+from xmodbench.data.download.archived import FromArchives
+from xmodbench.data.download.fetched import FETCHED
 from xmodbench.errors import UserError, did_you_mean
-from xmodbench.files import read_json
 from xmodbench.plugins import Dataset
 from xmodbench.progress import Progress
 from xmodbench.records import recorded
-from xmodbench.stages.acquire import ACQUIRED
-
-FOLDER = "fetch"
 
 
 def fetch(dataset: Dataset, archive: str, raw_dir: Path, out: Path, progress: Progress, **facts: Any) -> None:
@@ -26,14 +23,14 @@ def fetch(dataset: Dataset, archive: str, raw_dir: Path, out: Path, progress: Pr
     Raises:
         UserError: the data set has no such archive.
     """
-    from xmodbench.download.disk import disk_errors
+    from xmodbench.data.download.disk import disk_errors
 
     files = {file.name: file for file in dataset.archives()} if isinstance(dataset, FromArchives) else {}
     if archive not in files:
         known = did_you_mean(archive, files) or (f"known: {', '.join(files)}" if files else "it has none to fetch")
         raise UserError(f"no archive '{archive}'", facts.get("name"), known)
     place = {"raw": str(raw_dir), "archive": archive}
-    with recorded(out / FOLDER, "fetch", f"{archive}.record.json", **place, **facts) as record:
+    with recorded(out / FETCHED, "fetch", f"{archive}.record.json", **place, **facts) as record:
         try:
             with disk_errors(raw_dir):
                 if archive in {file.name for file in dataset.needed(raw_dir)}:
@@ -42,12 +39,3 @@ def fetch(dataset: Dataset, archive: str, raw_dir: Path, out: Path, progress: Pr
         except UserError as error:
             record["not_fetched"] = str(error)
             progress.say(f"not fetched: {error}")
-
-
-def forget_not_fetched(out: Path) -> None:
-    """Remove the records of archives that could not be had, unless `acquire` did without: the next run tries again."""
-    if (out / ACQUIRED).is_file():
-        return
-    for path in (out / FOLDER).glob("*.record.json"):
-        if read_json(path).get("not_fetched"):
-            path.unlink()

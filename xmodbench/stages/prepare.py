@@ -26,8 +26,8 @@ def prepare(
     Raises:
         UserError: volumes that cannot be used; the message names the file and what to do.
     """
-    from xmodbench.download.disk import disk_errors
-    from xmodbench.volumes.prepare import prepare_dataset
+    from xmodbench.data.download.disk import disk_errors
+    from xmodbench.data.volumes.prepare import prepare_dataset
 
     with recorded(out, "prepare", seed=seed, raw=str(raw_dir), **facts), disk_errors(out):
         prepare_dataset(dataset, raw_dir, out, dataset_id=name, seed=seed, threads=threads, progress=progress)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xmodbench.config import Scoring
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_file, sha256_file, write_json
 from xmodbench.metrics.distribution import distances
 from xmodbench.metrics.paired import foreground, score_images
+from xmodbench.plan.config import Scoring
 from xmodbench.records import recorded
 from xmodbench.store import SliceStore
 

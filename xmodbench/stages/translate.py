@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from xmodbench.errors import UserError
-from xmodbench.plugins import Control, Method, Run
+from xmodbench.plugins import METHODS
+from xmodbench.plugins.contract import checked_images
+from xmodbench.plugins.discovery import Location, locate
 from xmodbench.records import read_record, recorded
-from xmodbench.seeding import ImageGenerator, derive_seed
+from xmodbench.seeding import derive_seed
+from xmodbench.stages.plugin_process import MethodJob, PluginProcess
 from xmodbench.store import SliceStore, StoreWriter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CHUNK = 64  # slices checked and written at once; bounds memory, changes no result
 
 
 @dataclass(frozen=True)
@@ -37,86 +44,107 @@ class Part:
 
 
 def translate(
-    method: Method,
+    job: MethodJob,
     model_dir: Path,
     store_dir: Path,
     source: str,
     target: str,
     out: Path,
-    run: Run,
     batch_size: int,
     part: Part = Part(),
-    **facts: Any,
 ) -> None:
     """Translate the ``source`` slices of a store; ``out`` becomes a slice store with the modality ``target``.
 
-    Images on the way (`Method.intermediates`) are kept in it as further arrays. Only a control sees the targets. Every
-    image has its own generator, seeded from (seed, image id), so that it does not matter which part it is in.
+    Images on the way (`Method.intermediates`) are kept in it as further arrays. The method is handed the source slices
+    and a seed for each, no ids; only a control sees the targets. Every image has its own generator, seeded from (seed,
+    image id), so that it does not matter which part it is in.
 
     Raises:
-        UserError: no finished model, an unusable store, or images that break the contract.
+        UserError: no finished model, an unusable store, a method that fails or is refused something, or images that break
+            the contract.
     """
-    with recorded(out, "translate", source=source, target=target, **facts) as record:
-        trained = read_record(model_dir)
+    with recorded(out, "translate", source=source, target=target, **job.facts()) as record:
+        trained = read_model_record(model_dir)
         store = SliceStore(store_dir)
-        method.load(model_dir, run)
         chosen = part.of(len(store.ids))
         if chosen.start == chosen.stop:
             problem = f"part {part.number} of {part.count} of {len(store.ids)} slices is empty"
             raise UserError(problem, store_dir, "lower translate_jobs")
-        sources = store.array(source)[chosen, None]
-        if isinstance(method, Control):
-            targets, subjects = store.array(target)[chosen, None], store.subjects[chosen]
-            seed = derive_seed(run.seed, "control", source, target)
-            batches = [_with_intermediates(method, method.answer(sources, targets, subjects, seed), target, sources)]
-        else:
-            batches = _translated(method, sources, store.ids[chosen], run, batch_size, target)
-        manifest = {"kind": "translation", "source": source, "target": target, "intermediates": method.intermediates()}
-        names = [target, *method.intermediates()]
-        write_translation(out, names, sources.shape[2:], manifest, store.rows[chosen], batches)
-        record.update(
-            run.facts,
-            part=f"{part.number}/{part.count}",
-            n_test=len(sources),
-            seed=run.seed,
-            device=run.device,
-            model_sha256=trained["outputs_sha256"],
-            data_sha256=store.manifest["arrays"][source]["sha256"],
-            outputs_sha256=SliceStore(out).manifest["arrays"][target]["sha256"],
-        )
+        with PluginProcess(
+            job, "translate", read=(model_dir,), truth=store.directory, lender=_lender(job, trained)
+        ) as process:
+            method, ids = process.described, store.ids[chosen]
+            record.update(method.traced_settings())
+            rows = range(chosen.start, chosen.stop)
+            handed: dict[str, Any] = {"source": process.stage(store, source, rows)}
+            if method.control:
+                handed["target"] = process.stage(store, target, rows)
+                handed["subjects"] = store.subjects[chosen]
+                handed["seed"] = derive_seed(job.seed, "control", source, target)
+            else:
+                handed["seeds"] = [derive_seed(job.seed, "image", image_id) for image_id in ids]
+            made = process.scratch / "translations"
+            made.mkdir()
+            done = process.perform(
+                "translate",
+                **handed,
+                model=str(model_dir.resolve()),
+                batch_size=batch_size,
+                name=target,
+                out=str(made),
+                state=str(process.scratch / "tmp"),
+            )
+            names = [target, *done["intermediates"]]
+            manifest = {"kind": "translation", "source": source, "target": target, "intermediates": names[1:]}
+            shape = tuple(store.manifest["shape"])
+            write_translation(out, names, shape, manifest, store.rows[chosen], _batches(made, names, len(ids), shape))
+            record.update(
+                done["facts"],
+                part=f"{part.number}/{part.count}",
+                n_test=len(ids),
+                model_sha256=trained["outputs_sha256"],
+                data_sha256=store.manifest["arrays"][source]["sha256"],
+                outputs_sha256=SliceStore(out).manifest["arrays"][target]["sha256"],
+                **process.trace(done),
+            )
 
 
-def _translated(method: Method, sources: np.ndarray, ids: list[str], run: Run, batch_size: int, target: str):
-    starts = range(0, len(ids), batch_size)
-    for start in run.progress.track(starts, "translate", total=len(starts)):
-        part = slice(start, start + batch_size)
-        generators = [ImageGenerator.of(run.seed, image_id) for image_id in ids[part]]
-        images = method.translate(np.ascontiguousarray(sources[part]), generators)
-        yield _with_intermediates(method, images, target, sources[part])
+def read_model_record(model_dir: Path) -> dict[str, Any]:
+    """The record of a trained model.
+
+    Raises:
+        UserError: there is none, or it is not of a training.
+    """
+    record = read_record(model_dir)
+    if record.get("verb") != "train":
+        raise UserError("no trained model", model_dir, "give the folder that `xmodbench train` wrote")
+    return record
 
 
-def _with_intermediates(method: Method, images: np.ndarray, target: str, sources: np.ndarray) -> dict[str, np.ndarray]:
-    """All arrays of a batch by name, each checked."""
-    found = {target: images, **{name: method.intermediate_images[name] for name in method.intermediates()}}
-    return {name: checked_images(value, sources.shape) for name, value in found.items()}
+def _lender(job: MethodJob, trained: dict[str, Any]) -> Location | None:
+    """The plugin that trained the model, where it is another one."""
+    plugin_id = trained.get("plugin", job.location.id)
+    return None if plugin_id == job.location.id else locate(METHODS, plugin_id)
 
 
-def checked_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Images as float32, or a UserError saying how they break the contract."""
-    if not isinstance(images, np.ndarray):
-        raise UserError(f"returned {type(images).__name__}, expected a NumPy array", "translate")
-    if images.shape != shape:
-        raise UserError(f"returned shape {images.shape}, expected {shape}", "translate")
-    images = images.astype(np.float32, copy=False)
-    if not np.isfinite(images).all():
-        bad = int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())
-        raise UserError(f"{bad} of {len(images)} images hold NaN or infinite values", "translate")
-    if images.min() < 0 or images.max() > 1:
-        raise UserError(f"values in [{images.min():.3g}, {images.max():.3g}], expected [0, 1]", "translate")
-    return images
+def _batches(made: Path, names: list[str], n: int, shape: tuple[int, ...]) -> Iterator[dict[str, np.ndarray]]:
+    """What the method left, checked once more out here: its process could write what it liked."""
+    import numpy as np
+
+    arrays = {}
+    for name in names:
+        path = made / f"{name}.npy"
+        if path.is_symlink() or not path.is_file():
+            raise UserError(f"left no '{name}'", "translate")
+        arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+    for start in range(0, n, CHUNK):
+        wanted = (min(CHUNK, n - start), 1, *shape)
+        yield {name: checked_images(array[start : start + CHUNK], wanted) for name, array in arrays.items()}
 
 
-def write_translation(out: Path, names: list[str], shape, manifest: dict, rows: list[dict], batches) -> None:
+def write_translation(
+    out: Path, names: list[str], shape: tuple[int, ...], manifest: dict, rows: list[dict], batches: Iterable
+) -> None:
     """Write batches (name to [N,1,H,W]) as a slice store with the given rows.
 
     Raises:

@@ -1,0 +1,21 @@
+"""The command line: one verb per arrow of the benchmark, each usable without the workflow."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point: a UserError is one line and exit code 1."""
+    from xmodbench.errors import UserError
+
+    try:
+        from xmodbench.cli.app import app
+    except ModuleNotFoundError as error:
+        print(f"xmodbench: error: '{error.name}' is not installed here; install xmodbench with pip", file=sys.stderr)
+        sys.exit(1)
+    try:
+        app()
+    except UserError as error:
+        print(f"xmodbench: error: {error}", file=sys.stderr)
+        sys.exit(1)

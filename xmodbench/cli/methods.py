@@ -1,0 +1,152 @@
+"""Verbs about methods: plugins, validate, pretrain, train, translate, gather."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xmodbench.cli.options import (
+    Data,
+    Device,
+    Method,
+    NeededSource,
+    Out,
+    PluginId,
+    Seed,
+    Settings,
+    State,
+    Target,
+    Threads,
+    example,
+    parsed,
+)
+from xmodbench.errors import UserError
+from xmodbench.plugins import DATASETS, METHODS, available, find
+from xmodbench.progress import Progress
+
+GROUP = "Methods: from slices to translations"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this group."""
+    add = app.command
+    add(rich_help_panel=GROUP)(plugins)
+    add(rich_help_panel=GROUP, epilog=example("xmodbench validate sdedit"))(validate)
+    add(rich_help_panel=GROUP)(pretrain)
+    training = "xmodbench train midiffusion --data data/sim_ixi/train --target t1 --out model --state work/t1"
+    add(rich_help_panel=GROUP, epilog=example(f'{training} --settings \'{{"preset": "short"}}\''))(train)
+    translating = (
+        "xmodbench translate midiffusion --model model --data data/sim_ixi/test --source pd --target t1 --out t1"
+    )
+    add(rich_help_panel=GROUP, epilog=example(translating))(translate)
+    add(rich_help_panel=GROUP, epilog=example("xmodbench gather 1-of-2 2-of-2 --data data/sim_ixi/test --out t1"))(
+        gather
+    )
+
+
+def plugins() -> None:
+    """List the methods and data sets that are found."""
+    for kind in (METHODS, DATASETS):
+        for plugin_id in available(kind):
+            found = find(kind, plugin_id)
+            typer.echo(f"{kind.name:8} {plugin_id:26} {found.meta['summary']}")
+
+
+def validate(method: Method) -> None:
+    """Check that a method plugin keeps the contract, on a few small slices."""
+    from xmodbench.plugins.check import validate_method
+
+    problems = 0
+    for requirement, problem in validate_method(find(METHODS, method)):
+        problems += problem is not None
+        typer.echo(f"{'FAILED' if problem else 'ok':6} {requirement}" + (f"\n       {problem}" if problem else ""))
+    if problems:
+        raise UserError(f"{problems} checks failed", f"method '{method}'", "see docs/add-a-method.md")
+
+
+def _job(name: str, plugin: str | None, settings: str, seed: int, device: str, threads: int):
+    """A method's job; nothing of the method is imported here, on this side of its wall."""
+    from xmodbench.plugins.discovery import locate
+    from xmodbench.stages.plugin_process import MethodJob
+
+    shared = max(1, threads // int(os.environ.get("WORLD_SIZE", 1)))  # a launcher's processes share them
+    return MethodJob(name, locate(METHODS, plugin or name), parsed(settings), seed, device, shared, Progress())
+
+
+def pretrain(
+    name: Method,
+    data: Data,
+    target: Target,
+    out: Out,
+    state: State,
+    source: NeededSource = None,
+    settings: Settings = "{}",
+    plugin: PluginId = None,
+    seed: Seed = 1,
+    device: Device = "auto",
+    threads: Threads = 4,
+) -> None:
+    """Do the first phase of a training in two, such as a GAN's before its encoder's."""
+    from xmodbench.stages import train as stage
+
+    job = _job(name, plugin, settings, seed, device, threads)
+    stage.pretrain(job, data, target, source, out, state)
+
+
+def train(
+    name: Method,
+    data: Data,
+    target: Target,
+    out: Out,
+    state: State,
+    source: NeededSource = None,
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folder written by pretrain; without it both phases are done.")
+    ] = None,
+    settings: Settings = "{}",
+    plugin: PluginId = None,
+    seed: Seed = 1,
+    device: Device = "auto",
+    threads: Threads = 4,
+) -> None:
+    """Train a method towards one target modality."""
+    from xmodbench.stages import train as stage
+
+    job = _job(name, plugin, settings, seed, device, threads)
+    stage.train(job, data, target, source, out, state, pretrained)
+
+
+def translate(
+    name: Method,
+    model: Annotated[Path, typer.Option(help="Folder of the trained model.")],
+    data: Data,
+    source: Annotated[str, typer.Option(help="Modality to translate from.")],
+    target: Target,
+    out: Out,
+    settings: Settings = "{}",
+    plugin: PluginId = None,
+    seed: Seed = 1,
+    device: Device = "auto",
+    threads: Threads = 4,
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 32,
+    part: Annotated[str, typer.Option(help="K/N: only the K-th of N parts of the slices; see gather.")] = "1/1",
+) -> None:
+    """Translate the slices of one modality with a trained model."""
+    from xmodbench.stages import translate as stage
+
+    job = _job(name, plugin, settings, seed, device, threads)
+    stage.translate(job, model, data, source, target, out, batch_size, stage.Part.parse(part))
+
+
+def gather(
+    parts: Annotated[list[Path], typer.Argument(help="Folders written by translate --part, all of them.")],
+    data: Data,
+    out: Out,
+) -> None:
+    """Put the parts of a translation together."""
+    from xmodbench.stages.gather import gather as stage
+
+    stage(parts, data, out)

@@ -1,0 +1,60 @@
+"""Options that several verbs share, how a plugin is made from them, and what the shell completes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xmodbench.errors import UserError
+from xmodbench.plugins import DATASETS, METHODS, Kind, available
+
+
+def beginning_with(kind: Kind) -> Callable[[str], list[str]]:
+    """What the shell offers for a plugin's id."""
+    return lambda incomplete: [name for name in available(kind) if name.startswith(incomplete)]
+
+
+def configs(incomplete: str) -> list[str]:
+    """What the shell offers for a config: those that are shipped, and YAML files here."""
+    from xmodbench.plan.config import shipped_configs
+
+    names = [*shipped_configs(), *(str(path) for path in Path().glob("*.yaml"))]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Dataset = Annotated[str, typer.Argument(metavar="NAME", help="The data set.", autocompletion=beginning_with(DATASETS))]
+Method = Annotated[str, typer.Argument(metavar="NAME", help="The method.", autocompletion=beginning_with(METHODS))]
+Config = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A config file, or the name of a shipped one.", autocompletion=configs)
+]
+Settings = Annotated[str, typer.Option(help="The plugin's settings as JSON.")]
+PluginId = Annotated[str | None, typer.Option("--plugin", help="Plugin id, where it differs from NAME.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Out = Annotated[Path, typer.Option(help="Where the result goes.")]
+Raw = Annotated[Path, typer.Option(help="Folder of the raw volumes.")]
+Target = Annotated[str, typer.Option(help="Modality to translate to.")]
+NeededSource = Annotated[str | None, typer.Option(help="Modality to translate from, where the method needs it.")]
+State = Annotated[Path, typer.Option(help="Folder for the state a killed job resumes from.")]
+Data = Annotated[Path, typer.Option(help="A slice store: <data>/<dataset>/train or /test.")]
+
+
+def parsed(settings: str) -> dict[str, Any]:
+    """``--settings`` as a dict; UserError where it is not a JSON object."""
+    try:
+        values = json.loads(settings)
+    except ValueError as error:
+        raise UserError(f"not valid JSON ({error})", "--settings") from None
+    if not isinstance(values, dict):
+        raise UserError("not a JSON object", "--settings", 'write {"option": value}')
+    return values
+
+
+def example(*lines: str) -> str:
+    """An epilog of examples, a line each."""
+    return "\n\n".join(["[bold]Examples[/]", *(f"[cyan]{line}[/]" for line in lines)])

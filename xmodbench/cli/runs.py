@@ -1,0 +1,102 @@
+"""Verbs about whole runs: run, check, where; and generate, for this repository."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from xmodbench.cli.options import Config, example
+from xmodbench.errors import UserError
+
+GROUP = "Runs: whole benchmarks"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this group."""
+    lax = {"allow_extra_args": True, "ignore_unknown_options": True}
+    examples = (
+        "xmodbench run smoke",
+        "xmodbench run my.yaml --set seed=2 --cores 8",
+        "xmodbench run paper --dry-run",
+        'xmodbench run paper --profile "$(xmodbench where profiles)/slurm"',
+    )
+    app.command(rich_help_panel=GROUP, epilog=example(*examples), context_settings=lax)(run)
+    app.command(rich_help_panel=GROUP, epilog=example("xmodbench check demo", "xmodbench check my.yaml"))(check)
+    snakemake = 'snakemake -s "$(xmodbench where)/Snakefile" --cores all --directory elsewhere'
+    app.command(rich_help_panel=GROUP, epilog=example(snakemake, "ls $(xmodbench where config)"))(where)
+    app.command(hidden=True)(generate)
+
+
+def run(
+    context: typer.Context,
+    config: Config,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. datasets.heads.raw=/my/volumes"),
+    ] = None,
+    cores: Annotated[str, typer.Option(help="CPU cores, or `all`.")] = "all",
+) -> None:
+    """Run a config with Snakemake; further options go to Snakemake. Continues a run that was killed."""
+    from xmodbench.plan.config import find_config, load_config
+    from xmodbench.plan.snakemake import run_snakemake
+
+    overrides, path = parse_overrides(set_ or []), find_config(config)
+    load_config(path, overrides)  # a bad config is reported before Snakemake starts
+    raise typer.Exit(run_snakemake(path, overrides, cores, context.args))
+
+
+def check(config: Config) -> None:
+    """Check a config and say what it would run; plans nothing and needs no data."""
+    from xmodbench.plan.config import find_config, load_config
+    from xmodbench.plan.plan import Plan
+
+    path = find_config(config)
+    plan = Plan(load_config(path), str(path))
+    models = len({plan.model_dir(cell) for cell in plan.cells})
+    typer.echo(f"{path}: {len(plan.cells)} cells, {models} trainings, run '{plan.config.run}'")
+
+
+PLACES = ("workflow", "config", "profiles", "methods", "data_prep")
+
+
+def where(
+    place: Annotated[
+        str, typer.Argument(help=f"One of {', '.join(PLACES)}.", autocompletion=lambda: list(PLACES))
+    ] = "workflow",
+) -> None:
+    """Print the folder of what this package ships: the workflow, configs, profiles, methods, data sets."""
+    from xmodbench.errors import did_you_mean
+    from xmodbench.files import SHIPPED
+
+    if place not in PLACES:
+        raise UserError("no such place", place, did_you_mean(place, PLACES) or f"one of {', '.join(PLACES)}")
+    typer.echo(SHIPPED / place)
+
+
+def generate(
+    check_only: Annotated[bool, typer.Option("--check", help="Only say whether they are up to date.")] = False,
+) -> None:
+    """Write the files made from the code: config schema and option tables, conda environments."""
+    from xmodbench.generate import generate as write
+
+    for path in write(check_only):
+        typer.echo(f"wrote {path}")
+
+
+def parse_overrides(items: list[str]) -> dict[str, Any]:
+    """``["a.b=1"]`` to ``{"a": {"b": 1}}``; values are YAML."""
+    import yaml
+
+    from xmodbench.plan.config import merge
+
+    overrides: dict[str, Any] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise UserError(f"'{item}' is not KEY=VALUE", "--set")
+        nested: Any = yaml.safe_load(value)
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        overrides = merge(overrides, nested)
+    return overrides

@@ -1,0 +1,1 @@
+"""From volumes to slices: fetching, simulating, reading, registering, slicing."""

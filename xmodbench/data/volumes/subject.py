@@ -1,0 +1,245 @@
+"""One subject: volumes to slices, spooled to a file so that memory stays bounded by one subject."""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from xmodbench.data.volumes.bias import correct_bias
+from xmodbench.data.volumes.io import contradiction, read_volume
+from xmodbench.data.volumes.mask import head_mask
+from xmodbench.data.volumes.normalise import normalise, stretch
+from xmodbench.data.volumes.register import one_thread, register_rigid
+from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
+from xmodbench.data.volumes.settings import Preparation
+from xmodbench.data.volumes.slicing import Plane, choose, field_of_view, plane_of, plane_view, slice_affine, to_square
+from xmodbench.errors import UserError
+from xmodbench.files import sha256_file
+from xmodbench.plugins import SubjectRecord
+from xmodbench.seeding import derive_seed
+
+MIN_OVERLAP = 0.5
+
+
+@dataclass
+class Task:
+    """What a worker needs for one subject; plain data, so that it travels to another process."""
+
+    record: SubjectRecord
+    modalities: tuple[str, ...]
+    settings: Preparation
+    raw_dir: Path
+    spool: Path
+    seed: int
+
+
+@dataclass
+class Outcome:
+    """What became of a subject: rows of its slices (the images are in the spool file) or why there are none."""
+
+    subject: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    failure: str | None = None
+
+
+def prepare_subject(task: Task) -> Outcome:
+    """Prepare one subject; whatever goes wrong with it becomes ``failure``, one line, and does not stop the others.
+
+    Raises:
+        OSError: the slices cannot be spooled (a full disk), which would stop every other subject too.
+    """
+    try:
+        # subjects run side by side, each on one thread
+        with one_thread():
+            outcome, images = _prepare(task)
+    except UserError as error:
+        return Outcome(task.record.subject, failure=str(error))
+    except Exception as error:
+        return Outcome(task.record.subject, failure=_unforeseen(error))
+    np.savez(task.spool, **images)
+    return outcome
+
+
+def _unforeseen(error: Exception) -> str:
+    """One line for an exception that nobody has put into words, with the place it came from."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"{text} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
+    """Rows and facts of one subject, and by modality its slices [N, H, W]."""
+    settings, outcome = task.settings, Outcome(task.record.subject)
+    volumes, mask, grid, plane = _aligned(task, outcome)
+    view = plane_view(sitk.GetArrayViewFromImage(mask) > 0, plane)
+    spacing = grid.GetSpacing()
+    with _about(task.record.files[_mask_source(task)], "check the volume, or set mask_above"):
+        chosen = choose(view, spacing[plane.normal], settings.slices)
+    crop = field_of_view(view, (spacing[plane.rows], spacing[plane.cols]), settings.fov_mm)
+    arrays = {name: plane_view(_intensities(task, name, volume, mask), plane) for name, volume in volumes.items()}
+    images: dict[str, list[np.ndarray]] = {name: [] for name in volumes}
+    for index in chosen:
+        if crop.cut(view[index], False).mean() < settings.min_foreground:
+            continue
+        affine = slice_affine(affine_ras(grid), view.shape[1:], plane, index, crop, settings.image_size)
+        outcome.rows.append(_row(task, plane, index, affine, grid))
+        for name, array in arrays.items():
+            images[name].append(_image(task, name, array[index], view[index], crop))
+    if not outcome.rows:
+        raise UserError("no slice has enough foreground", task.record.subject, "lower min_foreground")
+    outcome.facts["slices"] = {"chosen": len(chosen), "kept": len(outcome.rows)}
+    return outcome, {name: np.stack(stack) for name, stack in images.items()}
+
+
+def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.Image, sitk.Image, Plane]:
+    """All modalities on the reference's grid, each interpolated at most once, with the mask, and the slices' plane."""
+    settings, files = task.settings, task.record.files
+    name = settings.reference or task.modalities[0]
+    reference = _read(task, name)
+    stored = stored_axes(reference)
+    reference = orient(reference)
+    outcome.facts["files"] = {m: _source(files[m], task.raw_dir) for m in task.modalities}
+    remarks = {m: contradiction(files[m]) for m in task.modalities}
+    outcome.facts |= {"headers": found} if (found := {m: text for m, text in remarks.items() if text}) else {}
+    grid = grid_like(reference, _spacing(settings, stored))
+    if settings.spacing_mm is not None:
+        reference = _on_grid(task, name, reference, grid, None)
+    mask = _mask(task, name, reference)
+    volumes = {name: reference}
+    for other in task.modalities:
+        if other == name:
+            continue
+        image = _read(task, other)
+        transform = _transform(task, other, image, reference, mask, outcome)
+        if transform is None and same_grid(image, grid):
+            volumes[other] = image
+        else:
+            volumes[other] = _on_grid(task, other, image, grid, transform)
+    if settings.mask_from not in (None, name):
+        mask = _mask(task, settings.mask_from, volumes[settings.mask_from])
+    return {m: volumes[m] for m in task.modalities}, mask, grid, plane_of(settings.axis, stored)
+
+
+def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | list[float] | None:
+    """The voxel size asked for along x, y and z, wherever the file has them."""
+    spacing = settings.spacing_mm
+    if settings.axis != "stored" or not isinstance(spacing, tuple):
+        return spacing
+    return [spacing[stored.index(axis)] for axis in range(3)]
+
+
+def _read(task: Task, name: str) -> sitk.Image:
+    image, how = read_volume(task.record.files[name]), task.settings.normalisation(name)
+    if how.floor is not None:
+        image = sitk.Maximum(image, how.floor)
+    # a fixed window says that raw values have a meaning, as HU have
+    return correct_bias(image) if task.settings.n4 and how.method != "window" else image
+
+
+def _transform(task: Task, name: str, image, reference, mask, outcome: Outcome) -> sitk.Transform | None:
+    """The transform from the reference's points to the image's, None where the headers are to be believed."""
+    settings, path = task.settings, task.record.files[name]
+    fixed = settings.reference or task.modalities[0]
+    if settings.resample == "refuse" and settings.registration == "none" and not same_grid(orient(image), reference):
+        sizes = " and ".join("x".join(map(str, item.GetSize())) for item in (orient(image), reference))
+        raise UserError(
+            f"not on the grid of {fixed} ({sizes})", path, "allow `resample: world` or `registration: rigid`"
+        )
+    share = overlap(image, reference)
+    if share < MIN_OVERLAP:
+        problem = f"its field of view overlaps that of {fixed} by {share:.0%} only"
+        raise UserError(
+            problem, path, "check that the pair is of one subject and session and that the headers are right"
+        )
+    if settings.registration == "none":
+        return None
+    seed = derive_seed(task.seed, "registration", task.record.subject, name)
+    fill = settings.normalisation(name).fill
+    result = register_rigid(
+        reference, image, mask, _mask(task, name, image), seed, fill, settings.registration_limit_mm
+    )
+    outcome.facts.setdefault("registration", {})[name] = result.facts()
+    if result.accepted:
+        return result.transform
+    if settings.rejected_registration == "exclude":
+        fix = "look at both volumes; where the headers are wrong and the result is right, raise `registration_limit_mm`"
+        raise UserError(f"registration to {fixed} rejected: {', '.join(result.reasons)}", path, fix)
+    return None
+
+
+def _on_grid(task: Task, name: str, image, grid, transform) -> sitk.Image:
+    fill = task.settings.normalisation(name).fill
+    return resample(image, grid, transform, fill=fill, interpolation=task.settings.interpolation)
+
+
+def _mask(task: Task, name: str, image: sitk.Image) -> sitk.Image:
+    how = task.settings.normalisation(name)
+    with _about(task.record.files[name], "check the volume, or set mask_above"):
+        return head_mask(image, how.mask_above, how.mask_opening_mm)
+
+
+def _mask_source(task: Task) -> str:
+    return task.settings.mask_from or task.settings.reference or task.modalities[0]
+
+
+def _intensities(task: Task, name: str, volume: sitk.Image, mask: sitk.Image) -> np.ndarray:
+    inside = sitk.GetArrayViewFromImage(mask) > 0
+    with _about(task.record.files[name], "check the volume or its normalisation"):
+        return normalise(sitk.GetArrayFromImage(volume), inside, task.settings.normalisation(name))
+
+
+@contextmanager
+def _about(path: Path, fix: str) -> Iterator[None]:
+    """Name the file that what is wrong was found in."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.what, path, fix) from None
+
+
+def _image(task: Task, name: str, plane: np.ndarray, inside: np.ndarray, crop) -> np.ndarray:
+    how = task.settings.normalisation(name)
+    if task.settings.mask_background:
+        plane = np.where(inside, plane, plane.min() if how.method == "minmax_slice" else 0)
+    if how.method == "minmax_slice":
+        plane = stretch(plane)
+    return np.clip(to_square(plane, crop, task.settings.image_size), 0, 1)
+
+
+def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Image) -> dict[str, Any]:
+    settings, record = task.settings, task.record
+    middle = (settings.image_size - 1) / 2
+    position = float((affine @ [middle, middle, 0, 1])[plane.normal])
+    # one decimal tells the slices of a scanner apart; finer grids need more
+    digits = max(1, int(np.ceil(-np.log10(grid.GetSpacing()[plane.normal]))) + 1)
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", record.subject)
+    width = digits + 5
+    return {
+        "id": f"{name}_{plane.letter}{position:+0{width}.{digits}f}",
+        "subject": record.subject,
+        "site": record.site,
+        "position_mm": round(position, 4),
+        "axis": plane.name,
+        "index": index,
+        "source": _relative(record.files[settings.reference or task.modalities[0]], task.raw_dir),
+        "volume_shape": json.dumps(list(grid.GetSize())),
+        "affine": json.dumps(np.round(affine, 5).tolist()),
+    }
+
+
+def _source(path: Path, raw_dir: Path) -> dict[str, str]:
+    return {"file": _relative(path, raw_dir), "sha256": sha256_file(path)}
+
+
+def _relative(path: Path, raw_dir: Path) -> str:
+    return path.relative_to(raw_dir).as_posix() if path.is_relative_to(raw_dir) else path.name

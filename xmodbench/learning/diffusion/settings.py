@@ -1,0 +1,192 @@
+"""Settings every diffusion method has, and how a preset fills in those left out."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from xmodbench.learning.training.presets import PresetSettings
+from xmodbench.plugins.settings import validated
+
+VP_SAMPLERS = ("ancestral", "ddim", "dpmpp_2m", "unipc", "heun")
+VE_SAMPLERS = ("euler_maruyama", "euler")
+
+
+class DiffusionSettings(PresetSettings):
+    """Options of noise process, network, training and sampler; None takes the preset's value."""
+
+    SAMPLING: ClassVar[frozenset[str]] = frozenset(
+        {"sampler", "sampling_steps", "variance", "final_noise", "clip_x0", "eta", "augment_test"}
+    )
+    """Options that only translation uses: they can be changed for a trained model."""
+
+    # noise process
+    process: Literal["vp", "ve"] | None = Field(
+        None, description="Variance preserving (released code) or variance exploding (paper, Eq. 4)."
+    )
+    timesteps: int | None = Field(None, ge=2, le=10_000, description="Discrete times T (code: 1000).")
+    beta_start: float | None = Field(None, gt=0, lt=1, description="First beta of the linear VP schedule (code: 1e-4).")
+    beta_end: float | None = Field(None, gt=0, lt=1, description="Last beta of the linear VP schedule (code: 0.02).")
+    sigma_min: float | None = Field(
+        None, gt=0, description="Smallest VE noise level (score-SDE: 0.01; paper: none given)."
+    )
+    sigma_max: float | None = Field(
+        None, gt=0, description="Largest VE noise level: the largest distance between two training images."
+    )
+    prediction: Literal["eps", "v", "x0", "score"] | None = Field(
+        None, description="What the network answers (code: eps; paper: score)."
+    )
+    data_range: Literal["0,1", "-1,1"] | None = Field(
+        None, description="Range of intensities inside the diffusion (code: 0,1; official SDEdit: -1,1)."
+    )
+
+    # network
+    network: Literal["ddpm", "adm", "small"] | None = Field(
+        None, description="ddpm: the published runs' network; adm: the code's alternative; small: short CPU training."
+    )
+    width: int | None = Field(None, ge=8, le=512, multiple_of=8, description="Channels of the first level (code: 64).")
+    dropout: float | None = Field(None, ge=0, lt=1, description="Dropout (code: 0.1).")
+
+    # training
+    iterations: int | None = Field(None, ge=1, description="Optimiser steps; instead of epochs.")
+    epochs: int | None = Field(None, ge=1, description="Passes over the slices (code: 1000; for IXI 10,000).")
+    batch_size: int | None = Field(None, ge=1, le=4096, description="Slices per step and process (code: 4).")
+    accumulation: int = Field(1, ge=1, le=1024, description="Batches whose gradients are added up for one step.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Adam's step size (code: 3e-4), the peak of a one-cycle."
+    )
+    lr_schedule: Literal["constant", "one-cycle"] | None = Field(None, description="Code: constant.")
+    loss_reduction: Literal["sum", "mean"] | None = Field(
+        None, description="Squared error per image: summed over pixels (code) or averaged."
+    )
+    weighting: Literal["none", "score"] | None = Field(
+        None,
+        description="score: squared error of the score itself (paper, Eq. 5), the error of eps over sigma squared.",
+    )
+    antithetic: bool | None = Field(None, description="Draw times in pairs t, T-1-t (code: yes).")
+    gradient_clip: float | None = Field(None, gt=0, description="Largest norm of the gradient (code: 1).")
+    ema_decay: float | None = Field(None, ge=0, lt=1, description="Decay of the averaged weights (code: 0.9999).")
+    ema_warmup: bool | None = Field(None, description="Let the decay grow from 0 at first (code: no).")
+    flip: float | None = Field(None, ge=0, le=1, description="Probability of a horizontal flip (code: 0.5).")
+    blur: float | None = Field(
+        None, ge=0, le=1, description="Probability of a Gaussian blur, sigma uniform in 0..2 px (code: 0.5)."
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (code: fp32).")
+    channels_last: bool = Field(False, description="Memory layout; faster on most GPUs.")
+    compile: bool = Field(False, description="torch.compile the network: a slow start, then faster.")
+    checkpoint_s: float = Field(300.0, gt=0, description="Seconds between two saves of the state for resuming.")
+    snapshots: int = Field(5, ge=0, le=200, description="Pictures of translated training slices taken over training.")
+
+    # sampling
+    sampler: Literal[VP_SAMPLERS + VE_SAMPLERS] | None = Field(
+        None, description="Code: ancestral; paper: euler_maruyama (Alg. 1); the others are few-step solvers."
+    )
+    sampling_steps: int | None = Field(None, ge=1, le=10_000, description="Steps of the sampler (code: 1000).")
+    variance: Literal["fixedlarge", "fixedsmall"] | None = Field(
+        None, description="Ancestral noise: beta (code) or the posterior variance (official SDEdit)."
+    )
+    final_noise: bool | None = Field(None, description="Add noise after the last step too (code: yes).")
+    clip_x0: bool | None = Field(None, description="Clip the estimate of the clean image to its range (code: no).")
+    eta: float | None = Field(None, ge=0, le=1, description="Noise of DDIM: 0 is deterministic.")
+    augment_test: bool | None = Field(
+        None, description="Flip and blur test images as in training, as the released sampler does by mistake."
+    )
+
+    def resolved(self) -> Self:
+        """A copy in which every option has its value: the given one, or the preset's.
+
+        Sampler and number of steps, where left out, become ones that suit a process or ``timesteps`` that were given.
+        """
+        found = super().resolved()
+        changes: dict[str, Any] = {}
+        known = VP_SAMPLERS if found.process == "vp" else VE_SAMPLERS
+        if self.sampler is None and found.sampler not in known:
+            changes["sampler"] = known[0]
+        if self.sampling_steps is None:
+            most, even = min(found.sampling_steps, found.timesteps), changes.get("sampler", found.sampler) == "ddim"
+            changes["sampling_steps"] = next(n for n in range(most, 0, -1) if not even or found.timesteps % n == 0)
+        return found.model_copy(update=changes)
+
+    def sampling_like(self, other: Any) -> Self:
+        """A copy of resolved settings with the sampling options that resolved settings `other` have.
+
+        Raises:
+            UserError: they do not suit the process these settings were trained with.
+        """
+        changes = {name: getattr(other, name) for name in self.SAMPLING if hasattr(other, name)}
+        return validated(type(self), {**dict(self), **changes}, "settings for translation").resolved()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        r = self.resolved()
+        known = VP_SAMPLERS if r.process == "vp" else VE_SAMPLERS
+        if r.sampler not in known:
+            raise ValueError(f"sampler '{r.sampler}' is not for process '{r.process}' (use {', '.join(known)})")
+        if r.sampling_steps > r.timesteps:
+            raise ValueError(f"sampling_steps {r.sampling_steps} is more than timesteps {r.timesteps}")
+        if r.sampler == "ddim" and r.timesteps % r.sampling_steps:
+            raise ValueError(
+                f"sampling_steps of ddim must divide timesteps ({r.timesteps}), {r.sampling_steps} does not"
+            )
+        if r.process == "ve" and r.prediction == "v":
+            raise ValueError("prediction 'v' is for process 'vp'")
+        if (r.process == "vp" and r.beta_start >= r.beta_end) or (r.process == "ve" and r.sigma_min >= r.sigma_max):
+            raise ValueError("the schedule must rise: beta_start < beta_end, sigma_min < sigma_max")
+        return self
+
+
+RELEASED: dict[str, Any] = {
+    "process": "vp",
+    "timesteps": 1000,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "sigma_min": 0.01,
+    "sigma_max": 50.0,
+    "prediction": "eps",
+    "data_range": "0,1",
+    "network": "ddpm",
+    "width": 64,
+    "dropout": 0.1,
+    "epochs": 1000,
+    "batch_size": 4,
+    "learning_rate": 3e-4,
+    "lr_schedule": "constant",
+    "loss_reduction": "sum",
+    "weighting": "none",
+    "antithetic": True,
+    "gradient_clip": 1.0,
+    "ema_decay": 0.9999,
+    "ema_warmup": False,
+    "flip": 0.5,
+    "blur": 0.5,
+    "sampler": "ancestral",
+    "sampling_steps": 1000,
+    "variance": "fixedlarge",
+    "final_noise": True,
+    "clip_x0": False,
+    "eta": 0.0,
+    "augment_test": False,
+}
+"""What the released MIDiffusion code and its SDEdit have in common."""
+
+SHORT: dict[str, Any] = {
+    **RELEASED,
+    "prediction": "v",
+    "data_range": "-1,1",
+    "network": "small",
+    "width": 16,
+    "dropout": 0.0,
+    "iterations": 400,
+    "batch_size": 4,
+    "learning_rate": 2e-3,
+    "lr_schedule": "one-cycle",
+    "loss_reduction": "mean",
+    "ema_decay": 0.99,
+    "ema_warmup": True,
+    "blur": 0.0,
+    "sampler": "ddim",
+    "sampling_steps": 25,
+    "final_noise": False,
+}
+"""For training of minutes: nothing published, so that a demonstration has something to show."""

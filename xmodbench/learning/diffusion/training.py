@@ -1,0 +1,165 @@
+"""Training of diffusion models: score matching for any `DiffusionModel`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from xmodbench.learning.training import loop
+from xmodbench.learning.training.compiling import compiled
+from xmodbench.learning.training.log import LossLog
+from xmodbench.learning.training.state import fingerprint, named, optimizer_tensors, part, restore_optimizer
+from xmodbench.plugins import Run
+from xmodbench.seeding import derive_seed
+
+from .batches import Batch, Batches
+from .model import DiffusionModel
+from .snapshot import Translate, snapshot
+
+Channels = Callable[[Batch], torch.Tensor | None]
+"""Extra input channels [B, k, H, W] of a training batch."""
+
+
+def train(model: DiffusionModel, images: np.ndarray, channels: Channels, run: Run, translate: Translate) -> LossLog:
+    """Train `model` in place; it ends with the averaged (EMA) weights, in evaluation mode.
+
+    Args:
+        model: an untrained model.
+        images: float32 ``[N, 1, H, W]`` in [0, 1].
+        channels: the condition's channels of a batch.
+        run: seed, device, threads, state folder and progress.
+        translate: how the method translates, for snapshots.
+
+    Raises:
+        UserError, SystemExit: see `xmodbench.learning.training.loop.train`.
+    """
+    return loop.train(DiffusionTraining(model, images, channels, run, translate), run)
+
+
+class DiffusionTraining(loop.Training):
+    """Optimiser, averaged weights and batches of one model."""
+
+    name = "diffusion"
+    columns = ("loss", "gradient_norm")
+    several_processes = True
+
+    def __init__(self, model: DiffusionModel, images: np.ndarray, channels: Channels, run: Run, translate: Translate):
+        self.model, self.channels, self.job, self.settings = model, channels, run, model.settings
+        self.images, self.translate = images, translate
+        s = self.settings
+        self.accelerator = _accelerator(s, run)
+        world = self.accelerator.num_processes
+        per_step = s.batch_size * s.accumulation * world
+        self.steps = s.iterations or math.ceil(s.epochs * len(images) / per_step)
+        self.batches = Batches(images, s, run.seed, self.accelerator.process_index, world)
+        network = model.network.to(run.device).train()
+        if s.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=s.learning_rate)
+        prepared = self.accelerator.prepare(compiled(network) if s.compile else network)
+        self.prepared = replace(model, network=prepared)
+        self.ema = [parameter.detach().clone() for parameter in network.parameters()]
+        run.facts.update(
+            processes=world,
+            slices_per_step=per_step,
+            precision=s.precision,
+            channels_last=s.channels_last,
+            compile=s.compile,
+        )
+        self.fingerprint = fingerprint(s, [images], run.seed, world)
+
+    def step(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """One update of the weights and of their average; loss and norm of the gradient."""
+        s = self.settings
+        torch.manual_seed(derive_seed(self.job.seed, "dropout", step, self.accelerator.process_index))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), dtype=torch.float64, device=self.job.device)
+        for micro in range(s.accumulation):
+            with self._gradients_kept(last=micro + 1 == s.accumulation):
+                loss = self._loss(self.batches.at(step * s.accumulation + micro, self.job.device))
+                self.accelerator.backward(loss)
+            total += loss.detach() / s.accumulation
+        parameters = list(self.model.network.parameters())
+        norm = torch.nn.utils.clip_grad_norm_(parameters, s.gradient_clip)
+        self.optimizer.step()
+        decay = min(s.ema_decay, (1 + step) / (10 + step)) if s.ema_warmup else s.ema_decay
+        with torch.no_grad():
+            torch._foreach_lerp_(self.ema, parameters, 1 - decay)
+        return total, norm.to(total)
+
+    def _gradients_kept(self, last: bool):
+        """Only the last of the accumulated batches sends gradients to the other processes."""
+        return nullcontext() if last else self.accelerator.no_sync(self.prepared.network)
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        s, model = self.settings, self.prepared
+        clean = model.inside(batch.clean)
+        noisy = model.process.diffuse(clean, batch.t, batch.eps)
+        extra = self.channels(batch)
+        with self.accelerator.autocast():
+            answer = model.answer(noisy, batch.t, extra).float()
+        error = (answer - model.process.target(s.prediction, clean, batch.t, batch.eps)) ** 2
+        per_image = error.flatten(1).sum(1) if s.loss_reduction == "sum" else error.flatten(1).mean(1)
+        if s.weighting == "score":
+            per_image = per_image / model.process.noise.to(per_image)[batch.t] ** 2
+        return per_image.mean()
+
+    def learning_rate(self, step: int) -> float:
+        """Adam's step size in `step`."""
+        return learning_rate(self.settings, step, self.steps)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Weights, their average, Adam's moments."""
+        return {
+            **named("network", self.model.network.state_dict()),
+            **{f"ema.{index}": value for index, value in enumerate(self.ema)},
+            **named("optimizer", optimizer_tensors(self.optimizer)),
+        }
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Go back to what `tensors` returned."""
+        self.model.network.load_state_dict(part("network", tensors))
+        for index, average in enumerate(self.ema):
+            average.copy_(tensors[f"ema.{index}"])
+        restore_optimizer(self.optimizer, part("optimizer", tensors))
+
+    def preview(self) -> np.ndarray:
+        """Training slices above their translations by the averaged weights."""
+        return snapshot(self.model, self.ema, self.images, self.translate, self.job.seed)
+
+    def finish(self) -> None:
+        """Put the averaged weights in place of the last ones."""
+        with torch.no_grad():
+            for parameter, average in zip(self.model.network.parameters(), self.ema, strict=True):
+                parameter.copy_(average)
+        self.model.network.eval()
+
+
+def learning_rate(settings, step: int, steps: int) -> float:
+    """Adam's step size at `step`: constant, or a one-cycle (a cosine up over the first 15 %, another down to 1/100)."""
+    if settings.lr_schedule == "constant":
+        return settings.learning_rate
+    up = max(1, round(0.15 * steps))
+    place = step / up if step < up else 1 - (step - up) / max(1, steps - up)
+    floor = 0.1 if step < up else 0.01
+    return settings.learning_rate * (floor + (1 - floor) * (1 - math.cos(math.pi * place)) / 2)
+
+
+def _accelerator(settings, run: Run):
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    # a process may train several models, with different precision
+    AcceleratorState._reset_state()
+    return Accelerator(
+        cpu=run.device == "cpu",
+        mixed_precision="bf16" if settings.precision == "bf16" else "no",
+        gradient_accumulation_steps=settings.accumulation,
+    )

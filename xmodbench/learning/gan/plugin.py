@@ -1,0 +1,102 @@
+"""What the adversarial plugins have in common: training, the model folder and translation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from xmodbench.errors import UserError
+from xmodbench.files import read_json, write_json
+from xmodbench.learning.gan.batches import Batches
+from xmodbench.learning.gan.game import Game
+from xmodbench.learning.gan.layers import Dropout
+from xmodbench.learning.gan.networks import smallest_side
+from xmodbench.learning.gan.training import train
+from xmodbench.learning.training.log import LossLog
+from xmodbench.learning.training.plot import save_with_plot
+from xmodbench.plugins import Run, TrainData
+from xmodbench.seeding import ImageGenerator, derive_seed
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+@dataclass
+class Translator:
+    """A trained generator with the resolved settings it was trained with, and the losses of training."""
+
+    settings: Any
+    network: nn.Module
+    log: LossLog | None = None
+
+    def save(self, directory: Path) -> None:
+        """Write weights, settings and, after training, the losses."""
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        save_file(tensors, directory / WEIGHTS)
+        write_json(directory / DESCRIPTION, {"settings": self.settings.model_dump(mode="json")})
+        if self.log is not None:
+            save_with_plot(self.log, directory)
+
+    @classmethod
+    def load(cls, directory: Path, config: type, network_of: Callable[[Any], nn.Module], run: Run) -> Translator:
+        """Read what `save` wrote; `network_of` makes the generator for settings of class `config`.
+
+        Raises:
+            UserError: a file is missing, damaged, or belongs to another network.
+        """
+        run.use_threads()
+        settings = config(**read_json(directory / DESCRIPTION)["settings"]).resolved()
+        network = network_of(settings)
+        try:
+            network.load_state_dict(load_file(directory / WEIGHTS))
+        except Exception as error:  # safetensors, torch and the file system each raise their own
+            problem = f"weights cannot be read ({str(error).splitlines()[0]})"
+            raise UserError(problem, directory / WEIGHTS, "train the model again") from None
+        return cls(settings, network.to(run.device).eval())
+
+    @torch.inference_mode()
+    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator], noise: bool = False) -> np.ndarray:
+        """Translate ``source`` [N,1,H,W] in [0, 1]; `noise` keeps dropout on, drawn from each image's generator.
+
+        On a CPU image by image: convolutions round differently in batches of different size, and a result must not depend
+        on how many images were asked for at once.
+        """
+        device = next(self.network.parameters()).device
+        size = 1 if device.type == "cpu" else len(source)
+        dropouts = [module for module in self.network.modules() if isinstance(module, Dropout)]
+        found = []
+        for start in range(0, len(source), size):
+            part = slice(start, start + size)
+            for module in dropouts:
+                module.generators = [one.torch for one in generators[part]] if noise else None
+            x = torch.from_numpy(np.array(source[part])).to(device)
+            found.append(((self.network(2 * x - 1) + 1) / 2).clamp(0, 1).float().cpu().numpy())
+        return np.concatenate(found)
+
+
+def fit(settings, game_of: Callable[[Any, str], Game], train_data: TrainData, run: Run, paired: bool) -> Translator:
+    """Train a game on the target's and the source's slices, in pairs or not; notes its size in `run.facts`.
+
+    Raises:
+        UserError: slices too small for the discriminator, or losses that are not finite.
+    """
+    run.use_threads()
+    source, target = train_data.source, train_data.target
+    shortest, needed = min(target.shape[2:]), smallest_side(settings.discriminator_layers)
+    if shortest < needed:
+        problem = f"slices of {shortest} pixels are too small for discriminator_layers {settings.discriminator_layers}"
+        raise UserError(f"{problem} (at least {needed})", "training", "use fewer layers or larger slices")
+    torch.manual_seed(derive_seed(run.seed, "weights"))
+    game = game_of(settings, run.device)
+    log = train(game, Batches(source, target, settings, run.seed, paired), run)
+    run.facts.update(
+        parameters={name: sum(p.numel() for p in network.parameters()) for name, network in game.networks.items()},
+        final_losses={name: log.last()[name] for name in game.losses},
+    )
+    return Translator(settings, game.translator, log)

@@ -1,0 +1,63 @@
+"""What a training leaves behind to look at: losses over its course, and snapshots of translations."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xmodbench.files import atomic_file
+
+LOSSES, SNAPSHOTS = "loss.csv", "snapshots"
+
+
+@dataclass
+class LossLog:
+    """Means over stretches of training.
+
+    Attributes:
+        names: of the columns, without ``step``.
+        rows: the step a stretch ends with (counted from 1), then a value for each name.
+        snapshots: PNG files by the step after which they were taken.
+    """
+
+    names: tuple[str, ...]
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    snapshots: dict[int, bytes] = field(default_factory=dict)
+
+    def column(self, name: str) -> list[float]:
+        """All values of a column."""
+        place = 0 if name == "step" else 1 + self.names.index(name)
+        return [row[place] for row in self.rows]
+
+    def last(self) -> dict[str, float]:
+        """The last stretch's values by name."""
+        return dict(zip(self.names, self.rows[-1][1:], strict=True))
+
+    def save(self, directory: Path) -> None:
+        """Write ``loss.csv`` and ``snapshots/step-<n>.png``."""
+        with atomic_file(directory / LOSSES) as temporary, open(temporary, "w", newline="") as handle:
+            writer = csv.writer(handle)
+            writer.writerow(("step", *self.names))
+            writer.writerows((int(step), *(f"{value:.6g}" for value in values)) for step, *values in self.rows)
+        self.save_snapshots(directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> LossLog:
+        """Read what `save` wrote; values have six digits."""
+        with open(directory / LOSSES, newline="") as handle:
+            (_, *names), *rows = csv.reader(handle)
+        log = cls(tuple(names), [(int(step), *map(float, values)) for step, *values in rows])
+        log.load_snapshots(directory)
+        return log
+
+    def save_snapshots(self, directory: Path) -> None:
+        """Write the snapshots only."""
+        for step, picture in self.snapshots.items():
+            with atomic_file(directory / SNAPSHOTS / f"step-{step}.png") as temporary:
+                temporary.write_bytes(picture)
+
+    def load_snapshots(self, directory: Path) -> None:
+        """Read what `save_snapshots` wrote."""
+        for path in sorted((directory / SNAPSHOTS).glob("step-*.png")):
+            self.snapshots[int(path.stem.removeprefix("step-"))] = path.read_bytes()

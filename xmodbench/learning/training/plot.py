@@ -1,0 +1,70 @@
+"""Pictures of a training: its losses, and snapshots of translations."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from xmodbench.files import atomic_file
+
+from .log import LossLog
+
+PLOT = "loss.png"
+OTHERS = ("gradient_norm", "learning_rate")
+
+
+def save_with_plot(log: LossLog, directory: Path) -> None:
+    """Write a training's log into its model's folder, and ``loss.png`` to look at."""
+    log.save(directory)
+    draw_losses(log, directory / PLOT)
+
+
+def draw_losses(log: LossLog, path: Path) -> None:
+    """A small PNG: losses above, gradient norm and learning rate below; logarithmic where values span a factor of 10."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
+
+    figure = Figure(figsize=(6.4, 4.8), dpi=80, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
+    losses = [name for name in log.names if name not in OTHERS]
+    others = [name for name in OTHERS if name in log.names]
+    _lines(above, log, losses)
+    above.set_ylabel("loss" if len(losses) == 1 else "losses")
+    if len(losses) > 1:
+        above.legend(fontsize=8, ncols=2)
+    axes = (below, below.twinx()) if len(others) > 1 else (below,)
+    for axis, name, colour in zip(axes, others, ("tab:gray", "tab:red"), strict=False):
+        _lines(axis, log, [name], colour)
+        axis.yaxis.set_minor_formatter(NullFormatter())  # little room for labels
+        axis.set_ylabel(name.replace("_", " "), color=colour, fontsize=8)
+    below.set_xlabel("optimiser step")
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _lines(axis, log: LossLog, names: list[str], colour: str | None = None) -> None:
+    steps, values = log.column("step"), [log.column(name) for name in names]
+    for name, line in zip(names, values, strict=True):
+        axis.plot(steps, line, lw=1.2, marker="." if len(steps) < 3 else None, label=name, color=colour)
+    flat = [value for line in values for value in line]
+    if min(flat) > 0 and max(flat) > 10 * min(flat):
+        axis.set_yscale("log")
+    axis.grid(alpha=0.3)
+
+
+def strip(images: np.ndarray) -> bytes:
+    """PNG of ``images`` [rows, columns, H, W] in [0, 1], side by side with a line of 2 pixels between them."""
+    from PIL import Image
+
+    rows, columns, height, width = images.shape
+    canvas = np.full((rows * (height + 2) - 2, columns * (width + 2) - 2), 255, np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * (height + 2), column * (width + 2)
+            grey = np.rint(255 * np.clip(images[row, column], 0, 1)).astype(np.uint8)
+            canvas[top : top + height, left : left + width] = grey
+    buffer = io.BytesIO()
+    Image.fromarray(canvas).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,211 @@
+"""The config: pydantic models that are the single truth for what can be set, its schema and its documentation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from xmodbench.errors import UserError, did_you_mean
+from xmodbench.files import SHIPPED
+from xmodbench.plugins.settings import Id, validated
+
+Direction = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,20}->[a-z][a-z0-9_]{0,20}$")]
+
+
+class Part(BaseModel):
+    """Base of all parts of the config: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class DatasetEntry(Part):
+    """One data set of the benchmark."""
+
+    plugin: Id | None = Field(None, description="Data-set plugin; the entry's own id if left out.")
+    raw: str | None = Field(None, description="Folder of the raw volumes; `<paths.raw>/<id>` if left out.")
+    directions: list[Direction] | None = Field(
+        None,
+        min_length=1,
+        description="Translations to run, such as `t1->pd`; all pairs of modalities if left out.",
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
+
+
+class MethodEntry(Part):
+    """One method of the benchmark; the same plugin may stand in it several times under different ids."""
+
+    plugin: Id | None = Field(None, description="Method plugin; the entry's own id if left out.")
+    label: str | None = Field(None, max_length=40, description="Name in tables and figures.")
+    note: str | None = Field(
+        None,
+        max_length=300,
+        description="A remark the report shows with the method's scores, such as what limits them.",
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
+    per_dataset: dict[Id, dict[str, Any]] = Field(
+        default_factory=dict, description="Options that differ by data set: laid over `settings` for that one."
+    )
+    sweep: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="Options to vary, each with its values, such as `{start: [0.2, 0.4]}`: a method for every combination, "
+        "with ids such as `<id>-start-0_2`. Those that differ only in how they translate share one training.",
+    )
+    model_of: Id | None = Field(
+        None,
+        description="Method of this run whose trained models are used instead of training; `settings` may then hold only "
+        "options of translation, laid over that method's.",
+    )
+    translate_jobs: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Jobs among which the slices of a direction are divided; the plugin's own number if left out. "
+        "Changes no result.",
+    )
+
+    @field_validator("sweep")
+    @classmethod
+    def _some_values(cls, value: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for name, values in value.items():
+            if not values:
+                raise ValueError(f"'{name}' has no values")
+        return value
+
+
+class Paths(Part):
+    """Where things are kept, relative to the working directory."""
+
+    raw: str = Field("raw", min_length=1, description="Raw volumes, a folder per data set.")
+    data: str = Field("data", min_length=1, description="Slice stores, a folder per data set.")
+    results: str = Field("results", min_length=1, description="Outputs, a folder per run.")
+    work: str = Field("work", min_length=1, description="Training state for resuming; safe to delete after a run.")
+
+
+class Compute(Part):
+    """How jobs run. Only `processes` changes a result beyond rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one.")
+    threads: int = Field(4, ge=1, le=256, description="CPU threads of a training or translation job.")
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes, each with a GPU where there are any, that train one model together, for methods that can "
+        "(docs/speed.md). A diffusion model's batch is multiplied by their number, a GAN's divided: this changes results.",
+    )
+    batch_size: int = Field(32, ge=1, le=4096, description="Slices translated at once.")
+
+
+class Scoring(Part):
+    """What is scored."""
+
+    fid_weights: str | None = Field(
+        None,
+        description="Path or URL of pytorch-fid's Inception weights (sha256 is checked; the environment variable "
+        "FID_WEIGHTS does the same). Without them the FID column says so.",
+    )
+    bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamples of subjects for the confidence intervals.")
+
+
+class Reporting(Part):
+    """What the report shows."""
+
+    title: str | None = Field(None, max_length=120, description="Title of the report; the run's id if left out.")
+    figure_slices: int = Field(2, ge=1, le=8, description="Test slices per direction in the figure.")
+
+
+class BenchmarkConfig(Part):
+    """A benchmark run: data sets x directions x methods."""
+
+    run: Id = Field(description="Name of the run; outputs go to `<paths.results>/<run>`.")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(1, description="Seed of everything random.")
+    datasets: dict[Id, DatasetEntry] = Field(min_length=1, description="Data sets by id.")
+    methods: dict[Id, MethodEntry] = Field(min_length=1, description="Methods by id, in the order of the table.")
+    paths: Paths = Field(default_factory=Paths, description="Folders.")
+    compute: Compute = Field(default_factory=Compute, description="Resources of jobs.")
+    scoring: Scoring = Field(default_factory=Scoring, description="Metrics.")
+    report: Reporting = Field(default_factory=Reporting, description="Report.")
+
+    @field_validator("datasets", "methods", mode="before")
+    @classmethod
+    def _empty_entries(cls, value: Any) -> Any:
+        # `copy_source:` alone in YAML is None: an entry with default settings
+        return (
+            {key: {} if entry is None else entry for key, entry in value.items()} if isinstance(value, dict) else value
+        )
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, but a key given twice is an error instead of the last one winning silently."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a config file as a dict; UserError with line and column where it is not valid YAML."""
+    try:
+        value = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a safe loader)
+    except FileNotFoundError:
+        raise UserError("no such config file", path) from None
+    except UnicodeDecodeError:
+        raise UserError("not UTF-8 text", path) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
+        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", place) from None
+    if not isinstance(value, dict):
+        raise UserError("not a config (it should be a mapping of keys)", path)
+    return value
+
+
+def load_config(path: str | os.PathLike, overrides: dict[str, Any] | None = None) -> BenchmarkConfig:
+    """Read and check a config file; `overrides` are merged over it, key by key."""
+    return parse_config(merge(read_yaml(path), overrides or {}), str(path))
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`, recursively; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def parse_config(values: dict[str, Any], where: str) -> BenchmarkConfig:
+    """Check a config's values.
+
+    Raises:
+        UserError: one line for each problem, with the key's path and, for a typo, the key that was meant.
+    """
+    return validated(BenchmarkConfig, values, where)
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configs that this package ships, such as ``smoke``."""
+    return sorted(path.stem for path in (SHIPPED / "config").glob("*.yaml"))
+
+
+def find_config(name: str) -> Path:
+    """A config file: `name` itself where there is such a file, else the shipped config of that name.
+
+    Raises:
+        UserError: there is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    known = shipped_configs()
+    if name in known:
+        return SHIPPED / "config" / f"{name}.yaml"
+    raise UserError("no such config file", name, did_you_mean(name, known) or f"shipped: {', '.join(known)}")

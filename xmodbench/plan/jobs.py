@@ -1,0 +1,300 @@
+"""What the Snakemake rules need to know of the plan; the rules themselves hold no logic.
+
+Methods that take wildcards are used as input and params functions. Whatever changes a result is among the params, the
+hash of the code included: Snakemake reruns a job when its params change.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from xmodbench.data.download.archived import FromArchives
+from xmodbench.data.download.fetched import FETCHED, forget_not_fetched
+from xmodbench.data.download.lockfile import given_archives
+from xmodbench.devices import visible_gpus
+from xmodbench.errors import UserError
+from xmodbench.files import REPOSITORY, SHIPPED, read_json
+from xmodbench.plan.config import parse_config, read_yaml
+from xmodbench.plan.methods import Training
+from xmodbench.plan.plan import Cell, Plan
+from xmodbench.plugins import METHODS, Plugin, RemoteFile, find
+from xmodbench.plugins.code_hash import package_hash
+from xmodbench.records import FAILURE
+
+
+def default_config() -> str:
+    """The config of a call that names none: the working directory's ``config/paper.yaml``, or the one this package ships."""
+    local = Path("config/paper.yaml")
+    return str(local if local.is_file() else SHIPPED / local)
+
+
+def plan_of(config: dict[str, Any], configfiles: list[str]) -> Plan:
+    """The plan of Snakemake's merged config; a config that is wrong ends Snakemake with one line before it plans."""
+    where = ", ".join(os.path.relpath(path) for path in configfiles) or "--config"
+    try:
+        for path in configfiles:
+            read_yaml(
+                os.path.relpath(path)
+            )  # Snakemake lets the last of two equal keys win silently; this refuses them
+        return Plan(parse_config(config, where), where)
+    except UserError as error:
+        print(f"xmodbench: error: {error}", file=sys.stderr)
+        # not sys.exit: Snakemake would print the exit code as if it were a crash of the Snakefile
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def shell_prefix(uses_environments: bool) -> str:
+    """Put before every shell command: this package on the path, and this interpreter unless a conda env provides one."""
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    exports = [f"export PYTHONPATH={shlex.quote(path)}"]
+    if not uses_environments:
+        exports.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+    return "; ".join(exports) + "; "
+
+
+class Jobs:
+    """The plan, in the form the rules ask for it.
+
+    Args:
+        plan: of the run.
+        runs_here: says, once Snakemake has chosen, whether jobs run on this machine (and not on a cluster's nodes).
+    """
+
+    def __init__(self, plan: Plan, runs_here: Callable[[], bool]):
+        self.plan, self.config, self.runs_here = plan, plan.config, runs_here
+        self.results, self.data = str(plan.results), plan.config.paths.data
+        self._code_hash = cache(lambda plugin_id: find(METHODS, plugin_id).code_hash)  # every job asks for it
+
+    # -- wildcards --------------------------------------------------------------------------------------------------
+    def datasets(self) -> str:
+        """Constraint of the wildcard ``dataset``."""
+        return "|".join(self.config.datasets)
+
+    def methods(self) -> str:
+        """Constraint of the wildcard ``method``."""
+        return "|".join(self.plan.methods)
+
+    def trainings(self) -> str:
+        """Constraint of the wildcard ``training``: names under which models are kept."""
+        return _any_of(name for _, name in self.plan.trainings)
+
+    def pretrainings(self) -> str:
+        """Constraint of the wildcard ``pretraining``: names of first phases."""
+        return _any_of(name for _, name in self.plan.pretrainings)
+
+    def methods_in_parts(self, divided: bool) -> str:
+        """Constraint of ``method`` where translations are divided among jobs, or where they are not."""
+        return _any_of(name for name, method in self.plan.methods.items() if (method.translate_jobs > 1) == divided)
+
+    def _cell(self, wildcards) -> Cell:
+        return Cell(wildcards.method, wildcards.dataset, wildcards.source, wildcards.target)
+
+    # -- data sets --------------------------------------------------------------------------------------------------
+    def dataset_options(self, wildcards) -> list[str]:
+        """Options of acquire and prepare that come from the config."""
+        return [*self.fetch_options(wildcards), *self._seed()]
+
+    def dataset_code(self, wildcards) -> str:
+        """Hash of the data set's code and of the preparation's."""
+        return self.plan.dataset_plugins[wildcards.dataset].code_hash + package_hash("data/volumes", "store.py")
+
+    def archives(self) -> str:
+        """Constraint of the wildcard ``archive``: names of the archives that can be fetched beforehand."""
+        return _any_of(re.escape(file.name) for key in self.config.datasets for file in self._archives(key))
+
+    def fetch_options(self, wildcards) -> list[str]:
+        """Options of fetch that come from the config."""
+        name = wildcards.dataset
+        options = ["--raw", str(self.plan.raw_dir(name)), "--settings", self.plan.dataset_settings(name)]
+        return [*self._plugin_option(self.plan.dataset_plugins[name], name), *options]
+
+    def fetch_records(self, wildcards) -> list[str]:
+        """Records of a data set's archives, each fetched by a job of its own."""
+        folder = self.plan.data_dir(wildcards.dataset) / FETCHED
+        return [str(folder / f"{file.name}.record.json") for file in self._archives(wildcards.dataset)]
+
+    def _archives(self, dataset: str) -> list[RemoteFile]:
+        found = self.plan.datasets[dataset]
+        return found.archives() if isinstance(found, FromArchives) else []
+
+    def forget_not_fetched(self) -> None:
+        """After a run that failed: archives that could not be had are tried again, side by side, by the next."""
+        for name in self.config.datasets:
+            forget_not_fetched(self.plan.data_dir(name))
+
+    def raw_listing(self, wildcards) -> str:
+        """Names, sizes and times of what the user provides: a changed volume or archive is acquired again."""
+        name, folder = wildcards.dataset, self.plan.raw_dir(wildcards.dataset)
+        dataset = self.plan.datasets[name]
+        if self.config.datasets[name].raw is None or dataset.simulated or dataset.archives():
+            # the other files there are made by this workflow, whose outputs Snakemake follows
+            return str(given_archives(folder) or "")
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return str([(path.name, path.stat().st_size, int(path.stat().st_mtime)) for path in files])
+
+    # -- methods ----------------------------------------------------------------------------------------------------
+    def training_options(self, wildcards) -> list[str]:
+        """Options of train and pretrain that come from the config; what only translation uses is not among them."""
+        training = self._training(wildcards)
+        plugin = self._plugin_option(training.plugin, training.name)
+        return [*plugin, "--settings", training.settings, *self._seed()]
+
+    def pretrained_option(self, wildcards) -> list[str]:
+        """``--pretrained`` with its folder, for a training in two phases."""
+        folder = self._pretrained(wildcards)
+        return ["--pretrained", str(folder)] if folder else []
+
+    def pretrained_record(self, wildcards) -> list[str]:
+        """Record of the first phase, for a training in two."""
+        folder = self._pretrained(wildcards)
+        return [str(folder / "record.json")] if folder else []
+
+    def _pretrained(self, wildcards) -> Path | None:
+        return self.plan.pretrained_dir(self._training(wildcards), wildcards.dataset, wildcards.model)
+
+    def launcher(self, wildcards) -> list[str]:
+        """What starts a training: Python, or torchrun where several processes are to share the work."""
+        processes = self._processes(wildcards)
+        if processes == 1:
+            return ["python", "-m"]
+        return ["python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
+
+    def _processes(self, wildcards) -> int:
+        verb = _verb(wildcards)
+        able = verb != "translate" and verb in self._training(wildcards).plugin.meta.get("several_processes", [])
+        return self.config.compute.processes if able else 1
+
+    def training_code(self, wildcards) -> str:
+        """Hash of the code that trains."""
+        return self._method_code(self._training(wildcards).plugin)
+
+    def training_modalities(self, wildcards) -> list[str]:
+        """``--target`` and, only where the supervision allows it, ``--source``."""
+        target, _, source = wildcards.model.partition("-from-")
+        return ["--target", target, *(["--source", source] if source else [])]
+
+    def method_options(self, wildcards) -> list[str]:
+        """Options of translate that come from the config."""
+        name = wildcards.method
+        plugin = self._plugin_option(self.plan.methods[name].plugin, name)
+        return [*plugin, "--settings", self.plan.settings(name, wildcards.dataset), *self._seed()]
+
+    def method_code(self, wildcards) -> str:
+        """Hash of the code that translates."""
+        return self._method_code(self.plan.methods[wildcards.method].plugin)
+
+    def _method_code(self, plugin: Plugin) -> str:
+        return self._code_hash(plugin.id) + package_hash("plugins/contract.py", "seeding.py")
+
+    def model_record(self, wildcards) -> str:
+        """Record of the model that translates a cell."""
+        return str(self.plan.model_dir(self._cell(wildcards)) / "record.json")
+
+    def part_records(self, wildcards) -> list[str]:
+        """Records of the parts of a divided translation."""
+        return [str(folder / "record.json") for folder in self.plan.part_dirs(self._cell(wildcards))]
+
+    def device(self, wildcards) -> str:
+        """Device the method may use."""
+        return self.config.compute.device
+
+    def threads(self, wildcards) -> int:
+        """Threads of a training or translation; controls need one."""
+        if self._resources(wildcards).get("gpu", 1) == 0:
+            return 1
+        return self.config.compute.threads * self._processes(wildcards)
+
+    def gpu(self, wildcards) -> int:
+        """GPUs of a job, counted by Snakemake and by the cluster; none where `auto` will find none."""
+        device = self.config.compute.device
+        if device == "cpu" or (device == "auto" and self.runs_here() and not visible_gpus()):
+            return 0
+        return int(self._resources(wildcards).get("gpu", 1)) * self._processes(wildcards)
+
+    def mem_mb(self, wildcards, attempt: int = 1) -> int:
+        """Memory of a job; half as much again with every retry."""
+        return int(self._resources(wildcards).get("mem_mb", 16000) * (1 + 0.5 * (attempt - 1)))
+
+    def runtime(self, wildcards, attempt: int = 1) -> int:
+        """Minutes a job may take; training resumes, so a retry gets as many again."""
+        return int(self._resources(wildcards).get("runtime", 1440) * attempt)
+
+    def _training(self, wildcards) -> Training:
+        if _verb(wildcards) == "pretrain":
+            return self.plan.pretrainings[wildcards.dataset, wildcards.pretraining]
+        return self.plan.trainings[wildcards.dataset, wildcards.training]
+
+    def _resources(self, wildcards) -> dict[str, Any]:
+        verb = _verb(wildcards)
+        translates = verb == "translate"
+        plugin = self.plan.methods[wildcards.method].plugin if translates else self._training(wildcards).plugin
+        resources = plugin.meta.get("resources", {})
+        return resources | resources.get(verb, {})
+
+    # -- scores and report ------------------------------------------------------------------------------------------
+    def scoring_options(self, wildcards) -> list[str]:
+        """Options of score that come from the config."""
+        return ["--settings", self.config.scoring.model_dump_json(), *self._seed()]
+
+    def scoring_code(self, wildcards) -> str:
+        """Hash of the metrics' code."""
+        return package_hash("metrics", "stages/score.py")
+
+    def score_files(self) -> list[str]:
+        """All per-image scores of the run."""
+        return [str(self.plan.scores_file(cell)) for cell in self.plan.cells]
+
+    def report_code(self) -> str:
+        """Hash of the report's code and of the settings it shows."""
+        return package_hash("report") + self.plan.plan_hash()[:16]
+
+    def config_json(self, wildcards=None) -> str:
+        """The whole config, resolved, as JSON; a params function, or Snakemake would take its braces for wildcards."""
+        return self.config.model_dump_json()
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+    def failures(self) -> list[str]:
+        """One line for each failed job of this run's folders."""
+        roots = [self.plan.results, *(self.plan.data_dir(name) for name in self.config.datasets)]
+        found = sorted(path for root in roots for path in root.rglob(f"*{FAILURE}"))
+        return [f"{path.parent}: {read_json(path).get('error', 'failed')}" for path in found]
+
+    def success_message(self) -> str:
+        """What to open after a run."""
+        return f"\nReport: {self.plan.results / 'report.html'}\nTable:  {self.plan.results / 'table.md'}\n"
+
+    def has_scores(self) -> bool:
+        """Whether there is anything for a partial report to show."""
+        return any(Path(file).is_file() for file in self.score_files())
+
+    def error_message(self, command: str) -> str:
+        """What failed and how to go on."""
+        lines = ["", "Failed:", *(f"  {line}" for line in self.failures() or ["see the log above"]), ""]
+        if self.has_scores():
+            lines += ["What is there, with the failed cells:", f"  {self.plan.results / 'partial' / 'report.html'}"]
+        return "\n".join([*lines, "To continue, once the cause is mended:", f"  {command}", ""])
+
+    def _plugin_option(self, plugin, name: str) -> list[str]:
+        return ["--plugin", plugin.id] if plugin.id != name else []
+
+    def _seed(self) -> list[str]:
+        return ["--seed", str(self.config.seed)]
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """Regular expression of any of the names; of none, one that matches nothing."""
+    return "|".join(dict.fromkeys(names)) or "(?!)"
+
+
+def _verb(wildcards) -> str:
+    """Which job of a method these are the wildcards of: ``pretrain``, ``train`` or ``translate``."""
+    verbs = {"pretraining": "pretrain", "training": "train"}
+    return next((verb for name, verb in verbs.items() if name in wildcards.keys()), "translate")  # noqa: SIM118 (no dict)

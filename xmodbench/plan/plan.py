@@ -1,0 +1,196 @@
+"""The plan of a run: which jobs a config asks for, where their files are, and what decides their results.
+
+The Snakefile and the report are both written against this module; it imports no torch and reads no volumes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from xmodbench.errors import UserError, did_you_mean
+from xmodbench.files import sha256_json
+from xmodbench.plan.config import BenchmarkConfig
+from xmodbench.plan.methods import PlannedMethod, Training, planned_methods
+from xmodbench.plugins import DATASETS, METHODS, Dataset, Plugin, Supervision, available, find
+from xmodbench.plugins.settings import validated
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the benchmark: a method translating one data set in one direction."""
+
+    method: str
+    dataset: str
+    source: str
+    target: str
+
+    @property
+    def direction(self) -> str:
+        """``<source>-to-<target>``, as in paths."""
+        return f"{self.source}-to-{self.target}"
+
+    @property
+    def name(self) -> str:
+        """File-name stem of the cell's scores."""
+        return f"{self.method}.{self.dataset}.{self.direction}"
+
+
+class Plan:
+    """All of a run's cells, paths and parameters.
+
+    Args:
+        config: a checked config.
+        where: the config file's name, for messages.
+
+    Raises:
+        UserError: an unknown plugin, a setting its plugin refuses, a direction its data set does not have.
+    """
+
+    def __init__(self, config: BenchmarkConfig, where: str):
+        self.config, self.where = config, where
+        self.dataset_plugins = {
+            key: self._plugin(DATASETS, "datasets", key, entry.plugin) for key, entry in config.datasets.items()
+        }
+        entries = {key: self._plugin(METHODS, "methods", key, entry.plugin) for key, entry in config.methods.items()}
+        self.datasets: dict[str, Dataset] = {
+            key: plugin.cls(self._dataset_settings(key, plugin)) for key, plugin in self.dataset_plugins.items()
+        }
+        self.methods: dict[str, PlannedMethod] = planned_methods(config, entries, where)
+        self.directions = {key: self._directions(key) for key in config.datasets}
+
+    def _plugin(self, kind, part: str, key: str, plugin_id: str | None) -> Plugin:
+        name = plugin_id or key
+        if name not in available(kind):
+            known = available(kind)
+            hint = did_you_mean(name, known) or f"known: {', '.join(known) or 'none'}"
+            place = f"{part}.{key}" + (".plugin" if plugin_id else "")
+            raise UserError(f"unknown {kind.name}; {hint} ({self.where})", place)
+        return find(kind, name)
+
+    def _dataset_settings(self, key: str, plugin: Plugin):
+        values = self.config.datasets[key].settings
+        return validated(plugin.cls.Config, values, self.where, prefix=f"datasets.{key}.settings")
+
+    def _directions(self, dataset: str) -> list[tuple[str, str]]:
+        modalities = self.datasets[dataset].modalities()
+        asked = self.config.datasets[dataset].directions
+        if asked is None:
+            return [(a, b) for a in modalities for b in modalities if a != b]
+        place = f"datasets.{dataset}.directions"
+        pairs = [tuple(direction.split("->")) for direction in asked]
+        for direction, (source, target) in zip(asked, pairs, strict=True):
+            unknown = [name for name in (source, target) if name not in modalities]
+            if unknown:
+                have = f"the data set has {', '.join(modalities)} ({self.where})"
+                raise UserError(f"'{direction}' asks for unknown modality '{unknown[0]}'; {have}", place)
+            if source == target:
+                raise UserError(f"'{direction}' translates a modality to itself ({self.where})", place)
+        return list(dict.fromkeys(pairs))
+
+    # -- cells ------------------------------------------------------------------------------------------------------
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """All cells, by data set, direction and method in the config's order."""
+        return [
+            Cell(method, dataset, source, target)
+            for dataset, pairs in self.directions.items()
+            for source, target in pairs
+            for method in self.methods
+        ]
+
+    def supervision(self, method: str) -> Supervision:
+        """What the method may see."""
+        return self.methods[method].plugin.cls.supervision
+
+    def method_label(self, method: str) -> str:
+        """The method's name in tables."""
+        return self.methods[method].label
+
+    def training(self, cell: Cell) -> Training:
+        """The training whose models translate a cell."""
+        return self.methods[cell.method].trainings[cell.dataset]
+
+    @cached_property
+    def trainings(self) -> dict[tuple[str, str], Training]:
+        """All trainings, by data set and name."""
+        return {
+            (dataset, training.name): training
+            for method in self.methods.values()
+            for dataset, training in method.trainings.items()
+        }
+
+    @cached_property
+    def pretrainings(self) -> dict[tuple[str, str], Training]:
+        """First phases of trainings in two, by data set and name."""
+        return {
+            (dataset, training.pretraining.name): training.pretraining
+            for (dataset, _), training in self.trainings.items()
+            if training.pretraining
+        }
+
+    def dataset_label(self, dataset: str) -> str:
+        """The data set's name in tables."""
+        return self.dataset_plugins[dataset].label if dataset == self.dataset_plugins[dataset].id else dataset
+
+    def simulated(self, dataset: str) -> bool:
+        """Whether the data set is a stand-in whose numbers must never pose as real ones."""
+        return self.datasets[dataset].simulated
+
+    # -- paths ------------------------------------------------------------------------------------------------------
+    @property
+    def results(self) -> Path:
+        """Folder of the run's outputs."""
+        return Path(self.config.paths.results) / self.config.run
+
+    def raw_dir(self, dataset: str) -> Path:
+        """Folder of the raw volumes."""
+        return Path(self.config.datasets[dataset].raw or Path(self.config.paths.raw) / dataset)
+
+    def data_dir(self, dataset: str) -> Path:
+        """Folder of the slice stores ``train`` and ``test``."""
+        return Path(self.config.paths.data) / dataset
+
+    def model_name(self, cell: Cell) -> str:
+        """Folder name of the cell's model: it holds the source only where training needs the source."""
+        needs_source = self.training(cell).plugin.cls.supervision.needs_source
+        return f"{cell.target}-from-{cell.source}" if needs_source else cell.target
+
+    def model_dir(self, cell: Cell) -> Path:
+        """Folder of the cell's model; one zero-shot model per target serves all sources, and all methods that share it."""
+        return self.results / "models" / self.training(cell).name / cell.dataset / self.model_name(cell)
+
+    def pretrained_dir(self, training: Training, dataset: str, model: str) -> Path | None:
+        """Folder of the first phase of a training towards `model`; None where it is trained in one phase."""
+        first = training.pretraining
+        return first and self.results / "pretrained" / first.name / dataset / model
+
+    def translation_dir(self, cell: Cell) -> Path:
+        """Folder of the cell's translations: a slice store with the one modality ``target``."""
+        return self.results / "translations" / cell.method / cell.dataset / cell.direction
+
+    def part_dirs(self, cell: Cell) -> list[Path]:
+        """Folders of the parts of a translation that is divided among jobs; none where one job does it."""
+        jobs = self.methods[cell.method].translate_jobs
+        root = self.results / "parts" / cell.method / cell.dataset / cell.direction
+        return [] if jobs == 1 else [root / f"{part}-of-{jobs}" for part in range(1, jobs + 1)]
+
+    def scores_file(self, cell: Cell) -> Path:
+        """Per-image scores; the distribution distances and the record stand beside it as ``<stem>.json`` and
+        ``<stem>.record.json``."""
+        return self.results / "scores" / f"{cell.name}.csv"
+
+    # -- what decides results ---------------------------------------------------------------------------------------
+    def dataset_settings(self, dataset: str) -> str:
+        """The data set's settings as JSON, defaults filled in."""
+        return self.datasets[dataset].settings.model_dump_json()
+
+    def settings(self, method: str, dataset: str) -> str:
+        """The method's settings on a data set as JSON, defaults filled in."""
+        return self.methods[method].settings[dataset].model_dump_json()
+
+    def plan_hash(self) -> str:
+        """Hash of everything the report depends on beside the scores."""
+        return sha256_json(json.loads(self.config.model_dump_json(exclude={"compute", "paths"})))

@@ -1,0 +1,56 @@
+"""Start Snakemake for a config, also after a run that was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from xmodbench.files import SHIPPED
+
+
+def snakefile() -> Path:
+    """The workflow: the working directory's, or the one this package ships."""
+    local = Path("workflow/Snakefile")
+    return local if local.is_file() else SHIPPED / local
+
+
+def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: list[str]) -> int:
+    """Run the workflow and return its exit code.
+
+    A killed Snakemake leaves its lock and half-written outputs behind: the lock is removed here when no other Snakemake
+    works in this directory, and the default profile's ``rerun-incomplete`` sees to the rest.
+    """
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())]
+    given = ["--configfile", str(config)]
+    if overrides:
+        given += ["--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items())]
+    if _locked() and not _another_runs():
+        subprocess.run([*command, "--unlock", "--quiet", *given], check=False)
+    # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`
+    return subprocess.run([*command, *given, "--cores", cores, *extra], check=False).returncode
+
+
+def _locked() -> bool:
+    locks = Path(".snakemake/locks")
+    return locks.is_dir() and any(locks.iterdir())
+
+
+def _another_runs() -> bool:
+    """Whether another Snakemake process has this working directory as its own (Linux; elsewhere: assume so)."""
+    proc = Path("/proc")
+    if not proc.is_dir():
+        return True
+    here = Path.cwd().resolve()
+    for process in proc.glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            named = any(Path(os.fsdecode(word)).name == "snakemake" for word in words)
+            if named and (process / "cwd").resolve() == here:
+                return True
+        except OSError:
+            continue
+    return False

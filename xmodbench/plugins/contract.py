@@ -1,0 +1,52 @@
+"""What holds a method to its contract: the source slices it is handed, and the images it must answer with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xmodbench.errors import UserError
+from xmodbench.plugins.method import FewShot, Method
+from xmodbench.seeding import nested_draw
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def draw(wanted: int | None, available: int, seed: int) -> list[int] | None:
+    """Rows of the `wanted` slices among those available; None for None. Smaller draws are part of larger ones.
+
+    Raises:
+        UserError: more slices are wanted than there are, or none.
+    """
+    if wanted is None:
+        return None
+    if not 1 <= wanted <= available:
+        problem = f"asks for {wanted} source slices, there are {available}"
+        raise UserError(problem, "settings.slices", "ask for fewer" if wanted > available else "ask for one at least")
+    return nested_draw(available, wanted, seed)
+
+
+def drawn_rows(method: Method, available: int, seed: int) -> list[int] | None:
+    """Rows of the source slices that a few-shot method is handed, of those there are; None for other methods.
+
+    Raises:
+        UserError: as `draw`.
+    """
+    return draw(method.source_slices(available) if isinstance(method, FewShot) else None, available, seed)
+
+
+def checked_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Images as float32, or a UserError saying how they break the contract."""
+    import numpy as np
+
+    if not isinstance(images, np.ndarray):
+        raise UserError(f"returned {type(images).__name__}, expected a NumPy array", "translate")
+    if images.shape != shape:
+        raise UserError(f"returned shape {images.shape}, expected {shape}", "translate")
+    images = images.astype(np.float32, copy=False)
+    if not np.isfinite(images).all():
+        bad = int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())
+        raise UserError(f"{bad} of {len(images)} images hold NaN or infinite values", "translate")
+    if images.min() < 0 or images.max() > 1:
+        raise UserError(f"values in [{images.min():.3g}, {images.max():.3g}], expected [0, 1]", "translate")
+    return images

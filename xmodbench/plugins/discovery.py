@@ -1,0 +1,248 @@
+"""Where plugins are found: folders ``methods/<id>/`` and ``data_prep/<id>/``, and installed packages.
+
+A plugin is a folder ``methods/<id>/`` (``method.yaml``, ``method.py``, ``README.md``) or ``data_prep/<id>/``
+(``dataset.yaml``, ``dataset.py``, ``README.md``), in the working directory or among those that this package ships, or an
+installed package with an entry point in ``xmodbench.methods`` / ``xmodbench.datasets`` that names the class. ``method.py``
+must not import torch at the top: the plan of a benchmark is made from the plugins' settings and has to be quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from xmodbench.errors import UserError, did_you_mean
+from xmodbench.files import SHIPPED
+from xmodbench.plugins.code_hash import folder_hash
+from xmodbench.plugins.dataset import Dataset
+from xmodbench.plugins.method import FewShot, Method, Supervision, TwoPhase
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the two kinds of plugins: where they live and what they are made of."""
+
+    name: str
+    folder: str
+    module: str
+    base: type
+    group: str
+
+
+METHODS = Kind("method", "methods", "method", Method, "xmodbench.methods")
+DATASETS = Kind("dataset", "data_prep", "dataset", Dataset, "xmodbench.datasets")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A discovered plugin: its class, its metadata (``method.yaml``) and its folder (None: from an installed package)."""
+
+    id: str
+    kind: Kind
+    cls: type
+    meta: dict[str, Any]
+    folder: Path
+
+    @property
+    def label(self) -> str:
+        """Name for tables and figures."""
+        return self.meta.get("label", self.id)
+
+    @property
+    def code_hash(self) -> str:
+        """As that of its location."""
+        return folder_hash(self.folder)
+
+
+def plugin_roots(kind: Kind) -> list[Path]:
+    """Folders searched for plugins: the working directory's first, then those that this package ships."""
+    return list(dict.fromkeys([Path.cwd() / kind.folder, SHIPPED / kind.folder]))
+
+
+def available(kind: Kind) -> list[str]:
+    """Ids of all plugins of a kind, without importing them."""
+    local = {
+        path.parent.name for root in plugin_roots(kind) for path in root.glob(f"*/{kind.module}.py") if path.is_file()
+    }
+    return sorted(local | {entry.name for entry in entry_points(group=kind.group)})
+
+
+@dataclass(frozen=True)
+class Location:
+    """A plugin that was found but not imported: none of its code has run.
+
+    Attributes:
+        folder: of its files, the metadata among them.
+        entry: ``module:Class`` for an installed package, None for a folder.
+    """
+
+    id: str
+    kind: Kind
+    folder: Path
+    entry: str | None = None
+
+    @property
+    def where(self) -> Path:
+        """The file that defines the plugin's class."""
+        return self.folder / f"{self.kind.module}.py"
+
+    @property
+    def code_hash(self) -> str:
+        """Hash of the plugin's own code and of what it imports of this package; an edit there reruns its cells."""
+        return folder_hash(self.folder)
+
+    def meta(self) -> dict[str, Any]:
+        """What its YAML says.
+
+        Raises:
+            UserError: there is none, or it is not valid.
+        """
+        return _metadata(self.folder / f"{self.kind.module}.yaml")
+
+
+_told: dict[tuple[str, str], Location] = {}
+
+
+def remember(location: Location) -> None:
+    """Let `locate` find a plugin that this process could not find by itself: its working directory is another."""
+    _told[location.kind.name, location.id] = location
+
+
+def locate(kind: Kind, plugin_id: str, where: str | None = None) -> Location:
+    """Find a plugin by id without importing it; folders win over installed packages.
+
+    Raises:
+        UserError: there is none.
+    """
+    if told := _told.get((kind.name, plugin_id)):
+        return told
+    for root in plugin_roots(kind):
+        if (root / plugin_id / f"{kind.module}.py").is_file():
+            return Location(plugin_id, kind, root / plugin_id)
+    for entry in entry_points(group=kind.group):
+        if entry.name == plugin_id:
+            return Location(plugin_id, kind, _folder_of(entry.module), entry.value)
+    known, where = available(kind), where or f"{kind.name} '{plugin_id}'"
+    raise UserError(f"unknown {kind.name}", where, did_you_mean(plugin_id, known) or f"known: {', '.join(known)}")
+
+
+def _folder_of(module: str) -> Path:
+    """Folder of an installed module, found without running its packages' code."""
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        raise UserError("its package is not installed", f"entry point {module}")
+    if spec.submodule_search_locations is None:
+        return Path(spec.origin or "").parent
+    return Path(next(iter(spec.submodule_search_locations))).joinpath(*inner[:-1])
+
+
+def find(kind: Kind, plugin_id: str, where: str | None = None) -> Plugin:
+    """Import a plugin by id.
+
+    Raises:
+        UserError: there is none, it cannot be imported, or it breaks the contract.
+    """
+    return load(locate(kind, plugin_id, where))
+
+
+@cache
+def load(location: Location) -> Plugin:
+    """Import a plugin that was located.
+
+    Raises:
+        UserError: it cannot be imported, or it breaks the contract.
+    """
+    cls = _class_of_entry(location) if location.entry else _class_in_folder(location)
+    return _checked(Plugin(location.id, location.kind, cls, location.meta(), location.folder))
+
+
+def _class_in_folder(location: Location) -> type:
+    # a package of its own per folder, so that `from .lmi import ...` works inside a plugin
+    kind, folder = location.kind, location.folder
+    package = f"xmodbench_{kind.folder}.{location.id.replace('-', '_')}"
+    for name, path in ((f"xmodbench_{kind.folder}", folder.parent), (package, folder)):
+        if name not in sys.modules:
+            module = ModuleType(name)
+            module.__path__ = [str(path)]
+            sys.modules[name] = module
+    sys.modules[package].__path__ = [str(folder)]
+    try:
+        module = importlib.import_module(f"{package}.{kind.module}")
+    except Exception as error:
+        raise _not_imported(error, location.where) from error
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, kind.base) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise UserError(
+            f"defines {len(classes)} subclasses of xmodbench.plugins.{kind.base.__name__}, expected one", location.where
+        )
+    return classes[0]
+
+
+def _class_of_entry(location: Location) -> type:
+    module, _, name = str(location.entry).partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise _not_imported(error, f"entry point {location.entry}") from error
+
+
+def _not_imported(error: Exception, where: object) -> UserError:
+    problem = f"cannot be imported ({type(error).__name__}: {error})"
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("xmodbench"):
+        return UserError(problem, where, f"install '{error.name}', or import it inside the functions that need it")
+    return UserError(problem, where, "fix it or take it out of the config")
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError("missing", path, "every plugin says what it is: label, summary, reference")
+    try:
+        meta = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"not valid YAML ({error})", path) from None
+    if not isinstance(meta, dict) or not {"label", "summary"} <= set(meta):
+        raise UserError("needs at least the keys label and summary", path)
+    return meta
+
+
+def _checked(plugin: Plugin) -> Plugin:
+    cls, where = plugin.cls, plugin.folder / f"{plugin.kind.module}.py"
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise UserError(f"class {cls.__name__} lacks {', '.join(missing)}", where, "see docs/add-a-method.md")
+    if plugin.kind is METHODS and not isinstance(getattr(cls, "supervision", None), Supervision):
+        raise UserError(f"class {cls.__name__} has no supervision", where, f"one of {', '.join(Supervision)}")
+    if plugin.kind is METHODS and issubclass(cls, FewShot) != (cls.supervision is Supervision.FEW_SHOT):
+        problem = f"class {cls.__name__} is few-shot or a FewShot, but not both"
+        raise UserError(problem, where, "subclass FewShot and say in source_slices how many it sees")
+    if not (isinstance(getattr(cls, "Config", None), type) and issubclass(cls.Config, BaseModel)):
+        raise UserError(f"class {cls.__name__} has no Config (a pydantic model)", where)
+    if issubclass(cls, TwoPhase) and not hasattr(cls, "pretraining_settings"):
+        raise UserError(f"class {cls.__name__} has no pretraining_settings", where, "see docs/add-a-method.md")
+    shared = plugin.meta.get("several_processes", [])
+    if not isinstance(shared, list) or set(shared) - {"pretrain", "train"}:
+        raise UserError(
+            "several_processes is no list of pretrain and train", plugin.folder / f"{plugin.kind.module}.yaml"
+        )
+    for name in ("translation_settings", "pretraining_settings"):
+        unknown = set(getattr(cls, name, ())) - set(cls.Config.model_fields)
+        if unknown:
+            raise UserError(f"{name} names {', '.join(sorted(unknown))}, which Config lacks", where)
+    if issubclass(cls, TwoPhase) and set(cls.pretraining_settings) & set(cls.translation_settings):
+        raise UserError("pretraining_settings and translation_settings overlap", where)
+    return plugin

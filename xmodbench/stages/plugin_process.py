@@ -1,0 +1,323 @@
+"""The process that a method's code runs in, seen from outside: what it is let to read, and what is asked of it.
+
+A job of ``xmodbench train`` or ``translate`` stays on this side. It copies the arrays the method may see into a private
+folder, starts a process with no arguments, a clean environment and that folder as its working directory, and has it put
+itself behind a wall (`xmodbench.isolation`) before the method is imported. What the method answered is checked and
+recorded out here, where its code cannot reach.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from xmodbench import isolation
+from xmodbench.devices import gpu_environment
+from xmodbench.errors import UserError
+from xmodbench.files import sha256_file
+from xmodbench.plugins.discovery import Location
+from xmodbench.progress import Progress
+from xmodbench.stages.grants import code_folders, device_files, environment, system_files
+from xmodbench.store import SliceStore
+
+NONE = "none"
+"""What the record says of a job that the kernel could not wall in."""
+CONTROL = "exempt: a control is handed the test targets"
+"""What it says of a control, which works behind the same wall but sees what its name says."""
+
+
+@dataclass(frozen=True)
+class MethodJob:
+    """A method's job as the command line asks for it; nothing of the method has been imported.
+
+    Attributes:
+        name: of the method in the run.
+        settings: the plugin's options, JSON.
+        threads: of this process; several processes of one training share them.
+    """
+
+    name: str
+    location: Location
+    settings: dict[str, Any]
+    seed: int
+    device: str
+    threads: int
+    progress: Progress
+
+    def facts(self) -> dict[str, Any]:
+        """What belongs into every record of the job."""
+        return {"name": self.name, "plugin": self.location.id, "code_sha256": self.location.code_hash}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a method says of itself, asked behind the wall."""
+
+    supervision: str
+    settings: dict[str, Any]
+    settings_sha256: str
+    control: bool
+    plain: bool  # a control without a model: NumPy alone, no device
+    two_phase: bool
+    model_plugin: str | None
+    wanted_slices: int | None = None
+
+    def traced_settings(self) -> dict[str, Any]:
+        """The settings as a record holds them."""
+        return {"settings": self.settings, "settings_sha256": self.settings_sha256}
+
+
+class PluginProcess:
+    """A method's process, from its start to its end; a context manager that leaves nothing running.
+
+    Args:
+        job: what is to be run.
+        verb: ``train``, ``pretrain`` or ``translate``, for messages.
+        read: files and folders the method may read beside its own code, such as its model.
+        write: folders it may write, such as its state.
+        truth: a folder that nothing granted may hold or lie in: the slice stores.
+        lender: the plugin whose models a borrower uses.
+        available: slices of the source, of which a few-shot method says how many it wants.
+
+    Raises:
+        UserError: a granted folder holds the data, or the method breaks the contract.
+    """
+
+    def __init__(
+        self,
+        job: MethodJob,
+        verb: str,
+        *,
+        read: tuple[Path, ...] = (),
+        write: tuple[Path, ...] = (),
+        truth: Path,
+        lender: Location | None = None,
+        available: int | None = None,
+    ):
+        self.job, self.verb, self.available = job, verb, available
+        self.locations = [job.location, *([lender] if lender else [])]
+        self.files = named_files(job)
+        self.granted = [
+            path.resolve() for path in (*read, *self.files.values(), *(loc.folder for loc in self.locations))
+        ]
+        self.written = [path.resolve() for path in write]
+        for path in (*self.granted, *self.written):
+            check_apart(path, truth.resolve(), verb)
+        self.truth = truth.resolve()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> PluginProcess:
+        self.private = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="xmodbench-job-")))
+        self.data, self.scratch = self.private / "data", self.private / "scratch"
+        self.data.mkdir()
+        self.scratch.mkdir()
+        try:
+            self._start()
+            self.described = Described(**self._answer())
+        except BaseException:
+            self._end(kill=True)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
+        self._end(kill=kind is not None)
+
+    @property
+    def isolation(self) -> str:
+        """What held the method to its arrays, for the record; `NONE` where nothing did."""
+        version = isolation.landlock_version()
+        if not version or self._open_to_data():
+            return NONE
+        return f"landlock {version}"
+
+    def _open_to_data(self) -> bool:
+        """Whether the data lie where installed packages do, so that no wall can tell them apart."""
+        return any(self.truth.is_relative_to(path) for path in (*system_files(), *code_folders()))
+
+    def _wall(self) -> isolation.Wall:
+        several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+        read = (*system_files(several), *code_folders(), str(self.data), *map(str, self.granted))
+        ports = isolation.rendezvous_ports() if several else None
+        shared = ("/dev/shm",) if several else ()  # through which processes of one training exchange
+        devices = device_files(self.job.device)
+        return isolation.Wall(read, tuple(map(str, self.written)), (str(self.scratch), *shared), devices, ports)
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._stack.callback(ours.close)
+        work = self.scratch / "work"
+        work.mkdir()
+        for given, path in self.files.items():  # relative paths in the settings go on meaning the same file
+            if not Path(given).is_absolute() and ".." not in Path(given).parts:
+                (work / given).parent.mkdir(parents=True, exist_ok=True)
+                (work / given).symlink_to(path)
+        code = f"from xmodbench.stages.worker import main; main({theirs.fileno()})"
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code],
+                cwd=work,
+                env=environment(self.scratch),
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
+                stderr=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
+                pass_fds=[theirs.fileno()],
+            )
+        self.channel = self._stack.enter_context(ours.makefile("rw", encoding="utf-8"))
+        self._stack.enter_context(passing_on_termination(self.process))
+        self._ask(
+            wall=asdict(self._wall()) if self.isolation != NONE else None,
+            locations=[[loc.id, str(loc.folder), loc.entry] for loc in self.locations],
+            name=self.job.name,
+            verb=self.verb,
+            settings=self.job.settings,
+            available=self.available,
+            quiet=self.job.progress.quiet,
+        )
+
+    def perform(self, task: str, **arguments: Any) -> dict[str, Any]:
+        """Have a task done on the job's device (`xmodbench.stages.tasks`); returns its facts.
+
+        Raises:
+            UserError: the method failed, was refused something, or was killed.
+            SystemExit: it ended itself after SIGTERM, its state saved.
+        """
+        plain = self.described.plain
+        self._ask(
+            task=task,
+            arguments=arguments,
+            seed=self.job.seed,
+            device="cpu" if plain else self.job.device,
+            threads=self.job.threads,
+            environment={} if plain else gpu_environment(self.job.device, self.job.progress),
+            plain=plain,
+        )
+        return self._answer()
+
+    def stage(self, store: SliceStore, modality: str, rows: Sequence[int] | None = None) -> str:
+        """Copy slices of a modality (all of them, or `rows`) to where the method may read them; returns the file.
+
+        A copy, not a link: the file behind a link would tell where the other modality lies.
+        """
+        array, path = store.array(modality), self.data / f"{modality}.npy"  # its shape and type are checked
+        if rows is None:
+            shutil.copyfile(store.directory / path.name, path)
+        else:
+            import numpy as np
+
+            np.save(path, array[list(rows)], allow_pickle=False)
+        return str(path)
+
+    def trace(self, done: dict[str, Any]) -> dict[str, Any]:
+        """What a record says of how the method was held: the wall, what it looked for beyond, its files and GPU memory."""
+        found: dict[str, Any] = {"isolation": CONTROL if self.described.control else self.isolation}
+        found.update(seed=self.job.seed, device=done["device"])
+        if done["looked_for"]:
+            found["looked_for"] = done["looked_for"]
+            self.job.progress.say(f"looked for what is not there for it: {', '.join(done['looked_for'])}")
+        if self.files:
+            found["files_sha256"] = {given: sha256_file(path) for given, path in self.files.items()}
+        if "gpu_memory_mb" in done:
+            found["gpu_memory_mb"] = done["gpu_memory_mb"]
+        return found
+
+    def _ask(self, **request: Any) -> None:
+        try:
+            self.channel.write(json.dumps(request) + "\n")
+            self.channel.flush()
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def _answer(self) -> dict[str, Any]:
+        try:
+            line = self.channel.readline()
+        except ConnectionResetError:
+            line = ""
+        if not line:
+            raise self._gone()
+        answer = json.loads(line)
+        if "failed" in answer:
+            raise UserError(**answer["failed"])
+        return answer["done"]
+
+    def _gone(self) -> BaseException:
+        """Why the process ended without an answer."""
+        code, where = self.process.wait(), f"method '{self.job.name}', {self.verb}"
+        if code in (128 + signal.SIGTERM, -signal.SIGTERM):
+            return SystemExit(128 + signal.SIGTERM)
+        if code in (128 + signal.SIGINT, -signal.SIGINT):
+            return KeyboardInterrupt()
+        if code >= 0:
+            return UserError(f"its process ended by itself with exit code {code}", where, "its output stands above")
+        name = signal.Signals(-code).name
+        likely = "most likely for want of memory" if -code == signal.SIGKILL else "see its output above"
+        return UserError(f"its process was killed ({name})", where, likely)
+
+    def _end(self, kill: bool) -> None:
+        process = getattr(self, "process", None)
+        if process is not None and kill:
+            process.kill()
+        self._stack.close()  # no more requests: the process ends
+        if process is not None:
+            process.wait()
+
+
+def named_files(job: MethodJob) -> dict[str, Path]:
+    """Files that the method reads because its settings name them, under options that its YAML lists as ``files``.
+
+    Raises:
+        UserError: one of them is not there.
+    """
+    found: dict[str, Path] = {}
+    for option in job.location.meta().get("files", []):
+        value = job.settings.get(option)
+        if isinstance(value, str):
+            if not Path(value).is_file():
+                raise UserError("no such file", f"settings.{option}: {value}")
+            found[value] = Path(value).absolute()
+    return found
+
+
+def check_apart(path: Path, truth: Path, verb: str) -> None:
+    """Refuse to let a method into a folder that holds the data, or that lies among them.
+
+    Raises:
+        UserError: `path` and `truth` are not apart.
+    """
+    if path.is_relative_to(truth) or truth.is_relative_to(path):
+        raise UserError(f"holds the data or lies among them ({truth})", f"{verb}: {path}", "give a folder of its own")
+    if (path / "manifest.json").is_file():
+        raise UserError("is a slice store", f"{verb}: {path}", "a method is handed copies of what it may see")
+
+
+@contextmanager
+def passing_on_termination(process: subprocess.Popen) -> Iterator[None]:
+    """While the block runs, SIGTERM goes to `process`, which saves its state and ends."""
+    try:
+        previous = signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
+    except ValueError:  # not in the main thread: whoever runs us there handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _has_descriptor(stream: Any) -> bool:
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return True

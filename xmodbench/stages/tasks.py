@@ -1,0 +1,160 @@
+"""What a method is asked to do, behind its wall: to describe itself, to be trained, to translate."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from xmodbench.devices import resolve_device
+from xmodbench.errors import UserError
+from xmodbench.files import sha256_json
+from xmodbench.isolation import Wall
+from xmodbench.plugins import METHODS, Control, FewShot, Method, Run, TrainData, TwoPhase
+from xmodbench.plugins.discovery import Location, load, remember
+from xmodbench.plugins.settings import validated
+from xmodbench.progress import Progress
+from xmodbench.stages.refusals import Refusals
+
+SEEN = {
+    "train": {
+        "zero-shot": "the target's training slices",
+        "few-shot": "the target's training slices and the source's that were drawn for it",
+        "paired": "both modalities' training slices",
+        "control": "the target's training slices",
+    },
+    "translate": {"control": "source, target and model"},
+}
+"""By verb and supervision, what a method may see."""
+
+
+class MethodTasks:
+    """One method and what is asked of it, in the order of the requests.
+
+    Args:
+        request: of `PluginProcess._start`: locations, name, verb, settings.
+        wall: around this process; None where the kernel has none.
+    """
+
+    def __init__(self, request: dict[str, Any], wall: Wall | None):
+        self.name, self.verb, self.available = request["name"], request["verb"], request["available"]
+        self.progress = Progress(quiet=request["quiet"])
+        locations = [
+            Location(plugin_id, METHODS, Path(folder), entry) for plugin_id, folder, entry in request["locations"]
+        ]
+        for location in locations:
+            remember(location)
+        self.refusals = Refusals(locations[0].folder, wall)
+        self.location, self.given = locations[0], request["settings"]
+
+    def described(self) -> dict[str, Any]:
+        """Import the method and say what it is (`xmodbench.stages.plugin_process.Described`).
+
+        Raises:
+            UserError: it cannot be imported, breaks the contract, or refuses the settings.
+        """
+        cls = self._guarded("import", lambda: load(self.location)).cls
+        self.settings = validated(cls.Config, self.given, "--settings")
+        self.method: Method = self._guarded("is made", lambda: cls(self.settings))
+        text = self.settings.model_dump_json()
+        control = isinstance(self.method, Control)
+        wanted = None
+        if isinstance(self.method, FewShot) and self.available is not None:
+            wanted = self._guarded("source_slices", lambda: self.method.source_slices(self.available))
+        return {
+            "supervision": str(self.method.supervision),
+            "settings": json.loads(text),
+            "settings_sha256": sha256_json(text),
+            "control": control,
+            "plain": control and not self.method.model_plugin,
+            "two_phase": isinstance(self.method, TwoPhase),
+            "model_plugin": self.method.model_plugin,
+            "wanted_slices": wanted,
+        }
+
+    def perform(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do a task; returns the facts of the run and the device.
+
+        Raises:
+            UserError: the method fails, or its images break the contract.
+        """
+        # controls without a model are plain NumPy: no need to wait for torch
+        device = "cpu" if request["plain"] else resolve_device(request["device"], request["threads"])
+        arguments = request["arguments"]
+        run = Run(
+            seed=request["seed"],
+            device=device,
+            state_dir=Path(arguments["state"]),
+            progress=self.progress,
+            threads=request["threads"],
+            pretrained=Path(arguments["pretrained"]) if arguments.get("pretrained") else None,
+        )
+        task = {"train": self._train, "pretrain": self._train, "assist": self._train, "translate": self._translate}
+        facts = task[request["task"]](request["task"], arguments, run)
+        return {
+            "device": device,
+            "facts": jsonable(run.facts),
+            "looked_for": self.refusals.looked_for,
+            **facts,
+            **gpu_memory(),
+        }
+
+    def _train(self, task: str, arguments: dict[str, Any], run: Run) -> dict[str, Any]:
+        from xmodbench.learning.training import processes
+
+        data = TrainData(*(opened(arguments[name]) for name in ("target", "source")))
+        two = self.verb == "pretrain"
+        fit = self.method.pretrain if two else self.method.fit
+        self._guarded("pretrain" if two else "fit", lambda: fit(data, run))
+        if task != "assist":
+            save = self.method.save_pretrained if two else self.method.save
+            self._guarded(save.__name__, lambda: save(Path(arguments["out"])))
+        processes.separate()
+        return {}
+
+    def _translate(self, task: str, arguments: dict[str, Any], run: Run) -> dict[str, Any]:
+        from xmodbench.stages.translation import translate_into
+
+        self._guarded("load", lambda: self.method.load(Path(arguments["model"]), run))
+        names = self._guarded("translate", lambda: translate_into(self.method, arguments, run))
+        return {"intermediates": names}
+
+    def _guarded(self, what: str, work) -> Any:
+        try:
+            return work()
+        except Exception as error:
+            seen = SEEN["translate" if self.verb == "translate" else "train"]
+            may = seen.get(
+                str(getattr(getattr(self, "method", None), "supervision", "")), "the source slices and its model"
+            )
+            raise self.refusals.explain(error, f"method '{self.name}', {what}", may) from None
+
+
+def opened(path: str | None):
+    """A staged array as [N, 1, H, W], read-only and memory-mapped; None for none."""
+    import numpy as np
+
+    return None if path is None else np.load(path, mmap_mode="r", allow_pickle=False)[:, None]
+
+
+def gpu_memory() -> dict[str, float]:
+    """Peak memory of the GPU where torch used one, MiB."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return {}
+    return {"gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 1024**2, 1)}
+
+
+def jsonable(facts: dict[str, Any]) -> dict[str, Any]:
+    """A method's facts as they can be sent and recorded.
+
+    Raises:
+        UserError: they hold what JSON has no form for.
+    """
+    try:
+        return json.loads(json.dumps(facts, default=float))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"run.facts cannot be recorded ({error})", "fit", "put numbers, texts, lists and dicts there"
+        ) from None

@@ -1,0 +1,67 @@
+"""The process that a method's code runs in, seen from inside: first the wall, then the method, then its tasks.
+
+Imports nothing but the standard library and the wall before that stands: what is imported earlier could start threads,
+which would stay outside. Requests and answers are lines of JSON; the last answer is ``done`` with facts, or ``failed``
+with what, where and fix.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from xmodbench import isolation
+from xmodbench.errors import UserError
+
+
+def main(descriptor: int) -> None:
+    """Serve the process at the other end of a socket until it says no more."""
+    sys.argv[:] = ["xmodbench"]
+    isolation.die_with_parent()
+    channel = socket.socket(fileno=descriptor).makefile("rw", encoding="utf-8")
+    first = json.loads(channel.readline())
+    wall = first["wall"] and isolation.Wall(**{key: _tuple(value) for key, value in first["wall"].items()})
+    _answer(channel, lambda: _described(wall, first))
+    for line in channel:
+        request = json.loads(line)
+        os.environ.update(request["environment"])
+        _answer(channel, lambda request=request: _performed(request))
+    # what the method left running (threads, its own exit handlers) is not waited for
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _answer(channel: TextIO, work: Callable[[], dict[str, Any]]) -> None:
+    try:
+        answer = {"done": work()}
+    except UserError as error:
+        answer = {"failed": {"what": error.what, "where": error.where and str(error.where), "fix": error.fix}}
+    channel.write(json.dumps(answer) + "\n")
+    channel.flush()
+    if "failed" in answer:
+        os._exit(1)
+
+
+_asked: Any = None  # the conversation about one method, kept between its requests
+
+
+def _described(wall: isolation.Wall | None, request: dict[str, Any]) -> dict[str, Any]:
+    if wall is not None:
+        isolation.enter(wall)
+    from xmodbench.stages.tasks import MethodTasks
+
+    global _asked
+    _asked = MethodTasks(request, wall)
+    return _asked.described()
+
+
+def _performed(request: dict[str, Any]) -> dict[str, Any]:
+    return _asked.perform(request)
