@@ -20,17 +20,18 @@ def quiet() -> Progress:
     return Progress(quiet=True)
 
 
+def store_writer(folder: Path, n: int = 6, size: int = 16, seed: int = 0, modalities=("pd", "t1")) -> Path:
+    """Write a small store of random PD and T1 slices."""
+    rng = np.random.default_rng(seed)
+    with StoreWriter(folder, modalities, (size, size), {"dataset": "toy"}) as writer:
+        for index in range(n):
+            images = {name: rng.random((size, size), dtype=np.float32) for name in modalities}
+            subject = f"s{index // 2}"
+            writer.add(images, id=f"{subject}_{index:03d}", subject=subject, site="a", position_mm=float(index))
+    return folder
+
+
 @pytest.fixture
 def make_store():
-    """Write a small store of random PD and T1 slices: `make_store(folder, n=6, size=16, seed=0)`."""
-
-    def make(folder: Path, n: int = 6, size: int = 16, seed: int = 0, modalities=("pd", "t1")) -> Path:
-        rng = np.random.default_rng(seed)
-        with StoreWriter(folder, modalities, (size, size), {"dataset": "toy"}) as writer:
-            for index in range(n):
-                images = {name: rng.random((size, size), dtype=np.float32) for name in modalities}
-                subject = f"s{index // 2}"
-                writer.add(images, id=f"{subject}_{index:03d}", subject=subject, site="a", position_mm=float(index))
-        return folder
-
-    return make
+    """`store_writer`: `make_store(folder, n=6, size=16, seed=0)`."""
+    return store_writer

@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
+from xmodbench.plugins import METHODS
+from xmodbench.plugins.discovery import Location
+from xmodbench.progress import Progress
+from xmodbench.stages.method_job import MethodJob
+
 HEAD = """
 import numpy as np
 from xmodbench.plugins import Dataset, Method, Settings, Supervision
@@ -20,6 +25,31 @@ class Toy(Method):
         noise = np.stack([item.numpy.random(source.shape[1:], dtype=np.float32) for item in generators])
         return (0.5 * source + 0.5 * noise).astype(np.float32)
 """
+
+
+SEEING = """
+import json, os
+from pathlib import Path
+class Toy(Method):
+    supervision = Supervision.ZERO_SHOT
+    def fit(self, train, run):
+        arrays = {"target": train.target, "source": train.source}
+        self.saw = {name: None if array is None else array[:, 0].tolist() for name, array in arrays.items()}
+        self.saw["file"] = train.target.base.filename
+        self.saw["neighbours"] = sorted(os.listdir(Path(train.target.base.filename).parent))
+    def save(self, directory): (directory / "saw.json").write_text(json.dumps(self.saw))
+    def load(self, directory, run): self.saw = json.loads((directory / "saw.json").read_text())
+    def translate(self, source, generators):
+        noise = [item.numpy.random(source.shape[1:], dtype=np.float32) for item in generators]
+        return (source + np.stack(noise)) / 2
+"""
+"""A method that keeps what it saw in ``saw.json``, and translates by adding its own noise per image."""
+
+
+def job_of(root: Path, name: str, body: str = SEEING, seed: int = 5, **settings) -> MethodJob:
+    """The job of a method written into ``<root>/methods/<name>``."""
+    folder = write_method(root, name, body)
+    return MethodJob(name, Location(name, METHODS, folder), settings, seed, "cpu", 1, Progress(quiet=True))
 
 
 def few_shot(body: str) -> str:

@@ -19,30 +19,31 @@ from xmodbench.progress import Progress
 _held: list[IO] = []  # a lock lives as long as its job's process
 
 
-def gpu_environment(asked: str, progress: Progress) -> dict[str, str]:
-    """Variables for a job's process: wait for a free GPU and make it the only visible one; none on a CPU.
+def job_environment(asked: str, threads: int, progress: Progress) -> dict[str, str]:
+    """Variables for a job's process: its threads, and the free GPU that was waited for as the only visible one.
 
     Where a launcher started several processes, it has chosen a GPU for each (``LOCAL_RANK``), and none is waited for: jobs
     that each held some and waited for more would wait for ever. The lock is this process's and lives as long.
     """
+    found = {"OMP_NUM_THREADS": str(threads)}
     if asked == "cpu" or not (ids := visible_gpus()):
-        return {}
-    # deterministic matrix products
-    found = {"CUBLAS_WORKSPACE_CONFIG": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8")}
+        return found
+    found["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # deterministic matrix products
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         found["CUDA_VISIBLE_DEVICES"] = claim(ids, lock_folder(), progress)
     return found
 
 
-def resolve_device(asked: str, threads: int) -> str:
-    """``"cpu"`` or ``"cuda"`` for ``auto|cpu|cuda``, and let torch use so many threads.
+def resolve_device(asked: str) -> str:
+    """``"cpu"`` or ``"cuda"`` for ``auto|cpu|cuda``; torch is asked only where there may be a GPU.
 
     Raises:
         UserError: ``cuda`` was asked for and torch sees none.
     """
+    if asked == "cpu" or (asked == "auto" and not visible_gpus() and not Path("/dev/kfd").exists()):
+        return "cpu"
     import torch
 
-    torch.set_num_threads(threads)
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if asked == "cuda" and not torch.cuda.is_available():

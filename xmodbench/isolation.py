@@ -44,6 +44,7 @@ class Wall:
 
     Attributes:
         read: files and folders, with all below them.
+        listed: folders whose names, and those of all below them, may be listed; their files are named in `read`.
         write: folders that may be read and written; no symbolic link can be made there.
         scratch: folders that may be read and written freely.
         devices: device files that may be read, written and controlled.
@@ -51,6 +52,7 @@ class Wall:
     """
 
     read: tuple[str, ...]
+    listed: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     scratch: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
@@ -89,6 +91,7 @@ def enter(wall: Wall) -> None:
     ruleset = _ruleset(rights, version)
     for access, paths in (
         (READ, wall.read),
+        (READ_DIR, wall.listed),
         (WRITE, wall.write),
         (WRITE | MAKE_SYM, wall.scratch),
         (DEVICE, wall.devices),

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.download.server import cut, status
-from xmodbench.cli import app
+from xmodbench.cli.app import app
 from xmodbench.data.download.fetch import ATTEMPTS
 from xmodbench.data.download.fetched import forget_not_fetched
 from xmodbench.data.download.lockfile import given_archives

@@ -127,7 +127,7 @@ def test_a_damaged_archive_is_named(ixi, served, tmp_path):
 def test_a_dry_run_says_what_and_how_much(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
-    from xmodbench.cli import app
+    from xmodbench.cli.app import app
 
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["acquire", "ixi", "--dry-run"])

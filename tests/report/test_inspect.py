@@ -8,7 +8,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, shift
 from typer.testing import CliRunner
 
-from xmodbench.cli import app
+from xmodbench.cli.app import app
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, available, find
 from xmodbench.report.inspection.alignment import mutual_information, residual_shift

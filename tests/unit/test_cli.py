@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from xmodbench.cli import parse_overrides
+from xmodbench.cli.runs import parse_overrides
 from xmodbench.errors import UserError
 from xmodbench.files import REPOSITORY
 

@@ -22,9 +22,14 @@ NOT_CODE = frozenset({".md", ".rst", ".pyc", ".nbi", ".nbc"})
 
 def folder_hash(folder: Path) -> str:
     """Hash of a plugin: all files of its folder but prose and hidden ones, and the modules of this package they import."""
-    own = [path for path in folder.rglob("*") if path.is_file() and _decides(path.relative_to(folder))]
+    own = plugin_files(folder)
     used = modules_used(path for path in own if path.suffix == ".py")
     return sha256_files(own, folder)[:16] + sha256_files(used, PACKAGE_ROOT)[:16]
+
+
+def plugin_files(folder: Path) -> list[Path]:
+    """The files that make up a plugin: all of its folder but prose, hidden files and compilers' caches."""
+    return [path for path in folder.rglob("*") if path.is_file() and _decides(path.relative_to(folder))]
 
 
 def _decides(name: Path) -> bool:

@@ -106,6 +106,14 @@ class Method(ABC):
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W] to the target modality; all randomness comes from ``generators`` (one each)."""
 
+    @classmethod
+    def compile_kernels(cls) -> None:  # noqa: B027 (most methods have nothing to compile)
+        """Compile what needs no data, such as numba's functions: called once for each version of the code.
+
+        What that leaves in the compilers' caches is handed to all jobs, which each have caches of their own. Called only
+        where ``method.yaml`` says ``compiles: true``.
+        """
+
     def intermediates(self) -> tuple[str, ...]:
         """Names such as ``after_100``, known after `load`, of the images on the way that are kept beside translations."""
         return ()

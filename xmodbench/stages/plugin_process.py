@@ -18,65 +18,25 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from xmodbench import isolation
-from xmodbench.devices import gpu_environment
+from xmodbench.devices import job_environment
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file
+from xmodbench.plugins.code_hash import plugin_files
 from xmodbench.plugins.discovery import Location
-from xmodbench.progress import Progress
 from xmodbench.stages.grants import code_folders, device_files, environment, system_files
+from xmodbench.stages.method_job import Described, MethodJob, check_apart, named_files
 from xmodbench.store import SliceStore
 
 NONE = "none"
 """What the record says of a job that the kernel could not wall in."""
 CONTROL = "exempt: a control is handed the test targets"
 """What it says of a control, which works behind the same wall but sees what its name says."""
-
-
-@dataclass(frozen=True)
-class MethodJob:
-    """A method's job as the command line asks for it; nothing of the method has been imported.
-
-    Attributes:
-        name: of the method in the run.
-        settings: the plugin's options, JSON.
-        threads: of this process; several processes of one training share them.
-    """
-
-    name: str
-    location: Location
-    settings: dict[str, Any]
-    seed: int
-    device: str
-    threads: int
-    progress: Progress
-
-    def facts(self) -> dict[str, Any]:
-        """What belongs into every record of the job."""
-        return {"name": self.name, "plugin": self.location.id, "code_sha256": self.location.code_hash}
-
-
-@dataclass(frozen=True)
-class Described:
-    """What a method says of itself, asked behind the wall."""
-
-    supervision: str
-    settings: dict[str, Any]
-    settings_sha256: str
-    control: bool
-    plain: bool  # a control without a model: NumPy alone, no device
-    two_phase: bool
-    model_plugin: str | None
-    wanted_slices: int | None = None
-
-    def traced_settings(self) -> dict[str, Any]:
-        """The settings as a record holds them."""
-        return {"settings": self.settings, "settings_sha256": self.settings_sha256}
 
 
 class PluginProcess:
@@ -87,9 +47,14 @@ class PluginProcess:
         verb: ``train``, ``pretrain`` or ``translate``, for messages.
         read: files and folders the method may read beside its own code, such as its model.
         write: folders it may write, such as its state.
-        truth: a folder that nothing granted may hold or lie in: the slice stores.
+        truth: a folder that nothing granted may hold or lie in: the slice store. None where no data are at hand.
         lender: the plugin whose models a borrower uses.
         available: slices of the source, of which a few-shot method says how many it wants.
+        compiled: caches that the method's compilers filled beforehand (`xmodbench.stages.compiled`).
+
+    Attributes:
+        out: folder that the method's images are written into; like `write` it can hold no symbolic link, which would lead
+            whoever reads them astray.
 
     Raises:
         UserError: a granted folder holds the data, or the method breaks the contract.
@@ -102,27 +67,27 @@ class PluginProcess:
         *,
         read: tuple[Path, ...] = (),
         write: tuple[Path, ...] = (),
-        truth: Path,
+        truth: Path | None = None,
         lender: Location | None = None,
         available: int | None = None,
+        compiled: Path | None = None,
     ):
-        self.job, self.verb, self.available = job, verb, available
+        self.job, self.verb, self.available, self.compiled = job, verb, available, compiled
         self.locations = [job.location, *([lender] if lender else [])]
         self.files = named_files(job)
-        self.granted = [
-            path.resolve() for path in (*read, *self.files.values(), *(loc.folder for loc in self.locations))
-        ]
-        self.written = [path.resolve() for path in write]
-        for path in (*self.granted, *self.written):
-            check_apart(path, truth.resolve(), verb)
-        self.truth = truth.resolve()
+        self.read = [path.resolve() for path in (*read, *self.files.values())]
+        self.write = [path.resolve() for path in write]
+        self.code = [location.folder.resolve() for location in self.locations]
+        self.truth = truth and truth.resolve()
+        for path in (*self.read, *self.write, *self.code):
+            check_apart(path, self.truth, verb)
         self._stack = ExitStack()
 
     def __enter__(self) -> PluginProcess:
         self.private = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="xmodbench-job-")))
-        self.data, self.scratch = self.private / "data", self.private / "scratch"
-        self.data.mkdir()
-        self.scratch.mkdir()
+        self.data, self.out, self.scratch = (self.private / name for name in ("data", "out", "scratch"))
+        for folder in (self.data, self.out, self.scratch):
+            folder.mkdir()
         try:
             self._start()
             self.described = Described(**self._answer())
@@ -135,6 +100,11 @@ class PluginProcess:
         self._end(kill=kind is not None)
 
     @property
+    def cache(self) -> Path:
+        """Folder of the process's caches."""
+        return self.scratch / "cache"
+
+    @property
     def isolation(self) -> str:
         """What held the method to its arrays, for the record; `NONE` where nothing did."""
         version = isolation.landlock_version()
@@ -144,21 +114,30 @@ class PluginProcess:
 
     def _open_to_data(self) -> bool:
         """Whether the data lie where installed packages do, so that no wall can tell them apart."""
-        return any(self.truth.is_relative_to(path) for path in (*system_files(), *code_folders()))
+        granted = (*system_files(), *code_folders())
+        return self.truth is not None and any(self.truth.is_relative_to(path) for path in granted)
 
     def _wall(self) -> isolation.Wall:
         several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-        read = (*system_files(several), *code_folders(), str(self.data), *map(str, self.granted))
-        ports = isolation.rendezvous_ports() if several else None
-        shared = ("/dev/shm",) if several else ()  # through which processes of one training exchange
-        devices = device_files(self.job.device)
-        return isolation.Wall(read, tuple(map(str, self.written)), (str(self.scratch), *shared), devices, ports)
+        own = [str(path) for folder in self.code for path in plugin_files(folder)]
+        return isolation.Wall(
+            read=(*system_files(several), *code_folders(), *own, str(self.data), *map(str, self.read)),
+            listed=tuple(map(str, self.code)),
+            write=(str(self.out), *map(str, self.write)),
+            # through /dev/shm processes of one training exchange
+            scratch=(str(self.scratch), *(("/dev/shm",) if several else ())),
+            devices=device_files(self.job.device),
+            ports=isolation.rendezvous_ports() if several else None,
+        )
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         self._stack.callback(ours.close)
         work = self.scratch / "work"
         work.mkdir()
+        variables = environment(self.scratch)
+        if self.compiled is not None:
+            shutil.copytree(self.compiled, self.cache, dirs_exist_ok=True)
         for given, path in self.files.items():  # relative paths in the settings go on meaning the same file
             if not Path(given).is_absolute() and ".." not in Path(given).parts:
                 (work / given).parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +147,7 @@ class PluginProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", code],
                 cwd=work,
-                env=environment(self.scratch),
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
                 stderr=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
@@ -193,15 +172,14 @@ class PluginProcess:
             UserError: the method failed, was refused something, or was killed.
             SystemExit: it ended itself after SIGTERM, its state saved.
         """
-        plain = self.described.plain
+        plain, job = self.described.plain, self.job
         self._ask(
             task=task,
             arguments=arguments,
-            seed=self.job.seed,
-            device="cpu" if plain else self.job.device,
-            threads=self.job.threads,
-            environment={} if plain else gpu_environment(self.job.device, self.job.progress),
-            plain=plain,
+            seed=job.seed,
+            device="cpu" if plain else job.device,
+            threads=job.threads,
+            environment=job_environment("cpu" if plain else job.device, job.threads, job.progress),
         )
         return self._answer()
 
@@ -271,34 +249,6 @@ class PluginProcess:
         self._stack.close()  # no more requests: the process ends
         if process is not None:
             process.wait()
-
-
-def named_files(job: MethodJob) -> dict[str, Path]:
-    """Files that the method reads because its settings name them, under options that its YAML lists as ``files``.
-
-    Raises:
-        UserError: one of them is not there.
-    """
-    found: dict[str, Path] = {}
-    for option in job.location.meta().get("files", []):
-        value = job.settings.get(option)
-        if isinstance(value, str):
-            if not Path(value).is_file():
-                raise UserError("no such file", f"settings.{option}: {value}")
-            found[value] = Path(value).absolute()
-    return found
-
-
-def check_apart(path: Path, truth: Path, verb: str) -> None:
-    """Refuse to let a method into a folder that holds the data, or that lies among them.
-
-    Raises:
-        UserError: `path` and `truth` are not apart.
-    """
-    if path.is_relative_to(truth) or truth.is_relative_to(path):
-        raise UserError(f"holds the data or lies among them ({truth})", f"{verb}: {path}", "give a folder of its own")
-    if (path / "manifest.json").is_file():
-        raise UserError("is a slice store", f"{verb}: {path}", "a method is handed copies of what it may see")
 
 
 @contextmanager

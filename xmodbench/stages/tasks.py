@@ -79,18 +79,18 @@ class MethodTasks:
         Raises:
             UserError: the method fails, or its images break the contract.
         """
-        # controls without a model are plain NumPy: no need to wait for torch
-        device = "cpu" if request["plain"] else resolve_device(request["device"], request["threads"])
+        device = resolve_device(request["device"])
         arguments = request["arguments"]
         run = Run(
             seed=request["seed"],
             device=device,
-            state_dir=Path(arguments["state"]),
+            state_dir=Path(arguments.get("state", "state")),
             progress=self.progress,
             threads=request["threads"],
             pretrained=Path(arguments["pretrained"]) if arguments.get("pretrained") else None,
         )
-        task = {"train": self._train, "pretrain": self._train, "assist": self._train, "translate": self._translate}
+        task = {"train": self._train, "pretrain": self._train, "assist": self._train}
+        task |= {"translate": self._translate, "compile": self._compile}
         facts = task[request["task"]](request["task"], arguments, run)
         return {
             "device": device,
@@ -99,6 +99,10 @@ class MethodTasks:
             **facts,
             **gpu_memory(),
         }
+
+    def _compile(self, task: str, arguments: dict[str, Any], run: Run) -> dict[str, Any]:
+        self._guarded("compile_kernels", type(self.method).compile_kernels)
+        return {}
 
     def _train(self, task: str, arguments: dict[str, Any], run: Run) -> dict[str, Any]:
         from xmodbench.learning.training import processes

@@ -13,7 +13,9 @@ from xmodbench.learning.training import processes
 from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw
 from xmodbench.records import read_record, recorded
-from xmodbench.stages.plugin_process import Described, MethodJob, PluginProcess
+from xmodbench.stages.compiled import compiled
+from xmodbench.stages.method_job import Described, MethodJob
+from xmodbench.stages.plugin_process import PluginProcess
 from xmodbench.store import SliceStore
 
 SAVED = "saved"
@@ -83,6 +85,8 @@ class _Training:
             return
         facts = {**self.job.facts(), "target": self.target, "source": self.source, **facts}
         with recorded(out, self.verb, **facts) as record:
+            if self.state.is_symlink():
+                raise UserError("is a link", f"--state {self.state}", "give a folder of its own")
             saved = self.state / SAVED
             shutil.rmtree(saved, ignore_errors=True)
             saved.mkdir(parents=True)
@@ -96,7 +100,13 @@ class _Training:
         self.state.mkdir(parents=True, exist_ok=True)
         read = (self.pretrained,) if self.pretrained else ()
         with PluginProcess(
-            self.job, self.verb, read=read, write=(self.state,), truth=store.directory, available=len(store.ids)
+            self.job,
+            self.verb,
+            read=read,
+            write=(self.state,),
+            truth=store.directory,
+            available=len(store.ids),
+            compiled=compiled(self.job),
         ) as process:
             method = process.described
             record.update(supervision=method.supervision, **method.traced_settings())

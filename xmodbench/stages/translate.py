@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmodbench.errors import UserError
-from xmodbench.plugins import METHODS
+from xmodbench.plugins import METHODS, available
 from xmodbench.plugins.contract import checked_images
 from xmodbench.plugins.discovery import Location, locate
 from xmodbench.records import read_record, recorded
 from xmodbench.seeding import derive_seed
-from xmodbench.stages.plugin_process import MethodJob, PluginProcess
+from xmodbench.stages.compiled import compiled
+from xmodbench.stages.method_job import MethodJob
+from xmodbench.stages.plugin_process import PluginProcess
 from xmodbench.store import SliceStore, StoreWriter
 
 if TYPE_CHECKING:
@@ -70,8 +72,9 @@ def translate(
         if chosen.start == chosen.stop:
             problem = f"part {part.number} of {part.count} of {len(store.ids)} slices is empty"
             raise UserError(problem, store_dir, "lower translate_jobs")
+        lender = _lender(job, trained)
         with PluginProcess(
-            job, "translate", read=(model_dir,), truth=store.directory, lender=_lender(job, trained)
+            job, "translate", read=(model_dir,), truth=store.directory, lender=lender, compiled=compiled(job)
         ) as process:
             method, ids = process.described, store.ids[chosen]
             record.update(method.traced_settings())
@@ -83,21 +86,21 @@ def translate(
                 handed["seed"] = derive_seed(job.seed, "control", source, target)
             else:
                 handed["seeds"] = [derive_seed(job.seed, "image", image_id) for image_id in ids]
-            made = process.scratch / "translations"
-            made.mkdir()
             done = process.perform(
                 "translate",
                 **handed,
                 model=str(model_dir.resolve()),
                 batch_size=batch_size,
                 name=target,
-                out=str(made),
+                out=str(process.out),
                 state=str(process.scratch / "tmp"),
             )
             names = [target, *done["intermediates"]]
             manifest = {"kind": "translation", "source": source, "target": target, "intermediates": names[1:]}
             shape = tuple(store.manifest["shape"])
-            write_translation(out, names, shape, manifest, store.rows[chosen], _batches(made, names, len(ids), shape))
+            write_translation(
+                out, names, shape, manifest, store.rows[chosen], _batches(process.out, names, len(ids), shape)
+            )
             record.update(
                 done["facts"],
                 part=f"{part.number}/{part.count}",
@@ -122,9 +125,11 @@ def read_model_record(model_dir: Path) -> dict[str, Any]:
 
 
 def _lender(job: MethodJob, trained: dict[str, Any]) -> Location | None:
-    """The plugin that trained the model, where it is another one."""
-    plugin_id = trained.get("plugin", job.location.id)
-    return None if plugin_id == job.location.id else locate(METHODS, plugin_id)
+    """The plugin that trained the model, where it is another one and still there: a borrower reads its settings."""
+    plugin_id = trained.get("plugin")
+    if plugin_id == job.location.id or plugin_id not in available(METHODS):
+        return None
+    return locate(METHODS, plugin_id)
 
 
 def _batches(made: Path, names: list[str], n: int, shape: tuple[int, ...]) -> Iterator[dict[str, np.ndarray]]:
