@@ -42,7 +42,7 @@ test: setup
 lint: setup
 	ruff check .
 	ruff format --check .
-	snakefmt --check workflow
+	snakefmt --check Snakefile workflow
 	codespell
 	xmodbench generate --check
 	snakemake --lint --configfile config/demo.yaml
@@ -50,7 +50,7 @@ lint: setup
 format: setup
 	ruff check --fix .
 	ruff format .
-	snakefmt workflow
+	snakefmt Snakefile workflow
 
 # no package index in the lock: it works wherever pip is set up to look
 lock: setup

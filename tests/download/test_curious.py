@@ -195,11 +195,11 @@ def test_other_code_makes_the_volumes_again(curious, resect, tmp_path, monkeypat
     before = [path.stat().st_mtime_ns for path in volumes]
     curious.acquire(tmp_path, 1, QUIET)
     assert [path.stat().st_mtime_ns for path in volumes] == before
-    monkeypatch.setattr(module, "code_hash", lambda *files: "other")
+    monkeypatch.setattr(module, "files_hash", lambda *files: "other")
     curious.acquire(tmp_path, 1, QUIET)
     assert all(new.stat().st_mtime_ns > old for new, old in zip(volumes, before, strict=True))
     # the originals are gone and there is no network: what is there stays
-    monkeypatch.setattr(module, "code_hash", lambda *files: "third")
+    monkeypatch.setattr(module, "files_hash", lambda *files: "third")
     monkeypatch.setenv("XMODBENCH_MIRROR", "http://127.0.0.1:9")
     monkeypatch.setattr(sys.modules[type(curious).__module__], "CASES", (1, 2))
     shutil.rmtree(tmp_path / "NIFTI")

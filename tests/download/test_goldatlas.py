@@ -308,14 +308,15 @@ def test_a_file_of_the_same_size_and_time_is_read_again(goldatlas, patient):
 
 
 def test_other_code_makes_the_volumes_again(goldatlas, patient, monkeypatch, capsys):
-    from xmodbench.data.volumes import dicom_volumes, recipe
+    from xmodbench.data.volumes import dicom_volumes
+    from xmodbench.plugins import code_hash
 
     calls, convert = [], dicom_volumes.convert_patient
     monkeypatch.setattr(dicom_volumes, "convert_patient", lambda *args: calls.append(1) or convert(*args))
     problem(goldatlas, patient)
     problem(goldatlas, patient)
     assert len(calls) == 1
-    monkeypatch.setattr(recipe, "code_hash", lambda *files: "other")
+    monkeypatch.setattr(code_hash, "files_hash", lambda *files: "other")
     problem(goldatlas, patient)
     assert len(calls) == 2
     monkeypatch.undo()

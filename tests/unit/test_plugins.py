@@ -7,7 +7,7 @@ import pytest
 
 from tests.plugins import write_method
 from xmodbench.errors import UserError
-from xmodbench.files import REPOSITORY
+from xmodbench.files import PACKAGE_ROOT, REPOSITORY
 from xmodbench.plugins import METHODS, available, find
 from xmodbench.plugins.code_hash import modules_used
 
@@ -75,9 +75,23 @@ def test_code_hash_follows_the_code(here):
     assert plugin.code_hash != before
 
 
-def test_modules_used_is_followed(tmp_path):
-    (tmp_path / "a.py").write_text("from xmodbench.seeding import derive_seed\nimport xmodbench.cli\n")
-    assert [path.name for path in modules_used((tmp_path / "a.py",))] == ["seeding.py"]
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from xmodbench.seeding import derive_seed", {"seeding.py"}),
+        ("def later():\n    import xmodbench.seeding", {"seeding.py"}),
+        # a name that a package hands on leads to the module that defines it, not to its neighbours
+        ("from xmodbench.plugins import Settings", {"plugins/settings.py"}),
+        ("from xmodbench.plugins import Method", {"plugins/method.py", "plugins/settings.py"}),
+        ("from xmodbench import records", {"records.py", "files.py"}),
+        # what only type checkers see decides nothing, nor does what only says things, nor the version
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from xmodbench import store", set()),
+        ("from xmodbench import __version__\nfrom xmodbench.errors import UserError", set()),
+    ],
+)
+def test_every_module_that_is_imported_decides(tmp_path, text, expected):
+    (tmp_path / "a.py").write_text(text)
+    assert {path.relative_to(PACKAGE_ROOT).as_posix() for path in modules_used((tmp_path / "a.py",))} == expected
 
 
 def test_relative_imports_of_the_machinery_are_followed():

@@ -78,18 +78,23 @@ def test_a_job_killed_over_a_remake_leaves_no_truth(tmp_path, quiet, monkeypatch
 
 
 def test_only_code_that_can_change_the_scans_makes_them_anew(tmp_path, monkeypatch):
-    from xmodbench.data.volumes import recipe
     from xmodbench.files import PACKAGE_ROOT
-    from xmodbench.plugins import DATASETS, find
+    from xmodbench.plugins import DATASETS, code_hash, find
 
     plugin = find(DATASETS, "sim_ixi")
     dataset, hashed = plugin.cls(plugin.cls.Config()), []
-    recipe.code_hash.cache_clear()
-    monkeypatch.setattr(recipe, "sha256_file", lambda path: hashed.append(path) or "own")
-    monkeypatch.setattr(recipe, "sha256_files", lambda paths, root: hashed.extend(paths) or "shared")
+    code_hash.files_hash.cache_clear()
+    monkeypatch.setattr(code_hash, "sha256_file", lambda path: hashed.append(path) or "own")
+    monkeypatch.setattr(code_hash, "sha256_files", lambda paths, root: hashed.extend(paths) or "shared")
     dataset._recipe(1)
-    recipe.code_hash.cache_clear()
+    code_hash.files_hash.cache_clear()
     roots = (PACKAGE_ROOT, plugin.folder)
     names = {path.relative_to(root).as_posix() for path in hashed for root in roots if path.is_relative_to(root)}
-    assert {"simulate.py", "volumes/io.py", "volumes/resample.py", "volumes/simulate/head.py", "seeding.py"} <= names
-    assert not {"dataset.py", "volumes/prepare.py", "volumes/register.py", "volumes/simulate/pelvis.py"} & names
+    assert {
+        "simulate.py",
+        "data/volumes/io.py",
+        "data/volumes/resample.py",
+        "data/simulate/head.py",
+        "seeding.py",
+    } <= names
+    assert not {"dataset.py", "data/volumes/prepare.py", "data/volumes/register.py", "data/simulate/pelvis.py"} & names

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.processes import finished, started, stopped
-from xmodbench.plugins import METHODS, Run, find
+from xmodbench.plugins import METHODS
+from xmodbench.plugins.discovery import locate
 from xmodbench.records import read_record
+from xmodbench.stages.method_job import MethodJob
 from xmodbench.stages.train import train
 
 SETTINGS = {"preset": "short", "width": 8, "iterations": 24, "snapshots": 2, "checkpoint_s": 1e-3}
@@ -37,9 +39,9 @@ def store(make_store, tmp_path):
 
 def test_two_processes_train_like_one_with_the_double_batch_and_resume(store, tmp_path, quiet):
     one, two = tmp_path / "one", tmp_path / "two"
-    cls = find(METHODS, "sdedit").cls
-    method = cls(cls.Config(**SETTINGS, batch_size=4))
-    train(method, store, "t1", None, one, Run(1, "cpu", tmp_path / "one.state", quiet))
+    settings = {**SETTINGS, "batch_size": 4}
+    alone = MethodJob("sdedit", locate(METHODS, "sdedit"), settings, 1, "cpu", 1, quiet)
+    train(alone, store, "t1", None, one, tmp_path / "one.state")
 
     state = two.with_suffix(".state") / "diffusion" / "state.json"
     assert 8 <= stopped(job(store, two), state, 8) <= SETTINGS["iterations"]

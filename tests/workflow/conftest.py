@@ -67,7 +67,7 @@ class Work:
         }
         self.config.write_text(yaml.safe_dump(values))
 
-    def snakemake(self, *options: str, entry: str = "workflow/Snakefile") -> subprocess.CompletedProcess:
+    def snakemake(self, *options: str, entry: str = "Snakefile") -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / entry), "--configfile", str(self.config)]
         return subprocess.run(
             [*command, *options], cwd=self.folder, capture_output=True, text=True, check=False, env=ENVIRONMENT
@@ -76,7 +76,7 @@ class Work:
     def run(self, *options: str) -> subprocess.CompletedProcess:
         return self.snakemake("--cores", "2", *options)
 
-    def planned(self, *options: str, entry: str = "workflow/Snakefile") -> dict[str, int]:
+    def planned(self, *options: str, entry: str = "Snakefile") -> dict[str, int]:
         """Number of planned jobs by rule."""
         done = self.snakemake("-n", "--quiet", "host", *options, entry=entry)
         assert done.returncode == 0, done.stderr

@@ -109,7 +109,7 @@ def test_killed_training_resumes_to_the_same_bits(fresh):
         "-m",
         "snakemake",
         "-s",
-        str(REPOSITORY / "workflow/Snakefile"),
+        str(REPOSITORY / "Snakefile"),
         "--configfile",
         "config.yaml",
     ]
@@ -150,7 +150,7 @@ def test_two_runs_at_once_do_not_mix(fresh):
         "-m",
         "snakemake",
         "-s",
-        str(REPOSITORY / "workflow/Snakefile"),
+        str(REPOSITORY / "Snakefile"),
         "--configfile",
         "config.yaml",
     ]

@@ -57,21 +57,25 @@ def check(config: Config) -> None:
     typer.echo(f"{path}: {len(plan.cells)} cells, {models} trainings, run '{plan.config.run}'")
 
 
-PLACES = ("workflow", "config", "profiles", "methods", "data_prep")
+PLACES = ("config", "profiles", "methods", "data_prep", "workflow")
 
 
 def where(
     place: Annotated[
-        str, typer.Argument(help=f"One of {', '.join(PLACES)}.", autocompletion=lambda: list(PLACES))
-    ] = "workflow",
+        str | None,
+        typer.Argument(
+            help=f"One of {', '.join(PLACES)}; the folder of them all, and of the Snakefile, if left out.",
+            autocompletion=lambda: list(PLACES),
+        ),
+    ] = None,
 ) -> None:
-    """Print the folder of what this package ships: the workflow, configs, profiles, methods, data sets."""
+    """Print where what this package ships lies: the Snakefile, configs, profiles, methods, data sets."""
     from xmodbench.errors import did_you_mean
     from xmodbench.files import SHIPPED
 
-    if place not in PLACES:
+    if place is not None and place not in PLACES:
         raise UserError("no such place", place, did_you_mean(place, PLACES) or f"one of {', '.join(PLACES)}")
-    typer.echo(SHIPPED / place)
+    typer.echo(SHIPPED / (place or ""))
 
 
 def generate(

@@ -14,7 +14,7 @@ from xmodbench.files import SHIPPED
 
 def snakefile() -> Path:
     """The workflow: the working directory's, or the one this package ships."""
-    local = Path("workflow/Snakefile")
+    local = Path("Snakefile")
     return local if local.is_file() else SHIPPED / local
 
 

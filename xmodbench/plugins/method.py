@@ -107,12 +107,13 @@ class Method(ABC):
         """Translate ``source`` [N,1,H,W] to the target modality; all randomness comes from ``generators`` (one each)."""
 
     @classmethod
-    def compile_kernels(cls) -> None:  # noqa: B027 (most methods have nothing to compile)
+    def compile_kernels(cls) -> None:
         """Compile what needs no data, such as numba's functions: called once for each version of the code.
 
         What that leaves in the compilers' caches is handed to all jobs, which each have caches of their own. Called only
         where ``method.yaml`` says ``compiles: true``.
         """
+        return None  # most methods have nothing to compile
 
     def intermediates(self) -> tuple[str, ...]:
         """Names such as ``after_100``, known after `load`, of the images on the way that are kept beside translations."""
