@@ -18,8 +18,9 @@ from typing import Any
 PACKAGE_ROOT = Path(__file__).resolve().parent
 REPOSITORY = PACKAGE_ROOT.parent
 """Where the package lies: the repository of a checkout, ``site-packages`` of an installed package."""
-SHIPPED = PACKAGE_ROOT / "shipped" if (PACKAGE_ROOT / "shipped").is_dir() else REPOSITORY
-"""Where ``methods``, ``data_prep``, ``workflow``, ``config`` and ``profiles`` lie, in a checkout and installed."""
+IS_CHECKOUT = not (PACKAGE_ROOT / "shipped").is_dir()
+SHIPPED = REPOSITORY if IS_CHECKOUT else PACKAGE_ROOT / "shipped"
+"""Where the Snakefile, ``methods``, ``data_prep``, ``workflow``, ``config`` and ``profiles`` lie."""
 
 
 def _temporary(path: Path) -> Path:

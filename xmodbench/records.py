@@ -14,13 +14,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from xmodbench import __version__
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
 
 RECORD = "record.json"
 FAILURE = "failure.json"
 _PACKAGES = (
-    "xmodbench",
     "torch",
     "diffusers",
     "numpy",
@@ -34,7 +34,7 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide results."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "xmodbench": __version__}
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xmodbench.errors import UserError
-from xmodbench.files import REPOSITORY, write_text
+from xmodbench.files import IS_CHECKOUT, REPOSITORY, write_text
 
 
 def generated_files() -> dict[Path, str]:
@@ -18,6 +18,8 @@ def generated_files() -> dict[Path, str]:
 
 def generate(check_only: bool) -> list[Path]:
     """Write the generated files that are out of date and return them; with ``check_only`` raise UserError instead."""
+    if not IS_CHECKOUT:
+        raise UserError("only in a checkout of the repository", "generate")
     files = generated_files()
     stale = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if check_only and stale:

@@ -20,7 +20,7 @@ from xmodbench.data.download.fetched import FETCHED, forget_not_fetched
 from xmodbench.data.download.lockfile import given_archives
 from xmodbench.devices import visible_gpus
 from xmodbench.errors import UserError
-from xmodbench.files import REPOSITORY, SHIPPED, read_json
+from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, read_json
 from xmodbench.plan.config import parse_config, read_yaml
 from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Cell, Plan
@@ -51,9 +51,23 @@ def plan_of(config: dict[str, Any], configfiles: list[str]) -> Plan:
         os._exit(1)
 
 
+def import_place() -> Path:
+    """A folder from which another Python can import this package and nothing else: in ``site-packages`` lies much more."""
+    if IS_CHECKOUT:
+        return REPOSITORY
+    place = Path(".snakemake/xmodbench-package").absolute()
+    place.mkdir(parents=True, exist_ok=True)
+    link = place / PACKAGE_ROOT.name
+    if not link.is_symlink() or link.resolve() != PACKAGE_ROOT:
+        link.unlink(missing_ok=True)
+        link.symlink_to(PACKAGE_ROOT)
+    return place
+
+
 def shell_prefix(uses_environments: bool) -> str:
     """Put before every shell command: this package on the path, and this interpreter unless a conda env provides one."""
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    place = import_place() if uses_environments else REPOSITORY
+    path = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
     exports = [f"export PYTHONPATH={shlex.quote(path)}"]
     if not uses_environments:
         exports.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")

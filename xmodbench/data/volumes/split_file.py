@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from xmodbench.files import REPOSITORY, write_text
+from xmodbench.files import SHIPPED, write_text
 
 SPLIT_FILE = "split.csv"
 COLUMNS = ("subject", "split", "site", "note")
@@ -20,12 +20,12 @@ def read_split(file: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Training and test subjects in the file's order.
 
     Args:
-        file: CSV or JSON; looked for in the working directory, then in the repository.
+        file: CSV or JSON; looked for in the working directory, then among what this package ships.
 
     Raises:
         ValueError: there is no such file, or it holds no split; the message names it.
     """
-    path = next((p for p in (Path(file), REPOSITORY / file) if p.is_file()), None)
+    path = next((p for p in (Path(file), SHIPPED / file) if p.is_file()), None)
     if path is None:
         raise ValueError(f"no such file: {file}")
     try:
