@@ -138,13 +138,13 @@ def finish(plan: Plan, *, subjects: int = 7, slices: int = 3, size: int = 64, sk
         if cell.method in skip:
             continue
         model, translation = plan.model_dir(cell), plan.translation_dir(cell)
-        with recorded(model, "train", seed=1, device="cpu", n_train=30, code_hash="0" * 32):
+        with recorded(model, "train", seed=1, device="cpu", n_train=30, code_hash="0" * 32, isolation="landlock 7"):
             pass
         test, train = sets[cell.dataset, "test"], sets[cell.dataset, "train"]
         images = answer(cell.method, test, train, cell.source, cell.target)
         names = SliceStore(plan.data_dir(cell.dataset) / "test").slices["subject"].tolist()
         write_store(translation, {cell.target: images}, names)
-        with recorded(translation, "translate", seed=1, device="cpu", n_test=len(images)):
+        with recorded(translation, "translate", seed=1, device="cpu", n_test=len(images), isolation="landlock 7"):
             pass
         run_score(plan, cell)
     return plan

@@ -123,3 +123,25 @@ def test_several_processes_names_trainings(tmp_path, monkeypatch, value):
     write_method(tmp_path, name, meta=f"label: A\nsummary: b\nseveral_processes: {value}\n")
     with pytest.raises(UserError, match="several_processes is no list of pretrain and train"):
         find(METHODS, name)
+
+
+def test_the_core_needs_pydantic_and_yaml_alone():
+    """Snakemake may have an environment of its own; every shipped config is planned there."""
+    code = (
+        "import sys\n"
+        "CORE = {'pydantic', 'pydantic_core', 'yaml', 'typing_extensions', 'typing_inspection', 'annotated_types'}\n"
+        "class Others:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        top = name.partition('.')[0]\n"
+        "        if top not in sys.stdlib_module_names | CORE and not top.startswith(('xmodbench', '_')):\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Others())\n"
+        "import xmodbench.cli, xmodbench.plan.jobs\n"
+        "from xmodbench.plan.config import find_config, load_config, shipped_configs\n"
+        "from xmodbench.plan.plan import Plan\n"
+        "for name in shipped_configs():\n"
+        "    if name != 'folder': assert Plan(load_config(find_config(name)), name).cells\n"
+        "assert {'paper', 'demo'} <= set(shipped_configs())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

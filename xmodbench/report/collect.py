@@ -13,7 +13,7 @@ from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_file
 from xmodbench.metrics.published import published
-from xmodbench.metrics.registry import DISTANCES, PAIRED
+from xmodbench.metrics.registry import DISTANCES, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD, read_record
 
@@ -75,6 +75,8 @@ def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         UserError: a file is missing, damaged or not the one that its record speaks of.
     """
     record = read_record(path.parent, f"{path.stem}.record.json")
+    if record.get("protocol") != PROTOCOL:
+        raise UserError(f"scored by protocol {record.get('protocol')}, this is {PROTOCOL}", path, "score again")
     if record.get("scores_sha256") != sha256_file(path):
         raise UserError("not the scores of the record beside them", path, "score again")
     try:

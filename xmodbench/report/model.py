@@ -11,6 +11,7 @@ from xmodbench.metrics.registry import Metric, family
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.checks import Check, not_better_than_controls, run_checks
 from xmodbench.report.collect import CellResult, collect
+from xmodbench.report.fairness import fairness_checks, not_walled
 from xmodbench.report.summary import Entry, Group, comparisons, groups, is_control, summarise
 
 
@@ -68,8 +69,16 @@ class Report:
 
     @cached_property
     def checks(self) -> list[Check]:
-        """What the controls must show."""
-        return [check for group in self.groups for check in run_checks(self.plan, group, self.entries[group.key])]
+        """What the controls must show, and what a fair method cannot show."""
+        found = []
+        for group in self.groups:
+            found += [*run_checks(self.plan, group, self.entries[group.key]), *fairness_checks(self.plan, group)]
+        return found
+
+    @cached_property
+    def not_walled(self) -> list[str]:
+        """Labels of the methods that no wall kept from the test targets."""
+        return not_walled(self.plan, self.results)
 
     @cached_property
     def unskilled(self) -> dict[tuple[Cell, str], list[Metric]]:

@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from xmodbench.errors import UserError
 from xmodbench.files import write_text
-from xmodbench.metrics.registry import METRICS, Metric, family
+from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
 from xmodbench.report import text
+from xmodbench.report.fairness import NO_WALL
 from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
@@ -59,6 +60,9 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "way": way and Markup(to_html(way, "way")),
         "all_rows": [entry for group in report.groups for entry in report.entries[group.key] if entry.metric.headline],
         "checks": report.checks,
+        "controls": any(report.control(item.cell) for item in report.results),
+        "no_wall": NO_WALL,
+        "protocol": PROTOCOL,
         "failed_checks": [check for check in report.checks if check.passed is False],
         "unskilled": _unskilled(report),
         "mean_ranks": {name: ranks for name, ranks in report.mean_ranks.items() if any(ranks.values())},

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from xmodbench.files import atomic_file, write_json, write_text
-from xmodbench.metrics.registry import METRICS, Metric, family
+from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
+from xmodbench.report.fairness import NO_WALL, isolation
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.text import NONE, SIMULATED, footnotes, group_title, heading, subjects_note, with_interval
@@ -51,6 +52,7 @@ def _row(report: Report, entry: Entry) -> dict[str, Any]:
         "published": entry.published,
         "reason": entry.reason,
         "defined_as": metric.definition,
+        "protocol": PROTOCOL,
     }
 
 
@@ -77,6 +79,7 @@ def write_table_json(report: Report, path: Path) -> None:
         "run": report.plan.config.run,
         "title": report.title,
         "seed": report.plan.config.seed,
+        "protocol": PROTOCOL,
         "cells": len(report.results),
         "complete": report.complete,
         "simulated": report.simulated,
@@ -85,6 +88,7 @@ def write_table_json(report: Report, path: Path) -> None:
         "rows": rows,
         "comparisons": report.comparisons,
         "checks": checks,
+        "isolation": {item.cell.name: isolation(item) for item in report.results},
         "provenance": {item.cell.name: item.records for item in report.results},
     }
     write_json(path, value)
@@ -96,8 +100,10 @@ def write_markdown(report: Report, path: Path) -> None:
     parts = [f"# {_plain(report.title)}"]
     if report.complete < len(report.results):
         parts.append(f"> **Incomplete: {report.complete} of {len(report.results)} cells have scores.**")
+    if report.not_walled:
+        parts.append(f"> **{NO_WALL}** ({', '.join(map(_plain, report.not_walled))})")
     parts += [_group_section(report, group) for group in report.groups]
-    parts.append("## How the numbers are defined")
+    parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
     parts += [f"- **{name}** ({_plain(heading(metric))}): {metric.definition}" for name, metric in METRICS.items()]
     write_text(path, "\n\n".join(parts) + "\n")
 

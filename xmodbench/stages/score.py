@@ -12,6 +12,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import atomic_file, sha256_file, write_json
 from xmodbench.metrics.distribution import distances
 from xmodbench.metrics.paired import foreground, score_images
+from xmodbench.metrics.registry import PROTOCOL
 from xmodbench.plan.config import Scoring
 from xmodbench.records import recorded
 from xmodbench.store import SliceStore
@@ -57,6 +58,7 @@ def score(
         }
         write_json(out_csv.with_suffix(".json"), summary)
         record.update(
+            protocol=PROTOCOL,
             n_test=len(scores),
             scores_sha256=sha256_file(out_csv),
             translation_sha256=translation.manifest["arrays"][target]["sha256"],
