@@ -1,0 +1,220 @@
+"""What jobs do at the wall: links, caches, controls, refusals that are swallowed, kernels without Landlock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.plugins import SEEING, job_of, write_method
+from xmodbench import isolation
+from xmodbench.errors import UserError
+from xmodbench.plugins import METHODS
+from xmodbench.plugins.discovery import Location
+from xmodbench.records import read_record
+from xmodbench.stages import plugin_process
+from xmodbench.stages.train import train
+from xmodbench.stages.translate import translate
+from xmodbench.store import SliceStore
+
+walled = pytest.mark.skipif(not isolation.landlock_version(), reason="this kernel has no Landlock")
+
+
+def fitting(code: str, saving: str = "pass") -> str:
+    """A method that runs `code` in ``fit`` (and `saving` in ``save``) and copies the source."""
+    lines = "\n        ".join(code.strip().splitlines())
+    return f"""
+import os
+from pathlib import Path
+class Toy(Method):
+    supervision = Supervision.ZERO_SHOT
+    def fit(self, train, run):
+        {lines}
+    def save(self, directory): {saving}
+    def load(self, directory, run): pass
+    def translate(self, source, generators): return source
+"""
+
+
+@pytest.fixture
+def store(tmp_path, make_store):
+    return make_store(tmp_path / "train")
+
+
+@walled
+def test_a_link_left_in_the_state_folder_leads_nowhere(tmp_path, store):
+    truth = tmp_path / "truth.npy"
+    np.save(truth, np.zeros(3))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "t1.npy").symlink_to(truth)
+    job = job_of(tmp_path, "linked", fitting('np.load(run.state_dir / "t1.npy")'))
+    with pytest.raises(UserError, match=r"method 'linked', fit: was refused '.*state/t1.npy'; it may see the target's"):
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    with pytest.raises(UserError, match="--state .*: is a link; give a folder of its own"):
+        (tmp_path / "other").symlink_to(tmp_path)
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "other")
+
+
+@walled
+@pytest.mark.parametrize(
+    "saving",
+    ['os.symlink("/etc/passwd", directory / "w")', '(directory / "w").mkdir(); os.symlink("/etc", directory / "w/w")'],
+)
+def test_no_link_gets_into_a_model(tmp_path, store, saving):
+    job = job_of(tmp_path, "linking", fitting("pass", saving))
+    with pytest.raises(UserError, match="method 'linking', save: was refused"):
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["failure.json"]
+
+
+def test_a_special_file_is_no_model(tmp_path, store):
+    job = job_of(tmp_path, "piping", fitting("pass", 'os.mkfifo(directory / "w")'))
+    with pytest.raises(UserError, match="model: w: is a link or no regular file"):
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+
+
+@walled
+def test_a_swallowed_refusal_is_recorded(tmp_path, store, capfd):
+    truth = tmp_path / "secret" / "t1.npy"
+    truth.parent.mkdir()
+    np.save(truth, np.zeros(3))
+    code = f"""
+try:
+    np.load({str(truth)!r})
+except OSError:
+    pass
+"""
+    job = job_of(tmp_path, "quiet", fitting(code, '(directory / "w").write_text("1")'))
+    job.progress.quiet = False
+    train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    assert read_record(tmp_path / "model")["looked_for"] == [str(truth)]
+    assert f"looked for what is not there for it: {truth}" in capfd.readouterr().err
+
+
+@walled
+def test_what_belongs_to_it_can_be_read_and_written(tmp_path, store):
+    """Its own files, its state, temporary files, subprocesses, Unix sockets between its own processes."""
+    code = """
+import subprocess, sys, tempfile
+assert (Path(__file__).parent / "weights.npz").read_bytes() == b"1"
+(run.state_dir / "deep").mkdir(); (run.state_dir / "deep" / "a").write_text("1")
+os.replace(run.state_dir / "deep" / "a", run.state_dir / "b")
+with tempfile.NamedTemporaryFile() as file: file.write(b"1")
+assert subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True, text=True, check=True).stdout == "1\\n"
+import json, pydantic, xmodbench.seeding
+Path.home().joinpath("x").write_text("1")
+"""
+    folder = write_method(tmp_path, "own", fitting(code))
+    (folder / "weights.npz").write_bytes(b"1")
+    job = replace(job_of(tmp_path, "unused"), name="own", location=Location("own", METHODS, folder))
+    train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    assert read_record(tmp_path / "model")["isolation"] == f"landlock {isolation.landlock_version()}"
+
+
+def test_granted_folders_must_lie_apart_from_the_data(tmp_path, make_store):
+    make_store(tmp_path / "data" / "toy" / "train")
+    test = make_store(tmp_path / "data" / "toy" / "test")
+    job = job_of(tmp_path, "toy")
+    for state in (tmp_path / "data", test / "state"):
+        with pytest.raises(UserError, match="holds the data or lies among them|is a slice store"):
+            train(job, test, "t1", None, tmp_path / "model", state)
+    with pytest.raises(UserError, match="is a slice store"):
+        train(job, tmp_path / "data/toy/train", "t1", None, tmp_path / "model", test)
+
+
+def test_the_folder_of_a_data_set_is_no_model(tmp_path, make_store):
+    from xmodbench.records import recorded
+
+    test = make_store(tmp_path / "data" / "test")
+    with recorded(tmp_path / "data", "prepare"):
+        pass
+    with pytest.raises(UserError, match="data: no trained model"):
+        translate(job_of(tmp_path, "toy"), tmp_path / "data", test, "pd", "t1", tmp_path / "out", 8)
+
+
+CONTROL = """
+from pathlib import Path
+from xmodbench.plugins import Control
+class Toy(Control):
+    def answer(self, source, target, subjects, seed):
+        assert subjects == ["s0", "s0", "s1", "s1"] and seed > 0
+        {extra}
+        return (source + target) / 2
+"""
+
+
+def test_a_control_is_handed_the_targets_and_says_so(tmp_path, make_store, store):
+    job, test = job_of(tmp_path, "half", CONTROL.format(extra="pass")), make_store(tmp_path / "test", n=4, seed=1)
+    train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    translate(job, tmp_path / "model", test, "pd", "t1", tmp_path / "out", 8)
+    found = SliceStore(test)
+    expected = (found.array("pd") + found.array("t1")) / 2
+    np.testing.assert_array_equal(SliceStore(tmp_path / "out").array("t1"), expected)
+    assert read_record(tmp_path / "out")["isolation"].startswith("exempt: a control is handed the test targets")
+
+
+def test_without_landlock_the_job_runs_staged_and_says_none(tmp_path, store, monkeypatch):
+    monkeypatch.setattr(isolation, "landlock_version", lambda: 0)
+    train(job_of(tmp_path, "toy", SEEING), store, "t1", None, tmp_path / "model", tmp_path / "state")
+    assert read_record(tmp_path / "model")["isolation"] == "none"
+
+
+@walled
+def test_data_where_packages_lie_are_not_walled_off_and_that_is_said(tmp_path, store, monkeypatch):
+    monkeypatch.setattr(plugin_process, "code_folders", lambda: (*_code_folders(), str(tmp_path)))
+    train(job_of(tmp_path, "toy", SEEING), store, "t1", None, tmp_path / "model", tmp_path / "state")
+    assert read_record(tmp_path / "model")["isolation"] == "none"
+
+
+def _code_folders():
+    from xmodbench.stages.grants import code_folders
+
+    return code_folders()
+
+
+COMPILING = fitting(
+    'self.seen = Path(os.environ["NUMBA_CACHE_DIR"], "kernel").read_text()', '(directory / "w").write_text(self.seen)'
+)
+COMPILING += """
+    @classmethod
+    def compile_kernels(cls):
+        found = sorted(str(path) for path in Path.cwd().parent.parent.joinpath("data").iterdir())
+        assert found == [], found
+        Path(os.environ["NUMBA_CACHE_DIR"], "kernel").write_text("compiled")
+"""
+
+
+def test_kernels_are_compiled_once_where_no_data_are(tmp_path, store, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = write_method(tmp_path, "fast", COMPILING, "label: Toy\nsummary: toy\ncompiles: true\n")
+    job = replace(job_of(tmp_path, "unused"), name="fast", location=Location("fast", METHODS, folder))
+    for out in ("one", "two"):
+        train(job, store, "t1", None, tmp_path / out, tmp_path / "state")
+        assert (tmp_path / out / "w").read_text() == "compiled"
+    (kept,) = (path for path in (tmp_path / "cache/xmodbench/compiled").iterdir() if path.is_dir())
+    assert kept.name.startswith("fast-")
+    # what a job leaves in its own cache is gone with it
+    assert [path.name for path in (kept / "numba").iterdir()] == ["kernel"]
+
+
+def test_files_that_settings_name_can_be_read_and_are_hashed(tmp_path, store, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    body = fitting("assert Path(self.settings.weights).read_text() == 'w'", '(directory / "w").write_text("1")')
+    body = "class Options(Settings):\n    weights: str\n" + body.replace(
+        "    supervision", "    Config = Options\n    supervision"
+    )
+    folder = write_method(tmp_path, "reading", body, "label: Toy\nsummary: toy\nfiles: [weights]\n")
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab/weights.bin").write_text("w")
+    for given in ("lab/weights.bin", str(tmp_path / "lab/weights.bin")):
+        job = replace(
+            job_of(tmp_path, "unused"),
+            name="reading",
+            location=Location("reading", METHODS, folder),
+            settings={"weights": given},
+        )
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+        assert list(read_record(tmp_path / "model")["files_sha256"]) == [given]
+    with pytest.raises(UserError, match=r"settings.weights: none.bin: no such file"):
+        train(replace(job, settings={"weights": "none.bin"}), store, "t1", None, tmp_path / "model", tmp_path / "state")
