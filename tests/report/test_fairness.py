@@ -65,3 +65,12 @@ def test_no_wall_is_said_everywhere(cheated, tmp_path):
 
 def test_a_walled_run_says_nothing_of_it(report):
     assert report.not_walled == []
+
+
+def test_a_method_that_ran_as_a_control_has_no_scores(copied):
+    """It might call itself one only in the process that is handed data."""
+    (cell,) = (cell for cell in copied.cells if cell.method == "good" and cell.dataset == "heads")
+    path = copied.translation_dir(cell) / "record.json"
+    write_json(path, {**read_json(path), "supervision": "control"})
+    (found,) = (item for item in Report.read(copied, partial=False).results if item.cell == cell)
+    assert (found.status, found.reason) == ("failed", "translate: ran as control, but is zero-shot")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +29,7 @@ def fitting(code: str, saving: str = "pass") -> str:
     lines = "\n        ".join(code.strip().splitlines())
     return f"""
 import os
+import time
 from pathlib import Path
 class Toy(Method):
     supervision = Supervision.ZERO_SHOT
@@ -218,3 +222,37 @@ def test_files_that_settings_name_can_be_read_and_are_hashed(tmp_path, store, mo
         assert list(read_record(tmp_path / "model")["files_sha256"]) == [given]
     with pytest.raises(UserError, match=r"settings.weights: none.bin: no such file"):
         train(replace(job, settings={"weights": "none.bin"}), store, "t1", None, tmp_path / "model", tmp_path / "state")
+
+
+@pytest.mark.parametrize("text", ["nonsense", '{"done": 1}', '{"done": {"control": true}}', "[]"])
+def test_nonsense_on_the_channel_is_one_line(tmp_path, store, text):
+    """The channel is open in the method's process: what it writes there must not pass for an answer."""
+    body = f"""
+import os
+import time
+for number in range(3, 32):
+    try:
+        os.write(number, {text + chr(10)!r}.encode())
+    except OSError:
+        pass
+"""
+    job = job_of(tmp_path, f"talking{len(text)}", body + SEEING)
+    with pytest.raises(UserError, match="its process answered nonsense; a method must leave"):
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+
+
+def test_what_a_method_leaves_running_is_ended(tmp_path, store):
+    code = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+self.pid = child.pid
+"""
+    body = fitting(code, '(directory / "pid").write_text(str(self.pid))')
+    train(job_of(tmp_path, "leaving", body), store, "t1", None, tmp_path / "model", tmp_path / "state")
+    pid = int((tmp_path / "model" / "pid").read_text())
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{pid}") or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("still running")

@@ -48,7 +48,7 @@ def collect(plan: Plan) -> list[CellResult]:
 def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     """One cell: complete only if no job on its way failed and its scores, distances and record agree."""
     known = {"published": _published(plan, cell), "records": _records(plan, cell)}
-    if failure := _failure(plan, cell):
+    if failure := _failure(plan, cell) or _other_supervision(plan, cell, known["records"]):
         return CellResult(cell, "failed", failure, **known)
     if not plan.scores_file(cell).is_file():
         return CellResult(cell, "not run", "not run", **known)
@@ -118,6 +118,17 @@ def _failure(plan: Plan, cell: Cell) -> str | None:
         except UserError as error:
             return f"{verb}: {error}"
         return f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}"
+    return None
+
+
+def _other_supervision(plan: Plan, cell: Cell, records: dict[str, dict[str, Any]]) -> str | None:
+    """What a job ran as that the plan does not say: a method might call itself a control only where it is handed data."""
+    allowed = {str(plan.supervision(cell.method))}
+    for verb in ("pretrain", "train", "translate"):
+        trained_by = plan.training(cell).plugin.cls.supervision if verb != "translate" else None
+        ran_as = records.get(verb, {}).get("supervision")
+        if ran_as is not None and ran_as not in allowed | ({str(trained_by)} if trained_by else set()):
+            return f"{verb}: ran as {ran_as}, but is {plan.supervision(cell.method)}"
     return None
 
 

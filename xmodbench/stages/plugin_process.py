@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -90,7 +90,7 @@ class PluginProcess:
             folder.mkdir()
         try:
             self._start()
-            self.described = Described(**self._answer())
+            self.described = self._description()
         except BaseException:
             self._end(kill=True)
             raise
@@ -132,7 +132,6 @@ class PluginProcess:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        self._stack.callback(ours.close)
         work = self.scratch / "work"
         work.mkdir()
         variables = environment(self.scratch)
@@ -149,11 +148,13 @@ class PluginProcess:
                 cwd=work,
                 env=variables,
                 stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
-                stderr=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
+                stdout=_descriptor(sys.stderr),
+                stderr=_descriptor(sys.stderr),
                 pass_fds=[theirs.fileno()],
+                start_new_session=True,  # so that what it starts can be ended with it
             )
-        self.channel = self._stack.enter_context(ours.makefile("rw", encoding="utf-8"))
+        with ours:
+            self.channel = self._stack.enter_context(ours.makefile("rw", encoding="utf-8"))
         self._stack.enter_context(passing_on_termination(self.process))
         self._ask(
             wall=asdict(self._wall()) if self.isolation != NONE else None,
@@ -200,6 +201,7 @@ class PluginProcess:
     def trace(self, done: dict[str, Any]) -> dict[str, Any]:
         """What a record says of how the method was held: the wall, what it looked for beyond, its files and GPU memory."""
         found: dict[str, Any] = {"isolation": CONTROL if self.described.control else self.isolation}
+        found["supervision"] = self.described.supervision
         found.update(seed=self.job.seed, device=done["device"])
         if done["looked_for"]:
             found["looked_for"] = done["looked_for"]
@@ -224,10 +226,24 @@ class PluginProcess:
             line = ""
         if not line:
             raise self._gone()
-        answer = json.loads(line)
-        if "failed" in answer:
-            raise UserError(**answer["failed"])
-        return answer["done"]
+        try:
+            answer = json.loads(line)
+            if "failed" in answer:
+                raise UserError(**answer["failed"])
+            return dict(answer["done"])
+        except (ValueError, TypeError, KeyError):
+            raise self._nonsense() from None
+
+    def _description(self) -> Described:
+        try:
+            return Described(**self._answer())
+        except TypeError:
+            raise self._nonsense() from None
+
+    def _nonsense(self) -> UserError:
+        """The channel is the harness's own, but the method's code could write into it as well."""
+        where = f"method '{self.job.name}', {self.verb}"
+        return UserError("its process answered nonsense", where, "a method must leave the process's open files alone")
 
     def _gone(self) -> BaseException:
         """Why the process ended without an answer."""
@@ -244,11 +260,15 @@ class PluginProcess:
 
     def _end(self, kill: bool) -> None:
         process = getattr(self, "process", None)
-        if process is not None and kill:
-            process.kill()
-        self._stack.close()  # no more requests: the process ends
         if process is not None:
+            if kill:
+                process.kill()
+            else:
+                self.channel.close()  # no more requests: the process ends
             process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it left running
+        self._stack.close()
 
 
 @contextmanager
@@ -265,9 +285,9 @@ def passing_on_termination(process: subprocess.Popen) -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _has_descriptor(stream: Any) -> bool:
+def _descriptor(stream: Any) -> int:
+    """A stream's file descriptor; that of standard error where a test has put something else in its place."""
     try:
-        stream.fileno()
+        return stream.fileno()
     except (AttributeError, OSError, ValueError):
-        return False
-    return True
+        return 2

@@ -109,7 +109,7 @@ class _Training:
             compiled=compiled(self.job),
         ) as process:
             method = process.described
-            record.update(supervision=method.supervision, **method.traced_settings())
+            record.update(method.traced_settings())
             self._check(method)
             rows = draw(method.wanted_slices, len(store.ids), self.job.seed)
             if rows is not None:
