@@ -256,3 +256,25 @@ self.pid = child.pid
         time.sleep(0.05)
     else:
         pytest.fail("still running")
+
+
+def test_a_method_cannot_write_the_harness_lines_of_its_record(tmp_path, store):
+    code = 'run.facts.update(isolation="landlock 99", name="other", code_sha256="0", supervision="control", mine=1)'
+    body = fitting(code, '(directory / "w").write_text("1")')
+    train(job_of(tmp_path, "boasting", body), store, "t1", None, tmp_path / "model", tmp_path / "state")
+    record = read_record(tmp_path / "model")
+    assert (record["name"], record["supervision"], record["mine"]) == ("boasting", "zero-shot", 1)
+    assert record["isolation"] != "landlock 99" and len(record["code_sha256"]) == 32
+
+
+@pytest.mark.parametrize("name", ["../../after_1", "t1", "After_1", "after"])
+def test_names_of_images_on_the_way_lead_nowhere(tmp_path, make_store, store, name):
+    body = fitting("pass", '(directory / "w").write_text("1")').replace(
+        "return source", f"self.intermediate_images = {{{name!r}: source}}; return source"
+    )
+    body += f"    def intermediates(self): return ({name!r},)\n"
+    job = job_of(tmp_path, "leading", body)
+    train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    with pytest.raises(UserError, match="is not a word and a step"):
+        translate(job, tmp_path / "model", make_store(tmp_path / "test"), "pd", "t1", tmp_path / "out", 8)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["failure.json"]

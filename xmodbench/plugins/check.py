@@ -6,7 +6,6 @@ defaults otherwise), and asked to translate.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import numpy as np
 
 from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS, Control, Method, Plugin, Run, TrainData, TwoPhase, find
-from xmodbench.plugins.contract import checked_images, drawn_rows
+from xmodbench.plugins.contract import checked_images, checked_names, drawn_rows
 from xmodbench.plugins.settings import validated
 from xmodbench.progress import Progress
 from xmodbench.seeding import ImageGenerator
@@ -124,9 +123,7 @@ def check_intermediates(subject: Subject) -> None:
         return
     method.load(subject.train("intermediates"), subject.run("translate"))
     method.translate(subject.test_source, [ImageGenerator.of(3, image_id) for image_id in subject.ids])
-    for name in method.intermediates():
-        if not re.fullmatch(r"[a-z]+_\d{1,9}", name):
-            raise UserError(f"'{name}' is not a word and a step, such as 'after_100'", "intermediates")
+    for name in checked_names(method.intermediates()):
         if name not in method.intermediate_images:
             raise UserError(f"'{name}' is not there after translate", "intermediate_images")
         checked_images(method.intermediate_images[name], subject.test_source.shape)

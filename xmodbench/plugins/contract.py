@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from xmodbench.errors import UserError
@@ -33,6 +34,16 @@ def drawn_rows(method: Method, available: int, seed: int) -> list[int] | None:
         UserError: as `draw`.
     """
     return draw(method.source_slices(available) if isinstance(method, FewShot) else None, available, seed)
+
+
+def checked_names(names: object) -> list[str]:
+    """Names of images on the way, which become names of files; a UserError where one is no word and a step."""
+    if not isinstance(names, (list, tuple)):
+        raise UserError(f"are {type(names).__name__}, expected a tuple of names", "intermediates")
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z]+_\d{1,9}", name):
+            raise UserError(f"'{name}' is not a word and a step, such as 'after_100'", "intermediates")
+    return list(names)
 
 
 def checked_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

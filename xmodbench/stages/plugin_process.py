@@ -271,6 +271,12 @@ class PluginProcess:
         self._stack.close()
 
 
+def add_facts(record: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Add what a method wants in its job's record, which cannot say otherwise what the harness says there."""
+    for name, value in facts.items():
+        record.setdefault(name, value)
+
+
 @contextmanager
 def passing_on_termination(process: subprocess.Popen) -> Iterator[None]:
     """While the block runs, SIGTERM goes to `process`, which saves its state and ends."""

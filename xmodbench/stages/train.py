@@ -15,7 +15,7 @@ from xmodbench.plugins.contract import draw
 from xmodbench.records import read_record, recorded
 from xmodbench.stages.compiled import compiled
 from xmodbench.stages.method_job import Described, MethodJob
-from xmodbench.stages.plugin_process import PluginProcess
+from xmodbench.stages.plugin_process import PluginProcess, add_facts
 from xmodbench.store import SliceStore
 
 SAVED = "saved"
@@ -123,9 +123,10 @@ class _Training:
                 pretrained=given,
                 out=saved and str(saved.resolve()),
             )
-            record.update(done["facts"], n_train=len(store.ids), threads=self.job.threads, **process.trace(done))
+            record.update(n_train=len(store.ids), threads=self.job.threads, **process.trace(done))
             used = [name for name in (self.target, self.source) if name is not None]
             record["data_sha256"] = {name: store.manifest["arrays"][name]["sha256"] for name in used}
+            add_facts(record, done["facts"])
 
     def _check(self, method: Described) -> None:
         """Raise UserError unless the method can be trained so."""

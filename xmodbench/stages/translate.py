@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS, available
-from xmodbench.plugins.contract import checked_images
+from xmodbench.plugins.contract import checked_images, checked_names
 from xmodbench.plugins.discovery import Location, locate
 from xmodbench.records import read_record, recorded
 from xmodbench.seeding import derive_seed
 from xmodbench.stages.compiled import compiled
 from xmodbench.stages.method_job import MethodJob
-from xmodbench.stages.plugin_process import PluginProcess
+from xmodbench.stages.plugin_process import PluginProcess, add_facts
 from xmodbench.store import SliceStore, StoreWriter
 
 if TYPE_CHECKING:
@@ -95,14 +95,13 @@ def translate(
                 out=str(process.out),
                 state=str(process.scratch / "tmp"),
             )
-            names = [target, *done["intermediates"]]
+            names = [target, *checked_names(done["intermediates"])]
             manifest = {"kind": "translation", "source": source, "target": target, "intermediates": names[1:]}
             shape = tuple(store.manifest["shape"])
             write_translation(
                 out, names, shape, manifest, store.rows[chosen], _batches(process.out, names, len(ids), shape)
             )
             record.update(
-                done["facts"],
                 part=f"{part.number}/{part.count}",
                 n_test=len(ids),
                 model_sha256=trained["outputs_sha256"],
@@ -110,6 +109,7 @@ def translate(
                 outputs_sha256=SliceStore(out).manifest["arrays"][target]["sha256"],
                 **process.trace(done),
             )
+            add_facts(record, done["facts"])
 
 
 def read_model_record(model_dir: Path) -> dict[str, Any]:

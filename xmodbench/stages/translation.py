@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xmodbench.plugins import Control, Method, Run
-from xmodbench.plugins.contract import checked_images
+from xmodbench.plugins.contract import checked_images, checked_names
 from xmodbench.seeding import ImageGenerator
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def translate_into(method: Method, arguments: dict[str, Any], run: Run) -> list[
     Raises:
         UserError: images that break the contract.
     """
+    names = checked_names(method.intermediates())
     sources = np.load(arguments["source"], mmap_mode="r", allow_pickle=False)[:, None]
     if isinstance(method, Control):
         targets = np.load(arguments["target"], mmap_mode="r", allow_pickle=False)[:, None]
@@ -37,7 +38,7 @@ def translate_into(method: Method, arguments: dict[str, Any], run: Run) -> list[
         batches = iter([_with_intermediates(method, answer, arguments["name"], sources)])
     else:
         batches = _batches(method, sources, arguments["seeds"], run, arguments["batch_size"], arguments["name"])
-    names, files, done = list(method.intermediates()), {}, 0
+    files, done = {}, 0
     for batch in batches:
         for name, images in batch.items():
             if name not in files:
