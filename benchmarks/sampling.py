@@ -11,8 +11,6 @@ CPU the seconds are those of the processor.
 from __future__ import annotations
 
 import argparse
-import importlib
-from functools import partial
 
 import numpy as np
 import torch
@@ -68,13 +66,13 @@ def our_seconds(arguments, device: str, sampler: str, steps: int) -> tuple[float
     model.network.to(device).eval()
     if fast:
         model.network = plugin.compiled(model.network.to(memory_format=torch.channels_last))
-    translated = importlib.import_module("xmodbench_methods.midiffusion.method")._translated
+    draw = method("midiffusion").draw
     count = arguments.batch if device.startswith("cuda") else 1
     images = slices(count, arguments.size).astype(np.float32)
 
     def work() -> None:
         generators = [ImageGenerator.of(1, str(index)) for index in range(count)]
-        plugin.translate(model, images, generators, partial(translated, model))
+        plugin.translate(model, images, generators, draw)
 
     work()
     return seconds(work, device) / count * evaluations(sampler, steps) / evaluations(sampler, run_steps), scaled

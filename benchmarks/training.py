@@ -39,15 +39,15 @@ def measured(case: str, steps: int, iterations: int, options: dict, device: str,
     name, size = case.split(":")
     changes = {} if name == "short" else {"network": name, "width": None, "preset": "released_consistent"}
     changes = {"preset": "short", **changes, "iterations": iterations, **options}
-    settings = method("midiffusion", **changes).settings.resolved()
-    plugin = importlib.import_module("xmodbench_methods.midiffusion.method")
+    ours = method("midiffusion", **changes)
+    settings = ours.settings.resolved()
     guidance = importlib.import_module("xmodbench_methods.midiffusion.guidance")
     with tempfile.TemporaryDirectory() as folder:
         run = run_on(device, Path(folder), threads, quiet=True)
         images = slices(16, int(size))
         model = DiffusionModel.new(settings, 1 + len(settings.channels))
         guide = Timed(guidance.TrainingGuide(model, images, run.progress), run.device)
-        training = DiffusionTraining(model, images, guide, run, plugin._translated)
+        training = DiffusionTraining(model, images, guide, run, ours.draw)
         for step in range(2):  # warm-up: kernels are compiled, memory is taken
             training.step(step)
         guide.spent = 0.0

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from xmodbench.learning.gan.method import FewShotGan
 from xmodbench.learning.gan.settings import PUBLISHED, SHARE, SHORT, FewShotSettings
-from xmodbench.plugins import FewShot, Run, TrainData
-from xmodbench.seeding import ImageGenerator
 
 if TYPE_CHECKING:
-    import numpy as np
+    from torch import nn
+
+    from xmodbench.learning.gan.game import Game
 
 OWN: dict[str, Any] = {
     "blocks": 9,
@@ -61,35 +60,19 @@ class CutSettings(FewShotSettings):
     projection_width: int | None = Field(None, ge=8, le=1024, description="Units of the projections (256).")
 
 
-class CUT(FewShot):
+class CUT(FewShotGan):
     """A generator whose patches must stay recognisable as those of the source."""
 
     Config = CutSettings
 
-    def source_slices(self, available: int) -> int:
-        """The stated share or number of the source slices there are."""
-        return self.settings.source_slices(available)
-
-    def fit(self, train: TrainData, run: Run) -> None:
-        """Train on all target slices and the drawn source slices, unpaired."""
-        from xmodbench.learning.gan import plugin
-
+    def game(self, settings: CutSettings, device: str) -> Game:
+        """See `game.py`."""
         from .game import CutGame
 
-        self.model = plugin.fit(self.settings.resolved(), CutGame, train, run, paired=False)
+        return CutGame(settings, device)
 
-    def save(self, directory: Path) -> None:
-        """Weights, resolved settings and the losses of training."""
-        self.model.save(directory)
-
-    def load(self, directory: Path, run: Run) -> None:
-        """Read a model."""
-        from xmodbench.learning.gan.plugin import Translator
-
+    def generator(self, settings: CutSettings) -> nn.Module:
+        """A generator of residual blocks."""
         from .game import generator_of
 
-        self.model = Translator.load(directory, CutSettings, generator_of, run)
-
-    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
-        """Translate ``source`` [N,1,H,W]; there is no randomness in it."""
-        return self.model.translate(source, generators)
+        return generator_of(settings)

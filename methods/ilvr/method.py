@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from xmodbench.plugins import METHODS, Borrower, Run, Settings, Supervision, find
-from xmodbench.seeding import ImageGenerator
+from xmodbench.learning.diffusion.method import DiffusionMethod
+from xmodbench.plugins import METHODS, Borrower, Run, Settings, find
 
 if TYPE_CHECKING:
-    import numpy as np
+    import torch
+
+    from xmodbench.learning.diffusion.model import DiffusionModel
+    from xmodbench.learning.diffusion.samplers import Noise
 
 
 class IlvrSettings(Settings):
@@ -34,10 +36,9 @@ class IlvrSettings(Settings):
     clip_x0: bool = Field(True, description="Clip the estimate of the clean image to its range (authors: yes).")
 
 
-class ILVR(Borrower):
+class ILVR(Borrower, DiffusionMethod):
     """Denoises from pure noise; the coarse part follows the source."""
 
-    supervision = Supervision.ZERO_SHOT
     Config = IlvrSettings
     translation_settings = frozenset(IlvrSettings.model_fields)
     model_plugin = "sdedit"
@@ -53,13 +54,8 @@ class ILVR(Borrower):
         own = lender.model_construct(sampler="ancestral", augment_test=False, **dict(self.settings))
         self.model = plugin.load(directory, lender, own, run)
 
-    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
-        """Translate ``source`` [N,1,H,W]."""
-        from xmodbench.learning.diffusion import plugin
-
+    def draw(self, model: DiffusionModel, images: torch.Tensor, noise: Noise) -> torch.Tensor:
+        """Images drawn from pure noise; their coarse parts follow the sources `images` [B, 1, H, W]."""
         from .sampler import sample_ilvr
 
-        def draw(images, noise):
-            return sample_ilvr(self.model, noise, images, self.settings.factor, self.settings.stop)
-
-        return plugin.translate(self.model, source, generators, draw)
+        return sample_ilvr(model, noise, images, self.settings.factor, self.settings.stop)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -20,6 +21,24 @@ NEGLIGIBLE = 2e-9
 TINY = 1e-26  # far below eps * eps: cannot show in a result, but denormal numbers are slow
 LANES = 16
 FLAT_MASS = 1e-2  # kernel mass above which a constant window's information is 0 to 1e-7 whatever eps does
+
+
+class Kernels(NamedTuple):
+    """The kernel table with negligible bins set to 0, and of each grey level the range of bins left and their sum."""
+
+    values: np.ndarray  # float32 [levels, bins and some zeros]
+    first: np.ndarray  # int32 [levels]
+    last: np.ndarray  # int32 [levels], one after
+    mass: np.ndarray  # float32 [levels]
+
+
+class Windows(NamedTuple):
+    """Where the windows' pixels lie, in rows and columns of the images: int arrays ``[.., H or W, window]``."""
+
+    ref_rows: np.ndarray
+    ref_cols: np.ndarray
+    rows: np.ndarray  # of every window of the search, which is its first axis
+    cols: np.ndarray
 
 
 def _log2_coefficients(degree: int = 8) -> tuple[np.float32, ...]:
@@ -45,7 +64,7 @@ def _log2(x):
 
 
 @numba.njit(fastmath=True)
-def _gather(image, rows, cols, first, last, levels):
+def _gather(image, rows, cols, table, levels):
     """Fill a window's `levels`; returns the first bin it touches, the one after the last, and whether it is constant."""
     low, high, flat, p = np.int32(2**30), np.int32(0), True, rows.size
     for r in range(p):
@@ -53,7 +72,7 @@ def _gather(image, rows, cols, first, last, levels):
             v = image[rows[r], cols[c]]
             levels[r * p + c] = v
             flat = flat and v == levels[0]
-            low, high = min(low, first[v]), max(high, last[v])
+            low, high = min(low, table.first[v]), max(high, table.last[v])
     return low, high, flat
 
 
@@ -99,41 +118,41 @@ def _entropy(weights, row0, row1, kernels, scale, eps):
 
 
 @numba.njit(fastmath=True)
-def _row(i, ref, slide, table, first, last, mass, ref_rows, ref_cols, rows, cols, normalise, eps, out):
+def _row(i, ref, slide, table, windows, normalise, eps, out):
     """Row `i` of the map of one image."""
-    lanes, n = table.shape[1], ref_rows.shape[1] ** 2
+    lanes, n = table.values.shape[1], windows.ref_rows.shape[1] ** 2
     levels_s, levels_y = np.empty(n, np.int32), np.empty(n, np.int32)
     terms = (n + 8) // 9 * 9
     ks, kernels = np.zeros((terms, lanes), np.float32), np.zeros((terms, LANES), np.float32)
     ones = np.ones((terms, 1), np.float32)
     for j in range(out.size):
-        row0, row1, flat_s = _gather(ref, ref_rows[i], ref_cols[j], first, last, levels_s)
+        row0, row1, flat_s = _gather(ref, windows.ref_rows[i], windows.ref_cols[j], table, levels_s)
         for k in range(n):
-            ks[k, :] = table[levels_s[k], :]
-        h1, _ = _entropies(levels_s, row0, row1, ks, 0, 0, np.float32(0), ones, table, mass, kernels, eps)
+            ks[k, :] = table.values[levels_s[k], :]
+        h1, _ = _entropies(levels_s, row0, row1, ks, 0, 0, np.float32(0), ones, table, kernels, eps)
         best = np.float32(-1e30)
-        for a in range(rows.shape[0]):
-            for b in range(cols.shape[0]):
-                col0, col1, flat_y = _gather(slide, rows[a, i], cols[b, j], first, last, levels_y)
+        for a in range(windows.rows.shape[0]):
+            for b in range(windows.cols.shape[0]):
+                col0, col1, flat_y = _gather(slide, windows.rows[a, i], windows.cols[b, j], table, levels_y)
                 z = np.float32(0)
                 for k in range(n):
-                    z += mass[levels_s[k]] * mass[levels_y[k]]
+                    z += table.mass[levels_s[k]] * table.mass[levels_y[k]]
                 score = np.float32(0)  # of a constant window, unless it is saturated
                 if not (flat_s or flat_y) or z < FLAT_MASS:
                     scale = np.float32(1) / (z + eps)
-                    h2, h12 = _entropies(levels_y, col0, col1, ks, row0, row1, scale, ones, table, mass, kernels, eps)
+                    h2, h12 = _entropies(levels_y, col0, col1, ks, row0, row1, scale, ones, table, kernels, eps)
                     score = _information(h1, h2, h12, normalise, eps)
                 best = max(best, score)
         out[j] = best
 
 
 @numba.njit(fastmath=True)
-def _entropies(levels, low, high, ks, row0, row1, scale, ones, table, mass, kernels, eps):
+def _entropies(levels, low, high, ks, row0, row1, scale, ones, table, kernels, eps):
     """Entropies of the window with these `levels`, which touches the bins ``low <= b < high``, and of it with `ks`."""
     n = levels.size
     total = np.float32(0)
     for k in range(n):
-        total += mass[levels[k]]
+        total += table.mass[levels[k]]
     own = np.float32(1) / (
         total + np.float32(n) * eps
     )  # the released code divides the kernels' mean by its sum plus eps
@@ -142,7 +161,7 @@ def _entropies(levels, low, high, ks, row0, row1, scale, ones, table, mass, kern
         for k in range(n):
             v = levels[k]
             for c in range(LANES):
-                kernels[k, c] = table[v, start + c]
+                kernels[k, c] = table.values[v, start + c]
         h2 += _entropy(ones, 0, 1, kernels, own, eps)
         h12 += _entropy(ks, row0, row1, kernels, scale, eps)
     return h2, h12
@@ -157,17 +176,16 @@ def _information(h1, h2, h12, normalise, eps):
 
 
 @numba.njit(nogil=True, fastmath=True, cache=True)
-def _rows(start, stop, ref, slide, table, first, last, mass, ref_rows, ref_cols, rows, cols, normalise, eps, out):
+def _rows(start, stop, ref, slide, table, windows, normalise, eps, out):
     """Rows `start` to `stop` of a stack of maps, counted over all images."""
     height = out.shape[1]
     for job in range(start, stop):
         b, i = job // height, job % height
-        _row(i, ref[b], slide[b], table, first, last, mass, ref_rows, ref_cols, rows, cols, normalise, eps, out[b, i])
+        _row(i, ref[b], slide[b], table, windows, normalise, eps, out[b, i])
 
 
 @lru_cache(maxsize=16)
-def _truncated_table(options: LmiOptions):
-    """The kernel table with negligible bins set to 0, the range of bins left for each grey level, and their sums."""
+def _kernels(options: LmiOptions) -> Kernels:
     exact = kernel_table(options)
     keep = (exact >= NEGLIGIBLE * exact.max(axis=1, keepdims=True)) & (exact > TINY)
     lanes = (-(-options.bins // LANES) + 1) * LANES  # a block may start at any bin
@@ -175,7 +193,7 @@ def _truncated_table(options: LmiOptions):
     table[:, : options.bins] = np.where(keep, exact, 0)
     first = np.where(keep.any(axis=1), keep.argmax(axis=1), lanes).astype(np.int32)
     last = np.where(keep.any(axis=1), options.bins - keep[:, ::-1].argmax(axis=1), 0).astype(np.int32)
-    return table, first, last, table.sum(axis=1)
+    return Kernels(table, first, last, table.sum(axis=1))
 
 
 def compiled_map(reference: np.ndarray, sliding: np.ndarray, options: LmiOptions, threads: int) -> np.ndarray:
@@ -192,17 +210,11 @@ def compiled_map(reference: np.ndarray, sliding: np.ndarray, options: LmiOptions
     """
     batch, height, width = reference.shape[0], reference.shape[1] - 1, reference.shape[2] - 1
     out = np.empty((batch, height, width), np.float32)
-    positions = [reference_positions(length, options.window, options.pad) for length in (height, width)]
-    positions += [sliding_positions(length, options) for length in (height, width)]
-    shared = (
-        reference,
-        sliding,
-        *_truncated_table(options),
-        *positions,
-        options.normalise,
-        np.float32(options.eps),
-        out,
+    windows = Windows(
+        *(reference_positions(length, options.window, options.pad) for length in (height, width)),
+        *(sliding_positions(length, options) for length in (height, width)),
     )
+    shared = (reference, sliding, _kernels(options), windows, options.normalise, np.float32(options.eps), out)
     jobs = batch * height
     if threads == 1:
         _rows(0, jobs, *shared)
@@ -212,3 +224,9 @@ def compiled_map(reference: np.ndarray, sliding: np.ndarray, options: LmiOptions
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda part: _rows(part[0], part[1], *shared), pairwise(edges.tolist())))
     return out
+
+
+def compile_kernels() -> None:
+    """Have numba compile what `compiled_map` calls, and keep it: its types are the same for all options and sizes."""
+    blank = np.zeros((1, 5, 5), np.int32)
+    compiled_map(blank, blank, LmiOptions(), 1)

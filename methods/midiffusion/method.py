@@ -2,67 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmodbench.plugins import Method, Run, Supervision, TrainData
-from xmodbench.seeding import ImageGenerator
+from xmodbench.learning.diffusion.method import DiffusionMethod
+from xmodbench.plugins import Run, TrainData
 
 from .settings import MidiffusionSettings
 
 if TYPE_CHECKING:
-    import numpy as np
+    import torch
+
+    from xmodbench.learning.diffusion.model import DiffusionModel
+    from xmodbench.learning.diffusion.samplers import Noise
 
 
-class MIDiffusion(Method):
+class MIDiffusion(DiffusionMethod):
     """Denoises from pure noise to a target slice; every step sees the LMI of source and current image."""
 
-    supervision = Supervision.ZERO_SHOT
     Config = MidiffusionSettings
     translation_settings = MidiffusionSettings.SAMPLING
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on target slices: the clean slice stands in for the source."""
-        from xmodbench.learning.diffusion import plugin
-
         from .guidance import TrainingGuide
 
-        settings = self.settings.resolved()
-        self.model, self.log = plugin.fit(
-            settings,
-            1 + len(settings.channels),
-            train.target,
-            lambda model: TrainingGuide(model, train.target, run.progress),
+        self.train_model(
+            train,
             run,
-            _translated,
+            inputs=1 + len(self.settings.resolved().channels),
+            channels_of=lambda model: TrainingGuide(model, train.target, run.progress),
         )
 
-    def save(self, directory: Path) -> None:
-        """Weights, resolved settings and the loss of training."""
-        from xmodbench.learning.training.plot import save_with_plot
+    def draw(self, model: DiffusionModel, images: torch.Tensor, noise: Noise) -> torch.Tensor:
+        """Images drawn from pure noise, guided by the sources `images` [B, 1, H, W]."""
+        from xmodbench.learning.diffusion.samplers import sample
 
-        self.model.save(directory)
-        save_with_plot(self.log, directory)
+        from .guidance import source_guide
 
-    def load(self, directory: Path, run: Run) -> None:
-        """Read a model; the options of sampling are this method's own."""
-        from xmodbench.learning.diffusion import plugin
+        return sample(model, source_guide(model, images), noise)
 
-        self.model = plugin.load(directory, MidiffusionSettings, self.settings.resolved(), run)
+    @classmethod
+    def compile_kernels(cls) -> None:
+        """Compile the LMI for CPUs, which takes longer than all of a short translation."""
+        from .lmi_cpu import compile_kernels
 
-    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
-        """Translate ``source`` [N,1,H,W] from pure noise."""
-        from xmodbench.learning.diffusion import plugin
-
-        return plugin.translate(self.model, source, generators, partial(_translated, self.model))
-
-
-def _translated(model, images, noise):
-    """Translations of `images` [B, 1, H, W] by a diffusion model that is guided by them."""
-    from xmodbench.learning.diffusion.samplers import sample
-
-    from .guidance import source_guide
-
-    return sample(model, source_guide(model, images), noise)
+        compile_kernels()

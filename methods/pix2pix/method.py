@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from xmodbench.errors import UserError
+from xmodbench.learning.gan.method import GanMethod
 from xmodbench.learning.gan.settings import PUBLISHED, SHORT, GanSettings
-from xmodbench.plugins import Method, Run, Supervision, TrainData
+from xmodbench.plugins import Run, Supervision, TrainData
 from xmodbench.seeding import ImageGenerator
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import nn
 
 OWN: dict[str, Any] = {"norm": "batch", "l1": 100.0, "test_dropout": True}
 
@@ -47,7 +48,7 @@ class Pix2pixSettings(GanSettings):
     )
 
 
-class Pix2pix(Method):
+class Pix2pix(GanMethod):
     """A U-Net that must come close to the true slice and look real beside its source."""
 
     supervision = Supervision.PAIRED
@@ -73,17 +74,11 @@ class Pix2pix(Method):
             raise UserError(problem, "depth", f"use at most {deepest}" if deepest >= 5 else "use larger slices")
         self.model = plugin.fit(settings, Pix2pixGame, train, run, paired=True)
 
-    def save(self, directory: Path) -> None:
-        """Weights, resolved settings and the losses of training."""
-        self.model.save(directory)
-
-    def load(self, directory: Path, run: Run) -> None:
-        """Read a model."""
-        from xmodbench.learning.gan.plugin import Translator
-
+    def generator(self, settings: Pix2pixSettings) -> nn.Module:
+        """A U-Net."""
         from .game import generator_of
 
-        self.model = Translator.load(directory, Pix2pixSettings, generator_of, run)
+        return generator_of(settings)
 
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W]; dropout, where kept, is drawn from each slice's generator."""

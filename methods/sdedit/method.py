@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from xmodbench.learning.diffusion.method import DiffusionMethod
 from xmodbench.learning.diffusion.settings import RELEASED, SHORT, DiffusionSettings
-from xmodbench.plugins import Method, Run, Supervision, TrainData
-from xmodbench.seeding import ImageGenerator
+from xmodbench.plugins import Run, TrainData
 
 if TYPE_CHECKING:
-    import numpy as np
+    import torch
+
+    from xmodbench.learning.diffusion.model import DiffusionModel
+    from xmodbench.learning.diffusion.samplers import Noise
 
 OFFICIAL: dict[str, Any] = {
     **RELEASED,
@@ -58,47 +58,23 @@ class SdeditSettings(DiffusionSettings):
     )
 
 
-class SDEdit(Method):
+class SDEdit(DiffusionMethod):
     """Noises the source up to ``start`` and denoises with an unconditional model of the target."""
 
-    supervision = Supervision.ZERO_SHOT
     Config = SdeditSettings
     translation_settings = SdeditSettings.SAMPLING
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train an unconditional model of the target."""
-        from xmodbench.learning.diffusion import plugin
+        self.train_model(train, run)
 
-        settings = self.settings.resolved()
-        self.model, self.log = plugin.fit(settings, 1, train.target, lambda model: lambda batch: None, run, _translated)
+    def draw(self, model: DiffusionModel, images: torch.Tensor, noise: Noise) -> torch.Tensor:
+        """`repeats` passes over `images` [B, 1, H, W], each from noise of the level `start`."""
+        from xmodbench.learning.diffusion.model import unconditional
+        from xmodbench.learning.diffusion.samplers import sample
 
-    def save(self, directory: Path) -> None:
-        """Weights, resolved settings and the loss of training."""
-        from xmodbench.learning.training.plot import save_with_plot
-
-        self.model.save(directory)
-        save_with_plot(self.log, directory)
-
-    def load(self, directory: Path, run: Run) -> None:
-        """Read a model; the options of sampling are this method's own."""
-        from xmodbench.learning.diffusion import plugin
-
-        self.model = plugin.load(directory, SdeditSettings, self.settings.resolved(), run)
-
-    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
-        """Translate ``source`` [N,1,H,W]."""
-        from xmodbench.learning.diffusion import plugin
-
-        return plugin.translate(self.model, source, generators, partial(_translated, self.model))
-
-
-def _translated(model, images, noise):
-    """Translations of `images` [B, 1, H, W] by an unconditional diffusion model."""
-    from xmodbench.learning.diffusion.model import unconditional
-    from xmodbench.learning.diffusion.samplers import sample
-
-    settings = model.settings
-    start = max(1, round(settings.start * settings.timesteps))
-    for _ in range(settings.repeats):
-        images = sample(model, unconditional, noise, guide=images, start=start)
-    return images
+        settings = model.settings
+        start = max(1, round(settings.start * settings.timesteps))
+        for _ in range(settings.repeats):
+            images = sample(model, unconditional, noise, guide=images, start=start)
+        return images

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmodbench.learning.stylegan2.settings import PRETRAINING_SETTINGS, TRANSLATION_SETTINGS, StyleganSettings
+from xmodbench.learning.stylegan2.method import InvertingMethod
+from xmodbench.learning.stylegan2.settings import PRETRAINING_SETTINGS, StyleganSettings
 from xmodbench.plugins import Run, Supervision, TrainData, TwoPhase
 from xmodbench.seeding import ImageGenerator
 
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class StyleganInversion(TwoPhase):
+class StyleganInversion(InvertingMethod, TwoPhase):
     """Learns to generate target slices and to encode them; translates by inverting the source in that generator."""
 
     supervision = Supervision.ZERO_SHOT
     Config = StyleganSettings
-    translation_settings = TRANSLATION_SETTINGS
     pretraining_settings = PRETRAINING_SETTINGS
 
     def pretrain(self, train: TrainData, run: Run) -> None:
@@ -48,17 +48,6 @@ class StyleganInversion(TwoPhase):
         """Weights, resolved settings and the losses of training."""
         self.model.save(directory)
 
-    def load(self, directory: Path, run: Run) -> None:
-        """Read a model; options of the inversion are this object's where given."""
-        from xmodbench.learning.stylegan2.model import Model
-
-        self.run, self.model = run, Model.load(directory, self.settings, run)
-
-    def intermediates(self) -> tuple[str, ...]:
-        """Images after some steps of the inversion; ``after_0`` is the encoder's."""
-        return tuple(f"after_{step}" for step in self.model.kept_steps())
-
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W]; there is no randomness in it."""
-        images, self.intermediate_images = self.model.translate(source, self.run)
-        return images
+        return self.inverted(source)

@@ -67,9 +67,7 @@ def test_ancestral_step_equals_that_of_diffusers():
     scheduler = DDPMScheduler(beta_start=1e-4, beta_end=0.02, variance_type="fixed_large", clip_sample=False)
     scheduler.set_timesteps(1000)
     x, eps, z = torch.randn(3, 1, 1, 8, 8, generator=torch.Generator().manual_seed(0)).unbind()
-    own = samplers.sample_ancestral(
-        lambda x, t: (None, eps), linear_vp(), [500, 499], x, lambda: z, settings(final_noise=False)
-    )
+    own = samplers.sample_ancestral(lambda x, t: (None, eps), linear_vp(), [500, 499], x, noise=lambda: z)
     mean = scheduler.step(eps, 500, x, generator=torch.Generator().manual_seed(1)).prev_sample
     drawn = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
     std = ancestral_std([float(linear_vp().signal[t].double() ** 2) for t in (500, 499)] + [1.0], 0, "fixedlarge")

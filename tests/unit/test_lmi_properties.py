@@ -52,7 +52,7 @@ def test_kernel_table_equals_the_exponential_and_leaves_nothing_out(bandwidth):
 def test_bins_left_out_by_the_compiled_path_stay_within_the_stated_error():
     """Over all levels, where the kernels vanish as well; the table drops less than its bound and the map less than 5e-6."""
     options = LmiOptions()
-    table, first, last, _ = lmi_cpu._truncated_table(options)
+    table, first, last, _ = lmi_cpu._kernels(options)
     exact = kernel_table(options)
     dropped = exact - table[:, : options.bins]
     assert (dropped <= lmi_cpu.NEGLIGIBLE * exact.max(1, keepdims=True) + lmi_cpu.TINY).all()

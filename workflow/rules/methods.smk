@@ -1,38 +1,6 @@
 # Training and translation: the same rules for every method plugin.
 
 
-# The first phase of trainings in two; trainings that differ only in the second share it.
-rule pretrain:
-    input:
-        data=rules.prepare.output.train,
-    output:
-        record=f"{RESULTS}/pretrained/{{pretraining}}/{{dataset}}/{{model}}/record.json",
-    log:
-        f"{RESULTS}/logs/pretrain/{{pretraining}}.{{dataset}}.{{model}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/pretrain/{{pretraining}}.{{dataset}}.{{model}}.tsv"
-    conda:
-        "../envs/xmodbench.yaml"
-    threads: jobs.threads
-    resources:
-        gpu=jobs.gpu,
-        mem_mb=jobs.mem_mb,
-        runtime=jobs.runtime,
-    params:
-        launcher=jobs.launcher,
-        options=jobs.training_options,
-        modalities=jobs.training_modalities,
-        code=jobs.training_code,
-        data=subpath(input.data, parent=True),
-        device=jobs.device,
-        state=f"{jobs.config.paths.work}/{jobs.config.run}/pretrain/{{pretraining}}.{{dataset}}.{{model}}",
-        out=subpath(output.record, parent=True),
-    shell:
-        "{params.launcher:q} xmodbench pretrain {wildcards.pretraining} {params.options:q} {params.modalities:q}"
-        " --data {params.data:q} --device {params.device} --threads {threads}"
-        " --state {params.state:q} --out {params.out:q} 2> {log:q}"
-
-
 rule train:
     input:
         data=rules.prepare.output.train,
@@ -51,6 +19,8 @@ rule train:
         mem_mb=jobs.mem_mb,
         runtime=jobs.runtime,
     params:
+        verb="train",
+        name="{training}",
         launcher=jobs.launcher,
         options=jobs.training_options,
         modalities=jobs.training_modalities,
@@ -62,10 +32,27 @@ rule train:
         state=f"{jobs.config.paths.work}/{jobs.config.run}/{{training}}.{{dataset}}.{{model}}",
         out=subpath(output.record, parent=True),
     shell:
-        "{params.launcher:q} xmodbench train {wildcards.training} {params.options:q} {params.modalities:q}"
+        "{params.launcher:q} xmodbench {params.verb} {params.name} {params.options:q} {params.modalities:q}"
         " {params.pretrained:q}"
         " --data {params.data:q} --device {params.device} --threads {threads}"
         " --state {params.state:q} --out {params.out:q} 2> {log:q}"
+
+
+# The first phase of trainings in two; trainings that differ only in the second share it.
+use rule train as pretrain with:
+    input:
+        data=rules.prepare.output.train,
+    output:
+        record=f"{RESULTS}/pretrained/{{pretraining}}/{{dataset}}/{{model}}/record.json",
+    log:
+        f"{RESULTS}/logs/pretrain/{{pretraining}}.{{dataset}}.{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pretrain/{{pretraining}}.{{dataset}}.{{model}}.tsv"
+    params:
+        verb="pretrain",
+        name="{pretraining}",
+        pretrained=[],
+        state=f"{jobs.config.paths.work}/{jobs.config.run}/pretrain/{{pretraining}}.{{dataset}}.{{model}}",
 
 
 rule translate:
@@ -94,20 +81,18 @@ rule translate:
         data=subpath(input.data, parent=True),
         device=jobs.device,
         batch_size=jobs.config.compute.batch_size,
+        part=[],
         out=subpath(output.record, parent=True),
     shell:
         "python -m xmodbench translate {wildcards.method} {params.options:q}"
         " --model {params.model:q} --data {params.data:q}"
         " --source {wildcards.source} --target {wildcards.target}"
         " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
-        " --out {params.out:q} 2> {log:q}"
+        " {params.part:q} --out {params.out:q} 2> {log:q}"
 
 
 # The same for a part of the slices, where a method wants a direction divided among jobs.
-rule translate_part:
-    input:
-        model=jobs.model_record,
-        data=rules.prepare.output.test,
+use rule translate as translate_part with:
     output:
         record=f"{RESULTS}/parts/{{method}}/{{dataset}}/{{source}}-to-{{target}}/{{part}}-of-{{parts}}/record.json",
     log:
@@ -116,27 +101,8 @@ rule translate_part:
         f"{RESULTS}/benchmarks/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.{{part}}-of-{{parts}}.tsv"
     wildcard_constraints:
         method=jobs.methods_in_parts(True),
-    conda:
-        "../envs/xmodbench.yaml"
-    threads: jobs.threads
-    resources:
-        gpu=jobs.gpu,
-        mem_mb=jobs.mem_mb,
-        runtime=jobs.runtime,
     params:
-        options=jobs.method_options,
-        code=jobs.method_code,
-        model=subpath(input.model, parent=True),
-        data=subpath(input.data, parent=True),
-        device=jobs.device,
-        batch_size=jobs.config.compute.batch_size,
-        out=subpath(output.record, parent=True),
-    shell:
-        "python -m xmodbench translate {wildcards.method} {params.options:q}"
-        " --model {params.model:q} --data {params.data:q}"
-        " --source {wildcards.source} --target {wildcards.target}"
-        " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
-        " --part {wildcards.part}/{wildcards.parts} --out {params.out:q} 2> {log:q}"
+        part=["--part", "{part}/{parts}"],
 
 
 rule gather:

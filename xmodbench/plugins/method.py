@@ -86,6 +86,7 @@ class Method(ABC):
     translation_settings: ClassVar[frozenset[str]] = frozenset()
     model_plugin: ClassVar[str | None] = None
     intermediate_images: dict[str, np.ndarray]
+    settings: Any  # of the class `Config`
 
     def __init__(self, settings: Settings):
         self.settings = settings

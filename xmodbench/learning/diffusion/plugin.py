@@ -16,12 +16,9 @@ from xmodbench.plugins import Run
 from xmodbench.seeding import ImageGenerator, derive_seed
 
 from .model import DiffusionModel
-from .samplers import Noise, image_noise
+from .samplers import image_noise
 from .snapshot import Translate
 from .training import Channels, train
-
-Draw = Callable[[torch.Tensor, Noise], torch.Tensor]
-"""Translate sources [B, 1, H, W] with a stream of noise."""
 
 
 def fit(
@@ -65,7 +62,7 @@ def load(directory: Path, config: type, sampling: Any, run: Run) -> DiffusionMod
 
 
 def translate(
-    model: DiffusionModel, source: np.ndarray, generators: Sequence[ImageGenerator], draw: Draw
+    model: DiffusionModel, source: np.ndarray, generators: Sequence[ImageGenerator], draw: Translate
 ) -> np.ndarray:
     """Translate ``source`` [N, 1, H, W].
 
@@ -80,15 +77,15 @@ def translate(
     return np.concatenate([_translate(model, part, own, draw, device) for part, own in parts])
 
 
-def _translate(model: DiffusionModel, source: np.ndarray, generators, draw: Draw, device: str) -> np.ndarray:
+def _translate(model: DiffusionModel, source: np.ndarray, generators, draw: Translate, device: str) -> np.ndarray:
     if not model.settings.augment_test:
         noise = image_noise(generators, source.shape[2:], device)
-        return draw(torch.from_numpy(source).to(device), noise).cpu().numpy()
+        return draw(model, torch.from_numpy(source).to(device), noise).cpu().numpy()
     augmented, flips = zip(
         *(augment(image[0], one, model.settings) for image, one in zip(source, generators, strict=True)), strict=True
     )
     noise = image_noise(generators, source.shape[2:], device)
-    found = draw(torch.from_numpy(np.stack(augmented)[:, None]).to(device), noise).cpu().numpy()
+    found = draw(model, torch.from_numpy(np.stack(augmented)[:, None]).to(device), noise).cpu().numpy()
     return np.stack([image[..., ::-1] if flip else image for image, flip in zip(found, flips, strict=True)])
 
 

@@ -1,12 +1,18 @@
 """Samplers: from noise at time ``times[0]`` to an image, one short function each, named after its algorithm.
 
-All take ``denoise(x, t) -> (clean, eps)``, which evaluates the network once (its condition on the noisy image included), on
-the scale the network was trained with; and ``noise()``, which draws a fresh ``N(0, I)`` of the batch's shape.
+All take ``denoise(x, t) -> (clean, eps)``, which evaluates the network once (its condition on the noisy image included) on
+the scale the network was trained with; the noise process; the times to visit, descending; and the noisy images [B, 1, H, W]
+at the first of them. They return the images at time 0, on the same scale, not clipped. By keyword, those that need it take:
+
+noise: draws a fresh ``N(0, I)`` of the batch's shape at each call.
+steps: how many times the whole process is divided into, of which `grid` are the last ones (solvers of diffusers).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,26 +89,59 @@ def sample(
         x = process.diffuse(model.inside(guide), t, first)
     else:
         x = first * (float(process.noise[grid[0]]) if process.kind == "ve" else 1.0)
-    return model.outside(
-        SAMPLERS[settings.sampler](denoiser(model, condition), process, grid, x, noise, settings)
-    ).clamp(0, 1)
+    solve = sampler_of(settings, noise)
+    return model.outside(solve(denoiser(model, condition), process, grid, x)).clamp(0, 1)
 
 
-def sample_ancestral(denoise: Denoise, process: Process, grid: list[int], x, noise: Noise, settings):
-    """DDPM's ancestral sampler. ``fixedlarge`` noise is beta, but at the last step the posterior's of the one before."""
+def sampler_of(settings, noise: Noise) -> Callable[[Denoise, Process, list[int], torch.Tensor], torch.Tensor]:
+    """The sampler that resolved settings name, with the options of it that they hold."""
+    steps = settings.sampling_steps
+    return {
+        "ancestral": partial(
+            sample_ancestral, noise=noise, variance=settings.variance, final_noise=settings.final_noise
+        ),
+        "ddim": partial(sample_ddim, steps=steps, noise=noise, eta=settings.eta),
+        "dpmpp_2m": partial(sample_dpmpp_2m, steps=steps),
+        "unipc": partial(sample_unipc, steps=steps),
+        "heun": partial(sample_heun, steps=steps),
+        "euler_maruyama": partial(sample_euler_maruyama, noise=noise, final_noise=settings.final_noise),
+        "euler": sample_euler,
+    }[settings.sampler]
+
+
+def sample_ancestral(
+    denoise: Denoise,
+    process: Process,
+    grid: list[int],
+    x: torch.Tensor,
+    *,
+    noise: Noise,
+    variance: str = "fixedlarge",
+    final_noise: bool = False,
+) -> torch.Tensor:
+    """DDPM's ancestral sampler (Ho et al. 2020, Alg. 2).
+
+    Args:
+        variance: of the noise of a step: see `ancestral_std`.
+        final_noise: add noise after the last step too.
+    """
     kept = [float(process.signal[t].double() ** 2) for t in grid] + [1.0]
     for i, t in enumerate(grid):
         beta = 1 - kept[i] / kept[i + 1]
         _, eps = denoise(x, t)
         x = (x - beta / (1 - kept[i]) ** 0.5 * eps) / (1 - beta) ** 0.5
         last = i == len(grid) - 1
-        if not last or settings.final_noise:
-            x = x + ancestral_std(kept, i, settings.variance) * noise()
+        if not last or final_noise:
+            x = x + ancestral_std(kept, i, variance) * noise()
     return x
 
 
 def ancestral_std(kept: Sequence[float], i: int, variance: str) -> float:
-    """Noise of step `i` from signal level ``kept[i]`` (alpha-bar) to ``kept[i + 1]``."""
+    """Noise of step `i` from signal level ``kept[i]`` (alpha-bar) to ``kept[i + 1]``.
+
+    `variance`: ``fixedlarge`` is the step's beta, but at the last step the posterior's of the one before; ``fixedsmall`` the
+    posterior's.
+    """
     last = i == len(kept) - 2
     if variance == "fixedlarge" and not last:
         return (1 - kept[i] / kept[i + 1]) ** 0.5
@@ -112,19 +151,30 @@ def ancestral_std(kept: Sequence[float], i: int, variance: str) -> float:
     return (beta * (1 - kept[i + 1]) / (1 - kept[i])) ** 0.5
 
 
-def sample_euler_maruyama(denoise: Denoise, process: Process, grid: list[int], x, noise: Noise, settings):
-    """Euler-Maruyama for the reverse VE equation (paper, Alg. 1): ``x + e2 score + sqrt(e2) z``."""
+def sample_euler_maruyama(
+    denoise: Denoise,
+    process: Process,
+    grid: list[int],
+    x: torch.Tensor,
+    *,
+    noise: Noise,
+    final_noise: bool = False,
+) -> torch.Tensor:
+    """Euler-Maruyama for the reverse VE equation (paper, Alg. 1): ``x + e2 score + sqrt(e2) z``.
+
+    `final_noise`: add noise after the last step too.
+    """
     sigmas = [float(process.noise[t]) for t in grid] + [0.0]
     for i, t in enumerate(grid):
         _, eps = denoise(x, t)
         step = sigmas[i] ** 2 - sigmas[i + 1] ** 2
         x = x - step / sigmas[i] * eps
-        if i < len(grid) - 1 or settings.final_noise:
+        if i < len(grid) - 1 or final_noise:
             x = x + step**0.5 * noise()
     return x
 
 
-def sample_euler(denoise: Denoise, process: Process, grid: list[int], x, noise: Noise, settings):
+def sample_euler(denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor) -> torch.Tensor:
     """Euler's method for the probability-flow equation of a VE process."""
     sigmas = [float(process.noise[t]) for t in grid] + [0.0]
     for i, t in enumerate(grid):
@@ -133,50 +183,59 @@ def sample_euler(denoise: Denoise, process: Process, grid: list[int], x, noise: 
     return x
 
 
-def sample_ddim(denoise: Denoise, process: Process, grid: list[int], x, noise: Noise, settings):
-    """DDIM; ``eta`` 0 is deterministic."""
+def sample_ddim(
+    denoise: Denoise,
+    process: Process,
+    grid: list[int],
+    x: torch.Tensor,
+    *,
+    steps: int,
+    noise: Noise | None = None,
+    eta: float = 0.0,
+) -> torch.Tensor:
+    """DDIM (Song et al. 2021): ``eta`` 0 is deterministic, else it needs `noise`."""
     from diffusers import DDIMScheduler
 
     # the defaults clip to [-1, 1] and start below T
-    scheduler = DDIMScheduler(**_shared(settings), clip_sample=False, set_alpha_to_one=True)
-    scheduler.set_timesteps(settings.sampling_steps)
+    scheduler = DDIMScheduler(**_shared(process), clip_sample=False, set_alpha_to_one=True)
+    scheduler.set_timesteps(steps)
     for t in grid:
         clean, _ = denoise(x, t)
-        drawn = noise() if settings.eta > 0 else None
-        x = scheduler.step(clean, t, x, eta=settings.eta, variance_noise=drawn).prev_sample
+        drawn = noise() if noise is not None and eta > 0 else None
+        x = scheduler.step(clean, t, x, eta=eta, variance_noise=drawn).prev_sample
     return x
 
 
-def sample_dpmpp_2m(denoise: Denoise, process: Process, grid: list[int], x, noise: Noise, settings):
+def sample_dpmpp_2m(
+    denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor, *, steps: int
+) -> torch.Tensor:
     """DPM-Solver++(2M): second order, one evaluation a step."""
     from diffusers import DPMSolverMultistepScheduler
 
     scheduler = DPMSolverMultistepScheduler(
-        **_shared(settings), algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero"
+        **_shared(process), algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero"
     )
-    return _multistep(scheduler, denoise, grid, x, settings)
+    return _multistep(scheduler, denoise, grid, x, steps)
 
 
-def sample_unipc(denoise: Denoise, process: Process, grid: list[int], x, noise: Noise, settings):
+def sample_unipc(denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor, *, steps: int) -> torch.Tensor:
     """UniPC of order 2 (bh2): predictor and corrector, one evaluation a step."""
     from diffusers import UniPCMultistepScheduler
 
-    scheduler = UniPCMultistepScheduler(
-        **_shared(settings), solver_order=2, solver_type="bh2", final_sigmas_type="zero"
-    )
-    return _multistep(scheduler, denoise, grid, x, settings)
+    scheduler = UniPCMultistepScheduler(**_shared(process), solver_order=2, solver_type="bh2", final_sigmas_type="zero")
+    return _multistep(scheduler, denoise, grid, x, steps)
 
 
-def sample_heun(denoise: Denoise, process: Process, grid: list[int], x, noise: Noise, settings):
+def sample_heun(denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor, *, steps: int) -> torch.Tensor:
     """Heun's method on the noise level: second order, two evaluations a step but the last.
 
     The solver carries ``x / signal``; network and condition are evaluated on ``x``, as they were trained.
     """
     from diffusers import HeunDiscreteScheduler
 
-    scheduler = HeunDiscreteScheduler(**_shared(settings), clip_sample=False)
-    scheduler.set_timesteps(settings.sampling_steps)
-    skip = settings.sampling_steps - len(grid)
+    scheduler = HeunDiscreteScheduler(**_shared(process), clip_sample=False)
+    scheduler.set_timesteps(steps)
+    skip = steps - len(grid)
     scheduler.set_begin_index(2 * skip)
     carried = x / float(process.signal[grid[0]])
     for t in scheduler.timesteps[2 * skip :]:
@@ -185,33 +244,23 @@ def sample_heun(denoise: Denoise, process: Process, grid: list[int], x, noise: N
     return carried
 
 
-def _multistep(scheduler, denoise: Denoise, grid: list[int], x, settings):
-    scheduler.set_timesteps(settings.sampling_steps)
-    scheduler.set_begin_index(settings.sampling_steps - len(grid))
-    for t in scheduler.timesteps[settings.sampling_steps - len(grid) :]:
+def _multistep(scheduler: Any, denoise: Denoise, grid: list[int], x: torch.Tensor, steps: int) -> torch.Tensor:
+    scheduler.set_timesteps(steps)
+    skip = steps - len(grid)
+    scheduler.set_begin_index(skip)
+    for t in scheduler.timesteps[skip:]:
         clean, _ = denoise(x, int(t))
         x = scheduler.step(clean, t, x).prev_sample
     return x
 
 
-def _shared(settings) -> dict:
+def _shared(process: Process) -> dict[str, Any]:
     """Settings of every diffusers scheduler: the network's answer reaches them as the clean image."""
     return {
-        "num_train_timesteps": settings.timesteps,
-        "beta_start": settings.beta_start,
-        "beta_end": settings.beta_end,
+        "num_train_timesteps": process.length,
+        "beta_start": float(process.betas[0]),
+        "beta_end": float(process.betas[-1]),
         "beta_schedule": "linear",
         "prediction_type": "sample",
         "timestep_spacing": "trailing",
     }
-
-
-SAMPLERS = {
-    "ancestral": sample_ancestral,
-    "ddim": sample_ddim,
-    "dpmpp_2m": sample_dpmpp_2m,
-    "unipc": sample_unipc,
-    "heun": sample_heun,
-    "euler_maruyama": sample_euler_maruyama,
-    "euler": sample_euler,
-}
