@@ -1,8 +1,9 @@
 """The wall around a process that runs a plugin's code: what it may read, write and connect to (design invariant 1).
 
 The kernel holds the process and its children to it: Landlock for files and TCP ports (Linux 5.13 and newer), a seccomp
-filter for every other kind of socket. Neither can be taken back. Threads that run already stay outside a wall, so it has
-to be entered before any foreign code is imported, while the process has one thread.
+filter for every other kind of socket and for what processes share that is no file. Neither can be taken back. Threads that
+run already stay outside a wall, so it has to be entered before any foreign code is imported, while the process has one
+thread.
 
 Numbers and structures are those of ``linux/landlock.h``, ``linux/seccomp.h`` and ``linux/filter.h``.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import socket
 import struct
 import sys
 from collections.abc import Iterable
@@ -48,7 +50,8 @@ class Wall:
         write: folders that may be read and written; no symbolic link can be made there.
         scratch: folders that may be read and written freely.
         devices: device files that may be read, written and controlled.
-        ports: TCP ports that may be connected to; None for no sockets at all, but Unix sockets.
+        ports: TCP ports that may be connected to and listened at.
+        families: address families of which sockets can be made (``socket.AF_INET`` and so on).
     """
 
     read: tuple[str, ...]
@@ -56,7 +59,8 @@ class Wall:
     write: tuple[str, ...] = ()
     scratch: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
-    ports: tuple[int, ...] | None = None
+    ports: tuple[int, ...] = ()
+    families: tuple[int, ...] = ()
 
     def holds(self, path: str) -> bool:
         """Whether an absolute path lies within."""
@@ -97,13 +101,22 @@ def enter(wall: Wall) -> None:
         (DEVICE, wall.devices),
     ):
         _allow_paths(ruleset, access & rights, paths)
-    if version >= 4 and wall.ports is not None:
+    if version >= 4:
         _allow_ports(ruleset, wall.ports)
     if _syscall(RESTRICT_SELF, ruleset, 0) < 0:
         raise _refused("landlock_restrict_self")
     os.close(ruleset)
-    if wall.ports is None:
-        _refuse_sockets()
+    _filter_calls(wall.families)
+
+
+def families_for(device: str, several: bool) -> tuple[int, ...]:
+    """Address families that a job needs sockets of: none, but with several processes or on a GPU.
+
+    Processes of one training meet over TCP and ask the kernel for network interfaces. CUDA's and ROCm's runtimes may speak
+    with the driver's services through Unix sockets, which Landlock cannot tell apart.
+    """
+    network = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK) if several else ()
+    return tuple(map(int, (*network, *(() if device == "cpu" else (socket.AF_UNIX,)))))
 
 
 def die_with_parent() -> None:
@@ -157,36 +170,69 @@ def rendezvous_ports() -> tuple[int, ...]:
     return (0, int(os.environ.get("MASTER_PORT", 29500)), *range(low, high + 1))
 
 
-# architecture, its number for the kernel, and that of its system call `socket`
-_ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-IO_URING_SETUP = 425  # would make sockets that no filter sees
+# architecture, its number for the kernel, and those of system calls: `socket`; and what other processes may have left
+# things in that are no files, memory segments and message queues of both kinds (shmget, shmat, msgget, msgrcv, mq_open)
+# and keyrings (add_key, request_key, keyctl)
+_ARCHITECTURES = {
+    "x86_64": (0xC000003E, 41, (29, 30, 68, 70, 240, 248, 249, 250)),
+    "aarch64": (0xC00000B7, 198, (194, 196, 186, 188, 180, 217, 218, 219)),
+}
+IO_URING_SETUP = 425  # would make sockets that no filter sees; the same on all architectures
+STREAM, TCP = 1, 6
+_LOAD, _AND, _EQUAL, _AT_LEAST, _LEAVE = 0x20, 0x54, 0x15, 0x35, 0x06  # instructions of the filter's language
+_NUMBER, _ARCHITECTURE, _FIRST, _SECOND, _THIRD = 0, 4, 16, 24, 32  # offsets in struct seccomp_data (little-endian)
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 13  # errno EACCES
 
 
-def _refuse_sockets() -> None:
-    """Refuse sockets but Unix ones; on architectures whose numbers are not known here, Landlock alone refuses TCP."""
+def _filter_calls(families: Iterable[int]) -> None:
+    """Refuse system calls that lead to what other processes hold, by ways that Landlock does not know.
+
+    Sockets of `families` can be made, over IP those of plain TCP alone, which Landlock then holds to its ports; pairs of
+    connected sockets, which lead nowhere, always. On architectures whose numbers are not known here, Landlock stands alone.
+    """
     known = _ARCHITECTURES.get(platform.machine())
     if known is None:
         return
-    architecture, socket_call = known
-    load, equal, at_least, leave = 0x20, 0x15, 0x35, 0x06
-    refuse, allow = 0x00050000 | 13, 0x7FFF0000  # errno EACCES
-    number, arch, first_argument = 0, 4, 16  # offsets in struct seccomp_data (little-endian)
-    program = [
-        (load, 0, 0, arch),
-        (equal, 0, 6, architecture),  # a 32-bit call has other numbers: refused
-        (load, 0, 0, number),
-        (at_least, 4, 0, 0x40000000),  # as has the x32 ABI
-        (equal, 3, 0, IO_URING_SETUP),
-        (equal, 0, 3, socket_call),
-        (load, 0, 0, first_argument),
-        (equal, 1, 0, 1),  # AF_UNIX
-        (leave, 0, 0, refuse),
-        (leave, 0, 0, allow),
-    ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
-    header = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))
+    program = _assembled(_filter(*known, sorted(families)))
+    code = ctypes.create_string_buffer(program)
+    header = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
     if _libc().prctl(SET_SECCOMP, 2, header, 0, 0) != 0:
         raise _refused("prctl(PR_SET_SECCOMP)")
+
+
+_Line = tuple[str, int, int, str, str]  # label, instruction, value, where to go if it holds, and if not ("": on)
+
+
+def _filter(architecture: int, socket_call: int, refused: Iterable[int], families: list[int]) -> list[_Line]:
+    over_ip = (int(socket.AF_INET), int(socket.AF_INET6))
+    return [
+        ("", _LOAD, _ARCHITECTURE, "", ""),
+        ("", _EQUAL, architecture, "", "refuse"),  # a 32-bit call has other numbers
+        ("", _LOAD, _NUMBER, "", ""),
+        ("", _AT_LEAST, 0x40000000, "refuse", ""),  # as has the x32 ABI
+        *(("", _EQUAL, call, "refuse", "") for call in (IO_URING_SETUP, *refused)),
+        ("", _EQUAL, socket_call, "", "allow"),
+        ("", _LOAD, _FIRST, "", ""),
+        *(("", _EQUAL, family, "ip" if family in over_ip else "allow", "") for family in families),
+        ("refuse", _LEAVE, _REFUSE, "", ""),
+        ("ip", _LOAD, _SECOND, "", ""),
+        ("", _AND, 0xF, "", ""),  # flags stand above the type
+        ("", _EQUAL, STREAM, "", "no"),
+        ("", _LOAD, _THIRD, "", ""),
+        ("", _EQUAL, 0, "allow", ""),
+        ("", _EQUAL, TCP, "allow", ""),  # others, MPTCP say, go past Landlock's ports
+        ("no", _LEAVE, _REFUSE, "", ""),
+        ("allow", _LEAVE, _ALLOW, "", ""),
+    ]
+
+
+def _assembled(lines: list[_Line]) -> bytes:
+    """The program in the kernel's form, where jumps say how many lines they pass over."""
+    places = {label: number for number, (label, *_) in enumerate(lines) if label}
+    return b"".join(
+        struct.pack("=HBBI", code, *(places[to] - number - 1 if to else 0 for to in (true, false)), value)
+        for number, (_, code, value, true, false) in enumerate(lines)
+    )
 
 
 def _libc() -> ctypes.CDLL:

@@ -127,6 +127,28 @@ def test_granted_folders_must_lie_apart_from_the_data(tmp_path, make_store):
         train(job, tmp_path / "data/toy/train", "t1", None, tmp_path / "model", test)
 
 
+def test_no_link_in_a_plugins_folder_opens_what_lies_elsewhere(tmp_path, store, make_store):
+    test = make_store(tmp_path / "data" / "toy" / "test")
+    job = job_of(tmp_path, "linked", fitting("pass"))
+    (job.location.folder / "weights.npy").symlink_to(test / "t1.npy")
+    with pytest.raises(UserError, match=r"weights.npy: a link that leads out of the plugin's folder") as caught:
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    assert "lists under files" in str(caught.value)
+    (job.location.folder / "weights.npy").unlink()
+    (job.location.folder / "real.npy").write_bytes(b"1")
+    (job.location.folder / "weights.npy").symlink_to("real.npy")  # within it
+    train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+
+
+def test_translations_are_no_weights(tmp_path, store, make_store):
+    """Even where the settings name them: what a control handed out is the truth."""
+    oracle = make_store(tmp_path / "results" / "oracle" / "pd-to-t1")
+    job = job_of(tmp_path, "reader", fitting("pass"), weights=str(oracle / "t1.npy"))
+    (job.location.folder / "method.yaml").write_text("label: Toy\nsummary: toy\nfiles: [weights]\n")
+    with pytest.raises(UserError, match="is a slice store"):
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+
+
 def test_the_folder_of_a_data_set_is_no_model(tmp_path, make_store):
     from xmodbench.records import recorded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import os
@@ -86,13 +87,16 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def port(project):
-    """A server that tells the truth: over TCP, UDP and an abstract Unix socket."""
+    """A server that tells the truth: over TCP, UDP, Unix sockets with a name or a file, and in a segment of memory."""
     buffer = io.BytesIO()
     np.save(buffer, project.truth)
-    streams = [socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)]
+    streams = [socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
     number = streams[0].getsockname()[1]
     streams[1].bind(f"\0xmodbench-truth-{number}")
-    streams[1].listen()
+    streams[2].bind(str(project.folder / "truth.sock"))
+    for stream in streams[1:]:
+        stream.listen()
+    segment = shared_segment(number, buffer.getvalue())
     packets = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     packets.bind(("127.0.0.1", number))
 
@@ -113,11 +117,22 @@ def port(project):
             except OSError:
                 return
 
-    for target, arguments in ((serve, (streams[0],)), (serve, (streams[1],)), (tell, ())):
+    for target, arguments in (*((serve, (stream,)) for stream in streams), (tell, ())):
         threading.Thread(target=target, args=arguments, daemon=True).start()
     yield number
     for one in (*streams, packets):
         one.close()
+    ctypes.CDLL(None).shmctl(segment, 0, None)  # IPC_RMID
+
+
+def shared_segment(key: int, content: bytes) -> int:
+    """A segment of System V memory that any process of this user may attach; returns its number."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    segment = libc.shmget(key, 65536, 0o1600)  # IPC_CREAT
+    assert segment >= 0, os.strerror(ctypes.get_errno())
+    ctypes.memmove(libc.shmat(segment, None, 0), content, len(content))
+    return segment
 
 
 UNWALLED = """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench.errors import UserError
+from xmodbench.plugins.code_hash import plugin_files
 from xmodbench.plugins.discovery import Location
 from xmodbench.progress import Progress
 
@@ -68,13 +69,27 @@ def named_files(job: MethodJob) -> dict[str, Path]:
     return found
 
 
-def check_apart(path: Path, truth: Path | None, verb: str) -> None:
-    """Refuse to let a method into a folder that holds the data, or that lies among them.
+def own_files(folder: Path) -> list[Path]:
+    """The files that make up a plugin, as they lie in its folder.
 
     Raises:
-        UserError: `path` and `truth` are not apart.
+        UserError: one of them is a link that leads elsewhere, where anything might lie.
+    """
+    files = plugin_files(folder)
+    for path in files:
+        if not path.resolve().is_relative_to(folder):
+            fix = "copy it, or name the file in an option that the plugin's YAML lists under files"
+            raise UserError("a link that leads out of the plugin's folder", path, fix)
+    return files
+
+
+def check_apart(path: Path, truth: Path | None, verb: str) -> None:
+    """Refuse to let a method into a folder that holds the data, or that lies among data or translations.
+
+    Raises:
+        UserError: `path` and `truth` are not apart, or it is or lies in a slice store.
     """
     if truth is not None and (path.is_relative_to(truth) or truth.is_relative_to(path)):
         raise UserError(f"holds the data or lies among them ({truth})", f"{verb}: {path}", "give a folder of its own")
-    if (path / "manifest.json").is_file():
+    if any((folder / "manifest.json").is_file() for folder in (path, *path.parents)):
         raise UserError("is a slice store", f"{verb}: {path}", "a method is handed copies of what it may see")

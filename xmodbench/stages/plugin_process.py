@@ -27,10 +27,9 @@ from xmodbench import isolation
 from xmodbench.devices import job_environment
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file
-from xmodbench.plugins.code_hash import plugin_files
 from xmodbench.plugins.discovery import Location
 from xmodbench.stages.grants import code_folders, device_files, environment, system_files
-from xmodbench.stages.method_job import Described, MethodJob, check_apart, named_files
+from xmodbench.stages.method_job import Described, MethodJob, check_apart, named_files, own_files
 from xmodbench.store import SliceStore
 
 NONE = "none"
@@ -78,6 +77,7 @@ class PluginProcess:
         self.read = [path.resolve() for path in (*read, *self.files.values())]
         self.write = [path.resolve() for path in write]
         self.code = [location.folder.resolve() for location in self.locations]
+        self.own = [path for folder in self.code for path in own_files(folder)]
         self.truth = truth and truth.resolve()
         for path in (*self.read, *self.write, *self.code):
             check_apart(path, self.truth, verb)
@@ -119,15 +119,15 @@ class PluginProcess:
 
     def _wall(self) -> isolation.Wall:
         several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-        own = [str(path) for folder in self.code for path in plugin_files(folder)]
         return isolation.Wall(
-            read=(*system_files(several), *code_folders(), *own, str(self.data), *map(str, self.read)),
+            read=(*system_files(several), *code_folders(), *map(str, self.own), str(self.data), *map(str, self.read)),
             listed=tuple(map(str, self.code)),
             write=(str(self.out), *map(str, self.write)),
             # through /dev/shm processes of one training exchange
             scratch=(str(self.scratch), *(("/dev/shm",) if several else ())),
             devices=device_files(self.job.device),
-            ports=isolation.rendezvous_ports() if several else None,
+            ports=isolation.rendezvous_ports() if several else (),
+            families=isolation.families_for(self.job.device, several),
         )
 
     def _start(self) -> None:
