@@ -38,6 +38,9 @@ def volumes(tmp_path):
     return tmp_path
 
 
+@pytest.mark.fault(
+    "volumes", "the disk fills up while slices are written", "one line; only the record of the failure is left"
+)
 def test_a_full_disk_while_preparing(volumes):
     arguments = ["prepare", "mine", "--plugin", "folder", "--raw", volumes / "raw", "--out", volumes / "data"]
     done = limited(100_000, *arguments, "--settings", PATTERNS)
