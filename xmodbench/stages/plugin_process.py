@@ -27,6 +27,7 @@ from xmodbench import isolation
 from xmodbench.devices import job_environment
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file
+from xmodbench.isolation import Wall
 from xmodbench.plugins.discovery import Location
 from xmodbench.stages.grants import code_folders, device_files, environment, system_files
 from xmodbench.stages.method_job import Described, MethodJob, check_apart, named_files, own_files
@@ -117,9 +118,9 @@ class PluginProcess:
         granted = (*system_files(), *code_folders())
         return self.truth is not None and any(self.truth.is_relative_to(path) for path in granted)
 
-    def _wall(self) -> isolation.Wall:
+    def _wall(self) -> Wall:
         several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-        return isolation.Wall(
+        return Wall(
             read=(*system_files(several), *code_folders(), *map(str, self.own), str(self.data), *map(str, self.read)),
             listed=tuple(map(str, self.code)),
             write=(str(self.out), *map(str, self.write)),
