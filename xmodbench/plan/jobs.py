@@ -23,7 +23,7 @@ from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, read
 from xmodbench.plan.config import parse_config, read_yaml
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plan.resources import Resources, training_of
-from xmodbench.plugins import METHODS, Plugin, RemoteFile, find
+from xmodbench.plugins import METHODS, Method, Plugin, RemoteFile, find
 from xmodbench.plugins.code_hash import package_hash
 from xmodbench.records import FAILURE
 
@@ -191,7 +191,7 @@ class Jobs:
         """Hash of the code that translates."""
         return self._method_code(self.plan.methods[wildcards.method].plugin)
 
-    def _method_code(self, plugin: Plugin) -> str:
+    def _method_code(self, plugin: Plugin[Method]) -> str:
         return self._code_hash(plugin.id) + package_hash("plugins/contract.py", "seeding.py")
 
     def model_record(self, wildcards) -> str:
@@ -245,7 +245,7 @@ class Jobs:
             lines += ["What is there, with the failed cells:", f"  {self.plan.results / 'partial' / 'report.html'}"]
         return "\n".join([*lines, "To continue, once the cause is mended:", f"  {command}", ""])
 
-    def _plugin_option(self, plugin, name: str) -> list[str]:
+    def _plugin_option(self, plugin: Plugin, name: str) -> list[str]:
         return ["--plugin", plugin.id] if plugin.id != name else []
 
     def _seed(self) -> list[str]:

@@ -24,6 +24,7 @@ from .schedules import Process
 
 Denoise = Callable[[torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]
 Noise = Callable[[], torch.Tensor]
+Sampler = Callable[[Denoise, Process, list[int], torch.Tensor], torch.Tensor]
 
 
 def times(length: int, steps: int, start: int | None = None) -> list[int]:
@@ -49,14 +50,14 @@ def denoiser(model: DiffusionModel, condition: Condition) -> Denoise:
     settings, autocast = model.settings, model.settings.precision == "bf16"
 
     def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
-        t = torch.full((len(x),), t, dtype=torch.int64, device=x.device)
+        at = torch.full((len(x),), t, dtype=torch.int64, device=x.device)
         extra = condition(model.outside(x))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
-            answer = model.answer(x, t, extra).float()
-        clean, eps = model.process.clean_and_eps(settings.prediction, answer, x, t)
+            answer = model.answer(x, at, extra).float()
+        clean, eps = model.process.clean_and_eps(settings.prediction, answer, x, at)
         if settings.clip_x0:
             clean = clean.clamp(0 if settings.data_range == "0,1" else -1, 1)
-            eps = model.process.clean_and_eps("x0", clean, x, t)[1]
+            eps = model.process.clean_and_eps("x0", clean, x, at)[1]
         return clean, eps
 
     return denoise
@@ -93,10 +94,10 @@ def sample(
     return model.outside(solve(denoiser(model, condition), process, grid, x)).clamp(0, 1)
 
 
-def sampler_of(settings, noise: Noise) -> Callable[[Denoise, Process, list[int], torch.Tensor], torch.Tensor]:
+def sampler_of(settings: Any, noise: Noise) -> Sampler:
     """The sampler that resolved settings name, with the options of it that they hold."""
     steps = settings.sampling_steps
-    return {
+    samplers: dict[str, Sampler] = {
         "ancestral": partial(
             sample_ancestral, noise=noise, variance=settings.variance, final_noise=settings.final_noise
         ),
@@ -106,7 +107,8 @@ def sampler_of(settings, noise: Noise) -> Callable[[Denoise, Process, list[int],
         "heun": partial(sample_heun, steps=steps),
         "euler_maruyama": partial(sample_euler_maruyama, noise=noise, final_noise=settings.final_noise),
         "euler": sample_euler,
-    }[settings.sampler]
+    }
+    return samplers[settings.sampler]
 
 
 def sample_ancestral(
