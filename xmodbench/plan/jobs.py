@@ -21,6 +21,7 @@ from xmodbench.data.download.lockfile import given_archives
 from xmodbench.errors import UserError
 from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, read_json
 from xmodbench.plan.config import parse_config, read_yaml
+from xmodbench.plan.lifeline import STARTED_BY
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plan.resources import Resources, training_of
 from xmodbench.plugins import METHODS, Method, Plugin, RemoteFile, find
@@ -63,10 +64,11 @@ def import_place() -> Path:
 
 
 def shell_prefix(uses_environments: bool) -> str:
-    """Put before every shell command: this package on the path, and this interpreter unless a conda env provides one."""
+    """Put before every shell command: this package on the path, this interpreter unless a conda env provides one, and which
+    Snakemake started it."""
     place = import_place() if uses_environments else REPOSITORY
     path = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
-    exports = [f"export PYTHONPATH={shlex.quote(path)}"]
+    exports = [f"export PYTHONPATH={shlex.quote(path)} {STARTED_BY}=$PPID"]
     if not uses_environments:
         exports.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     return "; ".join(exports) + "; "

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from xmodbench.files import SHIPPED
+from xmodbench.errors import UserError
+from xmodbench.files import SHIPPED, read_json, write_json
+
+OWNER = Path(".snakemake/xmodbench-run.json")
+"""Who works in a directory, beside Snakemake's locks, which do not say."""
 
 
 def snakefile() -> Path:
@@ -23,12 +30,15 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
 
     A killed Snakemake leaves its lock and half-written outputs behind: the lock is removed here when no other Snakemake
     works in this directory, and the default profile's ``rerun-incomplete`` sees to the rest.
+
+    Raises:
+        UserError: the lock is that of a run on another machine, of which nobody here can say whether it still goes on.
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())]
     given = ["--configfile", str(config)]
     if overrides:
         given += ["--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items())]
-    if _locked() and not _another_runs():
+    if _locked() and "--unlock" not in extra and _may_unlock(config):
         subprocess.run([*command, "--unlock", "--quiet", *given], check=False)
     # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`
     return subprocess.run([*command, *given, "--cores", cores, *extra], check=False).returncode
@@ -37,6 +47,30 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
 def _locked() -> bool:
     locks = Path(".snakemake/locks")
     return locks.is_dir() and any(locks.iterdir())
+
+
+def note_owner() -> None:
+    """Say, for whoever finds this directory locked, which process of which machine works in it."""
+    since = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    write_json(OWNER, {"host": platform.node(), "pid": os.getpid(), "since": f"{since} UTC"})
+
+
+def _may_unlock(config: Path) -> bool:
+    """Whether the run that locked this directory is gone."""
+    try:
+        owner = read_json(OWNER)
+    except UserError:  # locked by something else
+        owner = {}
+    host, here = owner.get("host"), platform.node()
+    if host in (None, here):
+        return not _another_runs()
+    who = f"process {owner.get('pid')} on {host}, since {owner.get('since')}"
+    if sys.stdin.isatty():
+        answer = input(f"This folder is locked by {who}; nobody here can see whether it still runs. Unlock it? [y/N] ")
+        if answer.strip().lower() in ("y", "yes"):
+            return True
+    fix = f"wait for it; if it is gone, `xmodbench run {shlex.quote(str(config))} --unlock` and start again"
+    raise UserError(f"locked by {who}", Path.cwd(), fix)
 
 
 def _another_runs() -> bool:

@@ -152,5 +152,5 @@ def environment(private: Path) -> dict[str, str]:
     }
     for folder in folders.values():
         (private / folder).mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join(map(str, [*_python_path(), REPOSITORY]))
+    path = os.pathsep.join(map(str, dict.fromkeys([REPOSITORY, *_python_path()])))  # this code, not another checkout's
     return {**kept, **{name: str(private / folder) for name, folder in folders.items()}, "PYTHONPATH": path}
