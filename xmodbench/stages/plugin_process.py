@@ -50,6 +50,7 @@ class PluginProcess:
         lender: the plugin whose models a borrower uses.
         available: slices of the source, of which a few-shot method says how many it wants.
         compiled: caches that the method's compilers filled beforehand (`xmodbench.stages.compiled`).
+        held: descriptors of files that the process is to keep open (`xmodbench.stages.state_folder`).
 
     Attributes:
         out: folder that the method's images are written into; like `write` it can hold no symbolic link, which would lead
@@ -70,8 +71,9 @@ class PluginProcess:
         lender: Location | None = None,
         available: int | None = None,
         compiled: Path | None = None,
+        held: tuple[int, ...] = (),
     ):
-        self.job, self.verb, self.available, self.compiled = job, verb, available, compiled
+        self.job, self.verb, self.available, self.compiled, self.held = job, verb, available, compiled, held
         self.locations = [job.location, *([lender] if lender else [])]
         self.files = named_files(job)
         self.read = [path.resolve() for path in (*read, *self.files.values())]
@@ -150,7 +152,7 @@ class PluginProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=_descriptor(sys.stderr),
                 stderr=_descriptor(sys.stderr),
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *self.held],
                 start_new_session=True,  # so that what it starts can be ended with it
             )
         with ours:
