@@ -102,7 +102,7 @@ class StoreWriter:
             writer.add({"pd": image, "t1": image}, id=..., subject=..., site=..., position_mm=...)
     """
 
-    def __init__(self, directory: str | os.PathLike, modalities, shape: tuple[int, int], manifest: Mapping[str, Any]):
+    def __init__(self, directory: str | os.PathLike, modalities, shape: tuple[int, ...], manifest: Mapping[str, Any]):
         self.directory, self.shape = Path(directory), tuple(shape)
         self.modalities, self.manifest = sorted(modalities), dict(manifest)
         self.rows: list[dict[str, Any]] = []

@@ -24,7 +24,7 @@ from xmodbench.cli.options import (
     parsed,
 )
 from xmodbench.errors import UserError
-from xmodbench.plugins import DATASETS, METHODS, available, find
+from xmodbench.plugins import DATASETS, METHODS, Kind, available, find
 from xmodbench.progress import Progress
 
 GROUP = "Methods: from slices to translations"
@@ -49,7 +49,8 @@ def add_to(app: typer.Typer) -> None:
 
 def plugins() -> None:
     """List the methods and data sets that are found."""
-    for kind in (METHODS, DATASETS):
+    kinds: list[Kind] = [METHODS, DATASETS]
+    for kind in kinds:
         for plugin_id in available(kind):
             found = find(kind, plugin_id)
             typer.echo(f"{kind.name:8} {plugin_id:26} {found.meta['summary']}")
@@ -70,7 +71,7 @@ def validate(method: Method) -> None:
 def _job(name: str, plugin: str | None, settings: str, seed: int, device: str, threads: int):
     """A method's job; nothing of the method is imported here, on this side of its wall."""
     from xmodbench.plugins.discovery import locate
-    from xmodbench.stages.method_job import MethodJob
+    from xmodbench.stages.wall.method_job import MethodJob
 
     shared = max(1, threads // int(os.environ.get("WORLD_SIZE", 1)))  # a launcher's processes share them
     return MethodJob(name, locate(METHODS, plugin or name), parsed(settings), seed, device, shared, Progress())

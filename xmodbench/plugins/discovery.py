@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel
@@ -27,10 +27,12 @@ from xmodbench.plugins.code_hash import folder_hash
 from xmodbench.plugins.dataset import Dataset
 from xmodbench.plugins.method import FewShot, Method, Supervision, TwoPhase
 
+P = TypeVar("P", bound=Method | Dataset)
+
 
 @dataclass(frozen=True)
-class Kind:
-    """One of the two kinds of plugins: where they live and what they are made of."""
+class Kind(Generic[P]):
+    """One of the two kinds of plugins: where they live and what they are made of (`P`, the class in ``base``)."""
 
     name: str
     folder: str
@@ -39,17 +41,17 @@ class Kind:
     group: str
 
 
-METHODS = Kind("method", "methods", "method", Method, "xmodbench.methods")
-DATASETS = Kind("dataset", "data_prep", "dataset", Dataset, "xmodbench.datasets")
+METHODS: Kind[Method] = Kind("method", "methods", "method", Method, "xmodbench.methods")
+DATASETS: Kind[Dataset] = Kind("dataset", "data_prep", "dataset", Dataset, "xmodbench.datasets")
 
 
 @dataclass(frozen=True)
-class Plugin:
+class Plugin(Generic[P]):
     """A discovered plugin: its class, its metadata (``method.yaml``) and its folder (None: from an installed package)."""
 
     id: str
-    kind: Kind
-    cls: type
+    kind: Kind[P]
+    cls: type[P]
     meta: dict[str, Any]
     folder: Path
 
@@ -78,7 +80,7 @@ def available(kind: Kind) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Location:
+class Location(Generic[P]):
     """A plugin that was found but not imported: none of its code has run.
 
     Attributes:
@@ -87,7 +89,7 @@ class Location:
     """
 
     id: str
-    kind: Kind
+    kind: Kind[P]
     folder: Path
     entry: str | None = None
 
@@ -118,7 +120,7 @@ def remember(location: Location) -> None:
     _told[location.kind.name, location.id] = location
 
 
-def locate(kind: Kind, plugin_id: str, where: str | None = None) -> Location:
+def locate(kind: Kind[P], plugin_id: str, where: str | None = None) -> Location[P]:
     """Find a plugin by id without importing it; folders win over installed packages.
 
     Raises:
@@ -147,7 +149,7 @@ def _folder_of(module: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations))).joinpath(*inner[:-1])
 
 
-def find(kind: Kind, plugin_id: str, where: str | None = None) -> Plugin:
+def find(kind: Kind[P], plugin_id: str, where: str | None = None) -> Plugin[P]:
     """Import a plugin by id.
 
     Raises:
@@ -157,7 +159,7 @@ def find(kind: Kind, plugin_id: str, where: str | None = None) -> Plugin:
 
 
 @cache
-def load(location: Location) -> Plugin:
+def load(location: Location[P]) -> Plugin[P]:
     """Import a plugin that was located.
 
     Raises:
@@ -167,7 +169,7 @@ def load(location: Location) -> Plugin:
     return _checked(Plugin(location.id, location.kind, cls, location.meta(), location.folder))
 
 
-def _class_in_folder(location: Location) -> type:
+def _class_in_folder(location: Location) -> type[Any]:
     # a package of its own per folder, so that `from .lmi import ...` works inside a plugin
     kind, folder = location.kind, location.folder
     package = f"xmodbench_{kind.folder}.{location.id.replace('-', '_')}"
@@ -193,7 +195,7 @@ def _class_in_folder(location: Location) -> type:
     return classes[0]
 
 
-def _class_of_entry(location: Location) -> type:
+def _class_of_entry(location: Location) -> type[Any]:
     module, _, name = str(location.entry).partition(":")
     try:
         return getattr(importlib.import_module(module), name)
@@ -220,8 +222,9 @@ def _metadata(path: Path) -> dict[str, Any]:
     return meta
 
 
-def _checked(plugin: Plugin) -> Plugin:
-    cls, where = plugin.cls, plugin.folder / f"{plugin.kind.module}.py"
+def _checked(plugin: Plugin[P]) -> Plugin[P]:
+    cls: type[Any] = plugin.cls
+    where = plugin.folder / f"{plugin.kind.module}.py"
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise UserError(f"class {cls.__name__} lacks {', '.join(missing)}", where, "see docs/add-a-method.md")

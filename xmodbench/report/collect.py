@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,12 @@ class CellResult:
         """Whether there are scores to show."""
         return self.status == "complete"
 
+    @property
+    def image_scores(self) -> pd.DataFrame:
+        """The scores of a cell that is complete."""
+        assert self.scores is not None
+        return self.scores
+
 
 def collect(plan: Plan) -> list[CellResult]:
     """All cells of the plan, in its order."""
@@ -47,17 +54,18 @@ def collect(plan: Plan) -> list[CellResult]:
 
 def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     """One cell: complete only if no job on its way failed and its scores, distances and record agree."""
-    known = {"published": _published(plan, cell), "records": _records(plan, cell)}
-    if failure := _failure(plan, cell) or _other_supervision(plan, cell, known["records"]):
-        return CellResult(cell, "failed", failure, **known)
+    records = _records(plan, cell)
+    result = partial(CellResult, cell, published=_published(plan, cell), records=records)
+    if failure := _failure(plan, cell) or _other_supervision(plan, cell, records):
+        return result("failed", failure)
     if not plan.scores_file(cell).is_file():
-        return CellResult(cell, "not run", "not run", **known)
+        return result("not run", "not run")
     try:
         scores, summary = read_scores(plan.scores_file(cell))
     except UserError as error:
-        return CellResult(cell, "failed", str(error), **known)
-    found = {name: summary.get(name, {}) for name in ("distances", "counts", "intermediates")}
-    return CellResult(cell, "complete", None, scores, **found, **known)
+        return result("failed", str(error))
+    distances, counts, intermediates = (summary.get(name, {}) for name in ("distances", "counts", "intermediates"))
+    return result("complete", scores=scores, distances=distances, counts=counts, intermediates=intermediates)
 
 
 def _published(plan: Plan, cell: Cell) -> dict[str, float] | None:

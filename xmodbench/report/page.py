@@ -132,7 +132,7 @@ class Job:
     @property
     def hashes(self) -> dict[str, str]:
         """All hashes in the record, by name."""
-        found = {}
+        found: dict[str, str] = {}
         for key, value in self.record.items():
             if "sha256" in key or "hash" in key or key == "code":
                 nested = value.items() if isinstance(value, dict) else [("", value)]
@@ -196,11 +196,13 @@ def _resize(report: Report) -> list[str]:
     return lines
 
 
-def _assets() -> dict[str, Markup]:
+def _assets() -> dict[str, str]:
     """Style and scripts, inlined: the page must work from a file without a network."""
     from plotly.offline import get_plotlyjs
 
-    bundle = Path(find_spec("itables").origin).parent / "html" / "dt_bundle.js"
+    spec = find_spec("itables")
+    assert spec is not None and spec.origin is not None
+    bundle = Path(spec.origin).parent / "html" / "dt_bundle.js"
     return {
         "style": Markup(_read("report.css")),
         "table_style": Markup(bundle.with_suffix(".css").read_text(encoding="utf-8")),

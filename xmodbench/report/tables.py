@@ -120,7 +120,8 @@ def _group_section(report: Report, group: Group) -> str:
 
 
 def _family_table(report: Report, group: Group, metrics: list[Metric]) -> str:
-    rows, controls = [], []
+    rows: list[list[str]] = []
+    controls: list[list[str]] = []
     for item in group.results:
         label = _plain(report.plan.method_label(item.cell.method))
         if item.complete:
@@ -154,7 +155,7 @@ def published_rows(report: Report, group: Group) -> list[list[str]]:
             continue
         ours = with_interval(entry) if entry.result.complete else entry.result.status
         within = NONE
-        if entry.low is not None:
+        if entry.low is not None and entry.high is not None:
             within = "yes" if entry.low <= entry.published <= entry.high else "no"
         label = _plain(report.plan.method_label(entry.cell.method))
         rows.append([label, heading(entry.metric), ours, f"{entry.published:g}", within])

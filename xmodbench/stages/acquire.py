@@ -12,7 +12,7 @@ from xmodbench.progress import Progress
 from xmodbench.records import recorded
 
 if TYPE_CHECKING:
-    from xmodbench.plugins import RemoteFile
+    from xmodbench.plugins import RemoteFile, SubjectRecord
 
 
 def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Progress, **facts: Any) -> None:
@@ -43,16 +43,17 @@ def announce(dataset: Dataset, meta: dict[str, Any], raw_dir: Path) -> list[str]
     if not files:
         made = "simulated here" if dataset.simulated else f"put volumes into {raw_dir}"
         return [*lines, f"nothing to fetch: {made}"]
-    known = isinstance(dataset, FromArchives)
-    needed = {file.name for file in (dataset.needed(raw_dir) if known else files)}
-    lacking = dataset.lacking(raw_dir) if known else [file for file in files if not (raw_dir / file.name).is_file()]
+    if isinstance(dataset, FromArchives):
+        needed, lacking = {file.name for file in dataset.needed(raw_dir)}, dataset.lacking(raw_dir)
+    else:
+        needed, lacking = {file.name for file in files}, [file for file in files if not (raw_dir / file.name).is_file()]
     names = {file.name for file in lacking}
     for file in files:
         here = "there already" if file.name in needed else "not needed"
         state = _coming(file, raw_dir) if file.name in names else here
         lines.append(f"{file.name:24} {state:>20}  {_source(file)}")
-    left = [None if file.size is None else file.size - _came(file, raw_dir) for file in lacking]
-    total = human_size(sum(left)) if None not in left else "an unknown size"
+    left = [file.size - _came(file, raw_dir) for file in lacking if file.size is not None]
+    total = human_size(sum(left)) if len(left) == len(lacking) else "an unknown size"
     lines.append(f"to fetch: {len(lacking)} of {len(files)} files, {total}, into {raw_dir}")
     return lines + sorted({file.note for file in lacking if file.note})
 
@@ -77,7 +78,7 @@ def _source(file: RemoteFile) -> str:
     return source + (f" (or {len(file.urls) - 1} mirrors)" if file.urls[1:] else "")
 
 
-def _files(item) -> dict[str, dict[str, Any]]:
+def _files(item: SubjectRecord) -> dict[str, dict[str, Any]]:
     return {name: {"file": Path(path).name, "bytes": _size(Path(path))} for name, path in sorted(item.files.items())}
 
 

@@ -96,7 +96,9 @@ class CtMrDataset(PatternDataset):
         found = [record for record in super().volumes(raw_dir) if record.subject in {*facts} - {*problems}]
         site = re.compile(self.settings.subject_pattern)
         for name, problem in problems.items():
-            found.append(SubjectRecord(name, site.fullmatch(name).groupdict().get("site") or "unknown", {}, problem))
+            matched = site.fullmatch(name)
+            assert matched is not None  # or it would be no patient
+            found.append(SubjectRecord(name, matched.groupdict().get("site") or "unknown", {}, problem))
         return sorted(found, key=lambda record: record.subject)
 
     def _is_patient(self, name: str) -> bool:

@@ -55,7 +55,7 @@ def write_volume(image: sitk.Image, path: str | Path) -> None:
     path = Path(path)
     with atomic_file(path) as temporary:
         # ITK chooses the format by the name's end, which the temporary lacks
-        named = temporary.with_name(temporary.name + suffix(path))
+        named = temporary.with_name(temporary.name + (suffix(path) or ""))
         try:
             sitk.WriteImage(image, str(named), useCompression=True)
             named.replace(temporary)

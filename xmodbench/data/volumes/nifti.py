@@ -7,9 +7,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from itertools import product
 from pathlib import Path
-from typing import IO
 
 import nibabel
 import numpy as np
@@ -120,7 +120,7 @@ def refuse_not_finite(count: int, path: Path) -> None:
         raise UserError(f"{count:,} voxels are NaN or infinite", path, "replace them, by 0 for example")
 
 
-def _header(handle: IO[bytes], path: Path) -> nibabel.Nifti1Header:
+def _header(handle: BufferedIOBase, path: Path) -> nibabel.Nifti1Header:
     """The header as nibabel reads it; nothing in it is corrected."""
     try:
         header = nibabel.Nifti1Header(handle.read(_HEADER), check=False)
@@ -139,10 +139,11 @@ def _header(handle: IO[bytes], path: Path) -> nibabel.Nifti1Header:
 
 def _positions(header: nibabel.Nifti1Header) -> Header:
     sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
-    return Header(tuple(int(n) for n in header["dim"][1:4]), sform, qform)
+    i, j, k = (int(n) for n in header["dim"][1:4])
+    return Header((i, j, k), sform, qform)
 
 
-def _check_voxels(handle: IO[bytes], header: nibabel.Nifti1Header, path: Path) -> None:
+def _check_voxels(handle: BufferedIOBase, header: nibabel.Nifti1Header, path: Path) -> None:
     kind = header.get_data_dtype()
     needed = int(np.prod(header.get_data_shape(), dtype=np.int64)) * kind.itemsize
     handle.read(max(0, int(header.get_data_offset()) - _HEADER))
@@ -157,7 +158,7 @@ def _check_voxels(handle: IO[bytes], header: nibabel.Nifti1Header, path: Path) -
     refuse_not_finite(bad, path)
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BufferedIOBase:
     return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from xmodbench.data.volumes.settings import Preparation, Split
 from xmodbench.data.volumes.split import split_blocks, split_subjects
@@ -45,7 +45,7 @@ def prepare_dataset(
         UserError: the options contradict the data set, or too few subjects can be used.
     """
     raw_dir, out_dir = Path(raw_dir).resolve(), Path(out_dir)
-    modalities, settings = dataset.modalities(), dataset.settings
+    modalities, settings = dataset.modalities(), cast(Preparation, dataset.settings)
     _check_names(modalities, settings, dataset_id)
     found = dataset.volumes(raw_dir)
     sites = {record.subject: record.site for record in found}
@@ -112,7 +112,7 @@ def _not_chosen(names: list[str], parts: dict[str, list[str]], how: Split, known
     """Where the split is given by name: who is here without being in it, or in it without being here, and the reason."""
     if how.train_subjects is None:
         return []
-    named, chosen = {*how.train_subjects, *how.test_subjects}, {*parts["train"], *parts["test"]}
+    named, chosen = {*how.train_subjects, *(how.test_subjects or ())}, {*parts["train"], *parts["test"]}
     reasons = {name: "the split does not name it" for name in names}
     reasons |= {name: "spare: the split has enough without it" for name in named & {*names}}
     reasons |= {name: "in the split, but not here" for name in named - {*names} - known}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +66,7 @@ def prepare_subject(task: Task) -> Outcome:
         return Outcome(task.record.subject, failure=str(error))
     except Exception as error:
         return Outcome(task.record.subject, failure=_unforeseen(error))
-    np.savez(task.spool, **images)
+    np.savez(task.spool, **images)  # type: ignore[arg-type]  # its own option stands among the arrays' names
     return outcome
 
 
@@ -130,7 +130,7 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     return {m: volumes[m] for m in task.modalities}, mask, grid, plane_of(settings.axis, stored)
 
 
-def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | list[float] | None:
+def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | Sequence[float] | None:
     """The voxel size asked for along x, y and z, wherever the file has them."""
     spacing = settings.spacing_mm
     if settings.axis != "stored" or not isinstance(spacing, tuple):

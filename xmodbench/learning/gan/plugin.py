@@ -81,6 +81,7 @@ def fit(settings, game_of: Callable[[Any, str], Game], train_data: TrainData, ru
     """
     run.use_threads()
     source, target = train_data.source, train_data.target
+    assert source is not None  # no adversarial method is zero-shot
     shortest, needed = min(target.shape[2:]), smallest_side(settings.discriminator_layers)
     if shortest < needed:
         problem = f"slices of {shortest} pixels are too small for discriminator_layers {settings.discriminator_layers}"

@@ -146,10 +146,11 @@ class StyleganSettings(InversionSettings):
             raise ValueError("perceptual 'vgg16' needs vgg16_file, the weights are not part of this package")
         return self
 
-    def resolved(self, nearest: int) -> Self:
+    def resolved(self, nearest: int) -> Any:
         """A copy in which every option has its value: the given one, or the preset's.
 
-        Only ``perceptual_weight``, ``vgg16_file`` and ``vgg16_sha256`` may stay None.
+        Of this class, but for a type checker open, as in `PresetSettings.resolved`. Only ``perceptual_weight``,
+        ``vgg16_file`` and ``vgg16_sha256`` may stay None.
 
         Args:
             nearest: the power of two nearest to the size of the images.

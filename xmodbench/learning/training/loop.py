@@ -6,7 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class Training(ABC):
     name: ClassVar[str]
     columns: tuple[str, ...]
     steps: int
-    settings: object
+    settings: Any
     fingerprint: str
     several_processes: ClassVar[bool] = False
     rate_option: ClassVar[str] = "learning_rate"

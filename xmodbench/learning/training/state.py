@@ -32,7 +32,8 @@ def fingerprint(
         arrays: what is trained on.
         others: what else there is, such as the seed and the number of processes.
     """
-    decisive = settings.model_dump(mode="json", include=fields, exclude={"snapshots", "checkpoint_s"})
+    included = None if fields is None else set(fields)
+    decisive = settings.model_dump(mode="json", include=included, exclude={"snapshots", "checkpoint_s"})
     data = [f"{array.shape} {float(np.mean(array, dtype=np.float64))!r}" for array in arrays]
     return sha256_json([decisive, data, *others])
 

@@ -42,7 +42,7 @@ def residual_shift(a: np.ndarray, b: np.ndarray, reach: int = REACH) -> tuple[fl
 
     steps = range(-reach, reach + 1)
     surface = np.array([[shared(down, right) for right in steps] for down in steps])
-    row, column = np.unravel_index(surface.argmax(), surface.shape)
+    row, column = (int(place) for place in np.unravel_index(surface.argmax(), surface.shape))
     return _refined(surface[:, column], row) - reach, _refined(surface[row], column) - reach
 
 

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from xmodbench.errors import UserError
 from xmodbench.isolation import Wall
@@ -41,7 +42,7 @@ class Refusals:
             self.looked_for.append(given)
 
     def _by_the_plugin(self) -> bool:
-        frame = sys._getframe(2)
+        frame: FrameType | None = sys._getframe(2)
         for _ in range(DEPTH):
             if frame is None:
                 return False
