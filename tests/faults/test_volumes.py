@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import struct
 from dataclasses import dataclass
@@ -44,10 +45,33 @@ def header(path, offset, value):
     path.write_bytes(data)
 
 
-def nan(path):
-    values = np.ones((8, 9, 10))
-    values[0, 0, :3] = np.nan
-    put(path, values)
+def field(path, kind, offset, *values):
+    data = bytearray(path.read_bytes())
+    struct.pack_into(f"<{len(values)}{kind}", data, offset, *values)
+    path.write_bytes(data)
+
+
+def sizes(path, *values):
+    """Other sizes in the header of a NIfTI, NRRD or MetaImage file, whose voxels stay as they are."""
+    if path.suffix == ".nii":
+        field(path, "h", 42, *values)
+    else:
+        text = " ".join(map(str, values)).encode()
+        path.write_bytes(re.sub(rb"(?m)^(sizes: |DimSize = ).*$", rb"\g<1>" + text, path.read_bytes(), count=1))
+
+
+def sform(path, *values):
+    field(path, "h", 252, 0, 1)
+    field(path, "f", 280, *values)
+
+
+def not_finite(value):
+    def spoil(path):
+        values = np.ones((8, 9, 10))
+        values[0, 0, :3] = value
+        put(path, values)
+
+    return spoil
 
 
 FAULTS = {
@@ -59,17 +83,48 @@ FAULTS = {
     "half nrrd": ("a.nrrd", half, "cannot be read"),
     "half mha": ("a.mha", half, "cannot be read"),
     "text": ("a.nii", lambda p: p.write_bytes(b"x" * 999), "not a NIfTI"),
-    "nan": ("a.nii.gz", nan, "3 voxels are NaN"),
+    "nan": ("a.nii.gz", not_finite(np.nan), "3 voxels are NaN"),
+    "inf": ("a.nii.gz", not_finite(-np.inf), "3 voxels are NaN or infinite"),
+    "inf nrrd": ("a.nrrd", not_finite(np.inf), "3 voxels are NaN or infinite"),
     "constant": ("a.nii.gz", lambda p: put(p, np.full((8, 9, 10), 7)), "every voxel is 7"),
     "single slice": ("a.nii.gz", lambda p: put(p, np.arange(90).reshape(1, 9, 10)), "single slice"),
+    "one pixel wide": ("a.nii.gz", lambda p: put(p, np.arange(80).reshape(8, 1, 10)), "single slice"),
+    "one pixel wide mha": ("a.mha", lambda p: put(p, np.arange(80).reshape(8, 10, 1)), "single slice"),
+    "no voxels": ("a.nii", lambda p: sizes(p, 0, 9, 8), r"a\.nii: "),
+    "no voxels nrrd": ("a.nrrd", lambda p: sizes(p, 10, 0, 8), r"a\.nrrd: "),
+    "no voxels mha": ("a.mha", lambda p: sizes(p, 10, 9, 0), r"a\.mha: "),
+    "petabyte": ("a.nii", lambda p: sizes(p, 32767, 32767, 32767), "truncated: .* of 140,724,603,846,652 bytes"),
+    "petabyte nrrd": ("a.nrrd", lambda p: sizes(p, 100000, 100000, 100000), r"a\.nrrd: "),
+    "petabyte mha": ("a.mha", lambda p: sizes(p, 100000, 100000, 100000), r"a\.mha: "),
+    "sform of zeros": ("a.nii", lambda p: sform(p, *[0.0] * 12), "sform is no position"),
+    "sform of nan": ("a.nii", lambda p: sform(p, *[np.nan] * 12), "sform is no position"),
+    "flat sform": ("a.nii", lambda p: sform(p, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0), "sform is no position"),
     "zero spacing": ("a.nii", lambda p: header(p, 80, 0.0), "voxel size 0 x 1 x 1"),
     "negative spacing": ("a.nii", lambda p: header(p, 84, -2.0), "voxel size 1 x -2 x 1"),
     "4-D": ("a.nii.gz", lambda p: sitk.WriteImage(sitk.JoinSeries([image()] * 2), str(p)), "4-D image"),
     "colour": ("a.mha", lambda p: sitk.WriteImage(sitk.Compose([image()] * 3), str(p)), "3 values per voxel"),
 }
 
+NAMED = "one line with the file, what is wrong and what to do; its subject is left out, the others go on"
+CASES = {
+    "a file is truncated, compressed or not": ("half gzip", "half nifti", "half nrrd", "half mha"),
+    "a file is empty": ("empty",),
+    "a file is not what its name says": ("no gzip", "text"),
+    "voxels are NaN or infinite": ("nan", "inf", "inf nrrd"),
+    "every voxel has the same value": ("constant",),
+    "a volume of a single slice": ("single slice",),
+    "a volume one pixel wide": ("one pixel wide", "one pixel wide mha"),
+    "a volume without voxels": ("no voxels", "no voxels nrrd", "no voxels mha"),
+    "a header claims more voxels than any memory holds": ("petabyte", "petabyte nrrd", "petabyte mha"),
+    "a position in space that is none (zeros, NaN, flat)": ("sform of zeros", "sform of nan", "flat sform"),
+    "a voxel size of zero or below": ("zero spacing", "negative spacing"),
+    "a 4-D volume": ("4-D",),
+    "a volume in colour": ("colour",),
+}
+MARKS = {name: pytest.mark.fault("volumes", case, NAMED) for case, names in CASES.items() for name in names}
 
-@pytest.mark.parametrize("name", FAULTS)
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in FAULTS])
 def test_a_bad_file_is_named_in_one_line(tmp_path, name):
     file, spoil, expected = FAULTS[name]
     spoil(put(tmp_path / file))
@@ -138,6 +193,11 @@ def prepare(tmp_path, **settings):
     prepare_dataset(dataset, tmp_path, tmp_path / "out", dataset_id="mine", seed=1, threads=1, progress=QUIET)
 
 
+@pytest.mark.fault(
+    "volumes",
+    "the volumes of a pair lie apart in space",
+    "one line with the share that overlaps; never shown as a pair",
+)
 def test_volumes_apart_in_the_world_are_refused(tmp_path):
     ball(tmp_path / "t1.nii.gz")
     ball(tmp_path / "pd.nii.gz", shift=80)
@@ -156,6 +216,9 @@ def test_a_gap_that_leaves_nothing_is_refused(tmp_path):
         prepare(tmp_path, split={"gap_mm": 500})
 
 
+@pytest.mark.fault(
+    "volumes", "two files of a subject may be the same modality", "the subject is left out with a line that names both"
+)
 def test_two_candidates_for_one_modality_exclude_the_subject(tmp_path):
     for name in ("p_a_T1", "p_b_T1", "p_PD"):
         ball(tmp_path / f"{name}.nii.gz")
@@ -230,6 +293,11 @@ class Deadly(SubjectRecord):
         return super().__getattribute__(name)
 
 
+@pytest.mark.fault(
+    "volumes",
+    "a worker process is killed for want of memory",
+    "one line that names the subject; nothing is left behind",
+)
 def test_a_killed_worker_names_whom_it_worked_on(tmp_path, monkeypatch):
     dataset, run = group(tmp_path, count=6)
     records = dataset.volumes(tmp_path)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_dir, sha256_files
+from xmodbench.files import atomic_dir
 from xmodbench.learning.training import processes
 from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw
 from xmodbench.records import read_record, recorded
+from xmodbench.stages.model_folder import check_model, model_sha256
+from xmodbench.stages.state_folder import owned
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
@@ -46,7 +48,8 @@ def train(
 
     Raises:
         UserError: source given or missing against the supervision, an unusable store, a method that fails or is refused
-            something, a pretrained model that is not finished or that the method has no use for.
+            something, a pretrained model that is not finished, is damaged or that the method has no use for, or a state
+            folder that another process trains into.
     """
     facts: dict[str, Any] = {}
     if pretrained is not None:
@@ -54,6 +57,7 @@ def train(
         if (first.get("target"), first.get("source")) != (target, source):
             problem = f"was pretrained towards '{first.get('target')}', not '{target}'"
             raise UserError(problem, pretrained, "give the folder that `xmodbench pretrain` wrote for this target")
+        check_model(pretrained, first)
         facts["pretrained_sha256"] = first["outputs_sha256"]
     _Training("train", job, SliceStore(store_dir), target, source, state, pretrained).do(out, facts)
 
@@ -87,15 +91,16 @@ class _Training:
         with recorded(out, self.verb, **facts) as record:
             if self.state.is_symlink():
                 raise UserError("is a link", f"--state {self.state}", "give a folder of its own")
-            saved = self.state / SAVED
-            shutil.rmtree(saved, ignore_errors=True)
-            saved.mkdir(parents=True)
-            self._perform(self.verb, record, saved)
-            record["outputs_sha256"] = adopt(saved, out)
-            shutil.rmtree(self.state, ignore_errors=True)
+            with owned(self.state, self.job.progress) as held:
+                saved = self.state / SAVED
+                shutil.rmtree(saved, ignore_errors=True)
+                saved.mkdir(parents=True)
+                self._perform(self.verb, record, saved, held)
+                record["outputs_sha256"] = adopt(saved, out)
+                shutil.rmtree(self.state, ignore_errors=True)
 
-    def _perform(self, task: str, record: dict[str, Any], saved: Path | None) -> None:
-        """Hand out the arrays, and let the method work on them."""
+    def _perform(self, task: str, record: dict[str, Any], saved: Path | None, held: tuple[int, ...] = ()) -> None:
+        """Hand out the arrays, and let the method work on them; its process keeps the files `held` open."""
         store, given = self.store, self.pretrained and str(self.pretrained.resolve())
         self.state.mkdir(parents=True, exist_ok=True)
         read = (self.pretrained,) if self.pretrained else ()
@@ -107,6 +112,7 @@ class _Training:
             truth=store.directory,
             available=len(store.ids),
             compiled=compiled(self.job),
+            held=held,
         ) as process:
             method = process.described
             record.update(method.traced_settings())
@@ -157,4 +163,4 @@ def adopt(saved: Path, out: Path) -> str:
             raise UserError("is a link or no regular file", f"model: {path.relative_to(saved)}", "save plain files")
     with atomic_dir(out) as folder:
         shutil.copytree(saved, folder, dirs_exist_ok=True)
-        return sha256_files([path for path in folder.rglob("*") if path.is_file()], folder)
+        return model_sha256(folder)

@@ -14,6 +14,7 @@ from xmodbench.plugins.contract import checked_images, checked_names
 from xmodbench.plugins.discovery import Location, locate
 from xmodbench.records import read_record, recorded
 from xmodbench.seeding import derive_seed
+from xmodbench.stages.model_folder import check_model
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
@@ -116,11 +117,12 @@ def read_model_record(model_dir: Path) -> dict[str, Any]:
     """The record of a trained model.
 
     Raises:
-        UserError: there is none, or it is not of a training.
+        UserError: there is none, it is not of a training, or the model's files were changed since.
     """
     record = read_record(model_dir)
     if record.get("verb") != "train":
         raise UserError("no trained model", model_dir, "give the folder that `xmodbench train` wrote")
+    check_model(model_dir, record)
     return record
 
 

@@ -77,7 +77,9 @@ class DiffusionSettings(PresetSettings):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (code: fp32).")
     channels_last: bool = Field(False, description="Memory layout; faster on most GPUs.")
     compile: bool = Field(False, description="torch.compile the network: a slow start, then faster.")
-    checkpoint_s: float = Field(300.0, gt=0, description="Seconds between two saves of the state for resuming.")
+    checkpoint_s: float = Field(
+        300.0, gt=0, description="The most seconds between two saves of the state for resuming; the first come sooner."
+    )
     snapshots: int = Field(5, ge=0, le=200, description="Pictures of translated training slices taken over training.")
 
     # sampling

@@ -13,7 +13,9 @@ from torch import nn
 from xmodbench.learning.training.log import LossLog
 from xmodbench.learning.training.loop import train
 from xmodbench.learning.training.plot import save_with_plot
+from xmodbench.learning.training.weights import DESCRIPTION
 from xmodbench.plugins import Run
+from xmodbench.plugins.settings import validated
 from xmodbench.seeding import derive_seed
 
 from .batches import from_square, to_square
@@ -73,7 +75,8 @@ class Model:
         stored = stored_settings(directory)
         given = {name: getattr(wanted, name) for name in TRANSLATION_SETTINGS}
         stored |= {name: value for name, value in given.items() if value is not None}
-        model = cls.new(StyleganSettings(**stored).resolved(stored["resolution"]))
+        settings = validated(StyleganSettings, stored, str(directory / DESCRIPTION), "settings")
+        model = cls.new(settings.resolved(settings.resolution))
         load_networks(directory, model.networks(), run.device)
         return model
 

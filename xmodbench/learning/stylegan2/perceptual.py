@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file
+from xmodbench.learning.training.weights import not_finite
 
 from .discriminator import Discriminator
 
@@ -129,6 +130,8 @@ def read_vgg16(features: VggFeatures, path: Path, sha256: str | None) -> str:
             state = torch.load(path, map_location="cpu", weights_only=True)
         wanted = features.layers.state_dict()
         features.layers.load_state_dict({name: state[f"features.{name}"] for name in wanted})
+        if problem := not_finite(features.layers.state_dict()):
+            raise ValueError(problem)
     except Exception as error:  # safetensors, pickle and torch each raise their own
         problem = f"cannot be read as weights of VGG16 ({str(error).splitlines()[0]})"
         raise UserError(problem, where, "give torchvision's state dict") from None

@@ -134,7 +134,9 @@ class StyleganSettings(InversionSettings):
     snapshots: int = Field(
         5, ge=0, le=200, description="Pictures of samples, then of encoded slices, over each training."
     )
-    checkpoint_s: float = Field(300.0, gt=0, description="Seconds between two saves of the state for resuming.")
+    checkpoint_s: float = Field(
+        300.0, gt=0, description="The most seconds between two saves of the state for resuming; the first come sooner."
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
