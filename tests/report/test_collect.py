@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
 
-from tests.report.synthetic import run_score
+from tests.report.synthetic import run_score, write_store
 from xmodbench.files import sha256_file, write_json
 from xmodbench.report.collect import collect, collect_cell
+from xmodbench.store import SliceStore
 
 
 @pytest.fixture
@@ -64,6 +66,23 @@ def test_scores_changed_by_hand_are_not_shown(copied, cell):
     scores = copied.scores_file(cell)
     scores.write_text(scores.read_text().replace("sub00", "sub99"))
     assert "not the scores of the record" in collect_cell(copied, cell).reason
+
+
+@pytest.mark.fault(
+    "config",
+    "two configs in one directory prepare one data set differently",
+    "the report shows the first one's cells as failed, not beside the other's slices",
+)
+def test_scores_of_other_slices_are_not_shown(copied, cell):
+    store = copied.data_dir(cell.dataset) / "test"
+    subjects = SliceStore(store).subjects
+    images = {name: 1 - SliceStore(store).array(name) for name in ("pd", "t1")}
+    write_store(store, images, subjects)
+    found = collect_cell(copied, cell)
+    assert (found.status, found.scores) == ("failed", None)
+    assert "scored on other slices than" in found.reason and "`paths.data`" in found.reason
+    shutil.rmtree(store)  # results may be read where the data are not
+    assert collect_cell(copied, cell).complete
 
 
 def with_hash(scores):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from xmodbench.files import SHIPPED
+from xmodbench.files import SHIPPED, sha256_json, write_json
 
 
 def snakefile() -> Path:
@@ -27,7 +26,10 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())]
     given = ["--configfile", str(config)]
     if overrides:
-        given += ["--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items())]
+        # a file of their own: what `--config` is given, Snakemake makes into texts, or drops its quotes
+        laid_over = Path(".snakemake") / f"set-{sha256_json(overrides)[:12]}.json"
+        write_json(laid_over, overrides)
+        given.append(str(laid_over))
     if _locked() and not _another_runs():
         subprocess.run([*command, "--unlock", "--quiet", *given], check=False)
     # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`

@@ -16,6 +16,7 @@ from xmodbench.metrics.published import published
 from xmodbench.metrics.registry import DISTANCES, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD, read_record
+from xmodbench.store import SliceStore
 
 Status = Literal["complete", "failed", "not run"]
 
@@ -56,6 +57,8 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
         scores, summary = read_scores(plan.scores_file(cell))
     except UserError as error:
         return CellResult(cell, "failed", str(error), **known)
+    if problem := _other_slices(plan, cell, known["records"].get("score", {})):
+        return CellResult(cell, "failed", problem, **known)
     found = {name: summary.get(name, {}) for name in ("distances", "counts", "intermediates")}
     return CellResult(cell, "complete", None, scores, **found, **known)
 
@@ -90,6 +93,21 @@ def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     if not isinstance(summary, dict) or set(DISTANCES) - set(summary.get("distances", {})) or "counts" not in summary:
         raise UserError("not the summary of scores", path.with_suffix(".json"), "score again")
     return scores, summary
+
+
+def _other_slices(plan: Plan, cell: Cell, scored: dict[str, Any]) -> str | None:
+    """Whether the test store is no longer the one that was scored: another config may have prepared its own there."""
+    store = plan.data_dir(cell.dataset) / "test"
+    if not (store / "manifest.json").is_file():
+        return None
+    try:
+        arrays = SliceStore(store).manifest["arrays"]
+    except UserError as error:
+        return str(error)
+    was = scored.get("test_sha256", {})
+    if all(arrays.get(name, {}).get("sha256") == was.get(name) for name in (cell.source, cell.target)):
+        return None
+    return f"scored on other slices than {store} holds now; run again, or give each config `paths.data` of its own"
 
 
 def _places(plan: Plan, cell: Cell) -> dict[str, tuple[Path, str]]:
