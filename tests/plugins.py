@@ -8,7 +8,7 @@ from textwrap import dedent
 from xmodbench.plugins import METHODS
 from xmodbench.plugins.discovery import Location
 from xmodbench.progress import Progress
-from xmodbench.stages.method_job import MethodJob
+from xmodbench.stages.wall.method_job import MethodJob
 
 HEAD = """
 import numpy as np

@@ -52,7 +52,7 @@ def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypat
     found = {}
     for name in ("one", "several"):
         wildcards = Wildcards(fromdict={"training": name, "dataset": "toy", "model": "mr"})
-        found[name] = (jobs.gpu(wildcards), jobs.threads(wildcards), jobs.launcher(wildcards))
+        found[name] = (jobs.asks.gpu(wildcards), jobs.asks.threads(wildcards), jobs.asks.launcher(wildcards))
     assert found["one"] == (1, 2, ["python", "-m"])
     assert found["several"][:2] == (2, 4)
     launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
@@ -69,7 +69,7 @@ def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         values = {"run": "r", "datasets": {"toy": {}}, "methods": {"toy": {}}, "compute": {"device": device}}
         jobs = Jobs(Plan(parse_config(values, "c"), "c"), lambda: here)
-        return jobs.gpu(Wildcards(fromdict={"method": "toy"}))
+        return jobs.asks.gpu(Wildcards(fromdict={"method": "toy"}))
 
     assert gpus("auto", here=True, visible="") == 0
     assert gpus("auto", here=True, visible="0,1") == 1

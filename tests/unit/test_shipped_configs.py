@@ -71,7 +71,7 @@ def test_jobs_ask_for_what_they_need(paper):
 
     def asked(**wildcards):
         found = Wildcards(wildcards)
-        return jobs.gpu(found), jobs.runtime(found)
+        return jobs.asks.gpu(found), jobs.asks.runtime(found)
 
     common = {"dataset": "ixi", "model": "t1"}
     assert asked(pretraining="stylegan2_inversion", **common) == (4, 10080)  # several processes help a batch of 32

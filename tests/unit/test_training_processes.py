@@ -13,8 +13,8 @@ from tests.processes import finished, started, stopped
 from xmodbench.plugins import METHODS
 from xmodbench.plugins.discovery import locate
 from xmodbench.records import read_record
-from xmodbench.stages.method_job import MethodJob
 from xmodbench.stages.train import train
+from xmodbench.stages.wall.method_job import MethodJob
 
 SETTINGS = {"preset": "short", "width": 8, "iterations": 24, "snapshots": 2, "checkpoint_s": 1e-3}
 

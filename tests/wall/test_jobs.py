@@ -16,9 +16,9 @@ from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS
 from xmodbench.plugins.discovery import Location
 from xmodbench.records import read_record
-from xmodbench.stages import plugin_process
 from xmodbench.stages.train import train
 from xmodbench.stages.translate import translate
+from xmodbench.stages.wall import may_read
 from xmodbench.store import SliceStore
 
 walled = pytest.mark.skipif(not isolation.landlock_version(), reason="this kernel has no Landlock")
@@ -188,13 +188,13 @@ def test_without_landlock_the_job_runs_staged_and_says_none(tmp_path, store, mon
 
 @walled
 def test_data_where_packages_lie_are_not_walled_off_and_that_is_said(tmp_path, store, monkeypatch):
-    monkeypatch.setattr(plugin_process, "code_folders", lambda: (*_code_folders(), str(tmp_path)))
+    monkeypatch.setattr(may_read, "code_folders", lambda: (*_code_folders(), str(tmp_path)))
     train(job_of(tmp_path, "toy", SEEING), store, "t1", None, tmp_path / "model", tmp_path / "state")
     assert read_record(tmp_path / "model")["isolation"] == "none"
 
 
 def _code_folders():
-    from xmodbench.stages.grants import code_folders
+    from xmodbench.stages.wall.system import code_folders
 
     return code_folders()
 

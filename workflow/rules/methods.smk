@@ -13,21 +13,21 @@ rule train:
         f"{RESULTS}/benchmarks/train/{{training}}.{{dataset}}.{{model}}.tsv"
     conda:
         "../envs/xmodbench.yaml"
-    threads: jobs.threads
+    threads: jobs.asks.threads
     resources:
-        gpu=jobs.gpu,
-        mem_mb=jobs.mem_mb,
-        runtime=jobs.runtime,
+        gpu=jobs.asks.gpu,
+        mem_mb=jobs.asks.mem_mb,
+        runtime=jobs.asks.runtime,
     params:
         verb="train",
         name="{training}",
-        launcher=jobs.launcher,
+        launcher=jobs.asks.launcher,
         options=jobs.training_options,
         modalities=jobs.training_modalities,
         pretrained=jobs.pretrained_option,
         code=jobs.training_code,
         data=subpath(input.data, parent=True),
-        device=jobs.device,
+        device=jobs.asks.device,
         # not an output: Snakemake would delete it before a retry, and training could not resume
         state=f"{jobs.config.paths.work}/{jobs.config.run}/{{training}}.{{dataset}}.{{model}}",
         out=subpath(output.record, parent=True),
@@ -69,17 +69,17 @@ rule translate:
         method=jobs.methods_in_parts(False),
     conda:
         "../envs/xmodbench.yaml"
-    threads: jobs.threads
+    threads: jobs.asks.threads
     resources:
-        gpu=jobs.gpu,
-        mem_mb=jobs.mem_mb,
-        runtime=jobs.runtime,
+        gpu=jobs.asks.gpu,
+        mem_mb=jobs.asks.mem_mb,
+        runtime=jobs.asks.runtime,
     params:
         options=jobs.method_options,
         code=jobs.method_code,
         model=subpath(input.model, parent=True),
         data=subpath(input.data, parent=True),
-        device=jobs.device,
+        device=jobs.asks.device,
         batch_size=jobs.config.compute.batch_size,
         part=[],
         out=subpath(output.record, parent=True),

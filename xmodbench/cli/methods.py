@@ -70,7 +70,7 @@ def validate(method: Method) -> None:
 def _job(name: str, plugin: str | None, settings: str, seed: int, device: str, threads: int):
     """A method's job; nothing of the method is imported here, on this side of its wall."""
     from xmodbench.plugins.discovery import locate
-    from xmodbench.stages.method_job import MethodJob
+    from xmodbench.stages.wall.method_job import MethodJob
 
     shared = max(1, threads // int(os.environ.get("WORLD_SIZE", 1)))  # a launcher's processes share them
     return MethodJob(name, locate(METHODS, plugin or name), parsed(settings), seed, device, shared, Progress())

@@ -18,13 +18,12 @@ from typing import Any
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.fetched import FETCHED, forget_not_fetched
 from xmodbench.data.download.lockfile import given_archives
-from xmodbench.devices import visible_gpus
 from xmodbench.errors import UserError
 from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, read_json
 from xmodbench.plan.claim import check_claim
 from xmodbench.plan.config import parse_config, read_yaml
-from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Cell, Plan
+from xmodbench.plan.resources import Resources, training_of
 from xmodbench.plugins import METHODS, Plugin, RemoteFile, find
 from xmodbench.plugins.code_hash import package_hash
 from xmodbench.records import FAILURE
@@ -41,9 +40,8 @@ def plan_of(config: dict[str, Any], configfiles: list[str]) -> Plan:
     where = ", ".join(os.path.relpath(path) for path in configfiles) or "--config"
     try:
         for path in configfiles:
-            read_yaml(
-                os.path.relpath(path)
-            )  # Snakemake lets the last of two equal keys win silently; this refuses them
+            # Snakemake lets the last of two equal keys win silently; this refuses them
+            read_yaml(os.path.relpath(path))
         plan = Plan(parse_config(config, where), where)
         check_claim(plan, configfiles)
         return plan
@@ -86,7 +84,7 @@ class Jobs:
     """
 
     def __init__(self, plan: Plan, runs_here: Callable[[], bool]):
-        self.plan, self.config, self.runs_here = plan, plan.config, runs_here
+        self.plan, self.config, self.asks = plan, plan.config, Resources(plan, runs_here)
         self.results, self.data = str(plan.results), plan.config.paths.data
         self._code_hash = cache(lambda plugin_id: find(METHODS, plugin_id).code_hash)  # every job asks for it
 
@@ -160,7 +158,7 @@ class Jobs:
     # -- methods ----------------------------------------------------------------------------------------------------
     def training_options(self, wildcards) -> list[str]:
         """Options of train and pretrain that come from the config; what only translation uses is not among them."""
-        training = self._training(wildcards)
+        training = training_of(self.plan, wildcards)
         plugin = self._plugin_option(training.plugin, training.name)
         return [*plugin, "--settings", training.settings, *self._seed()]
 
@@ -175,23 +173,11 @@ class Jobs:
         return [str(folder / "record.json")] if folder else []
 
     def _pretrained(self, wildcards) -> Path | None:
-        return self.plan.pretrained_dir(self._training(wildcards), wildcards.dataset, wildcards.model)
-
-    def launcher(self, wildcards) -> list[str]:
-        """What starts a training: Python, or torchrun where several processes are to share the work."""
-        processes = self._processes(wildcards)
-        if processes == 1:
-            return ["python", "-m"]
-        return ["python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
-
-    def _processes(self, wildcards) -> int:
-        verb = _verb(wildcards)
-        able = verb != "translate" and verb in self._training(wildcards).plugin.meta.get("several_processes", [])
-        return self.config.compute.processes if able else 1
+        return self.plan.pretrained_dir(training_of(self.plan, wildcards), wildcards.dataset, wildcards.model)
 
     def training_code(self, wildcards) -> str:
         """Hash of the code that trains."""
-        return self._method_code(self._training(wildcards).plugin)
+        return self._method_code(training_of(self.plan, wildcards).plugin)
 
     def training_modalities(self, wildcards) -> list[str]:
         """``--target`` and, only where the supervision allows it, ``--source``."""
@@ -218,43 +204,6 @@ class Jobs:
     def part_records(self, wildcards) -> list[str]:
         """Records of the parts of a divided translation."""
         return [str(folder / "record.json") for folder in self.plan.part_dirs(self._cell(wildcards))]
-
-    def device(self, wildcards) -> str:
-        """Device the method may use."""
-        return self.config.compute.device
-
-    def threads(self, wildcards) -> int:
-        """Threads of a training or translation; controls need one."""
-        if self._resources(wildcards).get("gpu", 1) == 0:
-            return 1
-        return self.config.compute.threads * self._processes(wildcards)
-
-    def gpu(self, wildcards) -> int:
-        """GPUs of a job, counted by Snakemake and by the cluster; none where `auto` will find none."""
-        device = self.config.compute.device
-        if device == "cpu" or (device == "auto" and self.runs_here() and not visible_gpus()):
-            return 0
-        return int(self._resources(wildcards).get("gpu", 1)) * self._processes(wildcards)
-
-    def mem_mb(self, wildcards, attempt: int = 1) -> int:
-        """Memory of a job; half as much again with every retry."""
-        return int(self._resources(wildcards).get("mem_mb", 16000) * (1 + 0.5 * (attempt - 1)))
-
-    def runtime(self, wildcards, attempt: int = 1) -> int:
-        """Minutes a job may take; training resumes, so a retry gets as many again."""
-        return int(self._resources(wildcards).get("runtime", 1440) * attempt)
-
-    def _training(self, wildcards) -> Training:
-        if _verb(wildcards) == "pretrain":
-            return self.plan.pretrainings[wildcards.dataset, wildcards.pretraining]
-        return self.plan.trainings[wildcards.dataset, wildcards.training]
-
-    def _resources(self, wildcards) -> dict[str, Any]:
-        verb = _verb(wildcards)
-        translates = verb == "translate"
-        plugin = self.plan.methods[wildcards.method].plugin if translates else self._training(wildcards).plugin
-        resources = plugin.meta.get("resources", {})
-        return resources | resources.get(verb, {})
 
     # -- scores and report ------------------------------------------------------------------------------------------
     def scoring_options(self, wildcards) -> list[str]:
@@ -309,9 +258,3 @@ class Jobs:
 def _any_of(names: Iterable[str]) -> str:
     """Regular expression of any of the names; of none, one that matches nothing."""
     return "|".join(dict.fromkeys(names)) or "(?!)"
-
-
-def _verb(wildcards) -> str:
-    """Which job of a method these are the wildcards of: ``pretrain``, ``train`` or ``translate``."""
-    verbs = {"pretraining": "pretrain", "training": "train"}
-    return next((verb for name, verb in verbs.items() if name in wildcards.keys()), "translate")  # noqa: SIM118 (no dict)

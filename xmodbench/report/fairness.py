@@ -1,6 +1,6 @@
 """Whether methods kept to what they may see: no translation is the truth, nobody looked for more, and a wall held them.
 
-Invariant 1 is enforced where jobs run (`xmodbench.stages.plugin_process`); here stands what can be seen of it afterwards.
+Invariant 1 is enforced where jobs run (`xmodbench.stages.wall.process`); here stands what can be seen of it afterwards.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from xmodbench.learning.training import processes
 from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw
 from xmodbench.records import read_record, recorded
-from xmodbench.stages.compiled import compiled
-from xmodbench.stages.method_job import Described, MethodJob
-from xmodbench.stages.plugin_process import PluginProcess, add_facts
+from xmodbench.stages.wall.compiled import compiled
+from xmodbench.stages.wall.method_job import Described, MethodJob
+from xmodbench.stages.wall.process import PluginProcess, add_facts
 from xmodbench.store import SliceStore
 
 SAVED = "saved"

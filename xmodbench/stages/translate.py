@@ -14,9 +14,9 @@ from xmodbench.plugins.contract import checked_images, checked_names
 from xmodbench.plugins.discovery import Location, locate
 from xmodbench.records import read_record, recorded
 from xmodbench.seeding import derive_seed
-from xmodbench.stages.compiled import compiled
-from xmodbench.stages.method_job import MethodJob
-from xmodbench.stages.plugin_process import PluginProcess, add_facts
+from xmodbench.stages.wall.compiled import compiled
+from xmodbench.stages.wall.method_job import MethodJob
+from xmodbench.stages.wall.process import PluginProcess, add_facts
 from xmodbench.store import SliceStore, StoreWriter
 
 if TYPE_CHECKING:

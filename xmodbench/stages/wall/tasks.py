@@ -15,7 +15,7 @@ from xmodbench.plugins import METHODS, Control, FewShot, Method, Run, TrainData,
 from xmodbench.plugins.discovery import Location, load, remember
 from xmodbench.plugins.settings import validated
 from xmodbench.progress import Progress
-from xmodbench.stages.refusals import Refusals
+from xmodbench.stages.wall.refusals import Refusals
 
 SEEN = {
     "train": {
@@ -49,7 +49,7 @@ class MethodTasks:
         self.location, self.given = locations[0], request["settings"]
 
     def described(self) -> dict[str, Any]:
-        """Import the method and say what it is (`xmodbench.stages.plugin_process.Described`).
+        """Import the method and say what it is (`xmodbench.stages.wall.process.Described`).
 
         Raises:
             UserError: it cannot be imported, breaks the contract, or refuses the settings.
@@ -118,7 +118,7 @@ class MethodTasks:
         return {}
 
     def _translate(self, task: str, arguments: dict[str, Any], run: Run) -> dict[str, Any]:
-        from xmodbench.stages.translation import translate_into
+        from xmodbench.stages.wall.translation import translate_into
 
         self._guarded("load", lambda: self.method.load(Path(arguments["model"]), run))
         names = self._guarded("translate", lambda: translate_into(self.method, arguments, run))

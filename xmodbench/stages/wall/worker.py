@@ -56,7 +56,7 @@ _asked: Any = None  # the conversation about one method, kept between its reques
 def _described(wall: isolation.Wall | None, request: dict[str, Any]) -> dict[str, Any]:
     if wall is not None:
         isolation.enter(wall)
-    from xmodbench.stages.tasks import MethodTasks
+    from xmodbench.stages.wall.tasks import MethodTasks
 
     global _asked
     _asked = MethodTasks(request, wall)

@@ -16,8 +16,8 @@ from xmodbench.data.download.disk import exclusive
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, sha256_json
 from xmodbench.records import versions
-from xmodbench.stages.method_job import MethodJob
-from xmodbench.stages.plugin_process import PluginProcess
+from xmodbench.stages.wall.method_job import MethodJob
+from xmodbench.stages.wall.process import PluginProcess
 
 
 def compiled(job: MethodJob) -> Path | None:

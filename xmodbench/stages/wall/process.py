@@ -28,8 +28,9 @@ from xmodbench.devices import job_environment
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file
 from xmodbench.plugins.discovery import Location
-from xmodbench.stages.grants import code_folders, device_files, environment, system_files
-from xmodbench.stages.method_job import Described, MethodJob, check_apart, named_files, own_files
+from xmodbench.stages.wall.may_read import Grant
+from xmodbench.stages.wall.method_job import Described, MethodJob
+from xmodbench.stages.wall.system import environment
 from xmodbench.store import SliceStore
 
 NONE = "none"
@@ -42,14 +43,9 @@ class PluginProcess:
     """A method's process, from its start to its end; a context manager that leaves nothing running.
 
     Args:
-        job: what is to be run.
-        verb: ``train``, ``pretrain`` or ``translate``, for messages.
-        read: files and folders the method may read beside its own code, such as its model.
-        write: folders it may write, such as its state.
-        truth: a folder that nothing granted may hold or lie in: the slice store. None where no data are at hand.
-        lender: the plugin whose models a borrower uses.
+        job, verb, read, write, truth, lender: what is to be run, and what it is let into: see `Grant`.
         available: slices of the source, of which a few-shot method says how many it wants.
-        compiled: caches that the method's compilers filled beforehand (`xmodbench.stages.compiled`).
+        compiled: caches that the method's compilers filled beforehand (`xmodbench.stages.wall.compiled`).
 
     Attributes:
         out: folder that the method's images are written into; like `write` it can hold no symbolic link, which would lead
@@ -72,15 +68,7 @@ class PluginProcess:
         compiled: Path | None = None,
     ):
         self.job, self.verb, self.available, self.compiled = job, verb, available, compiled
-        self.locations = [job.location, *([lender] if lender else [])]
-        self.files = named_files(job)
-        self.read = [path.resolve() for path in (*read, *self.files.values())]
-        self.write = [path.resolve() for path in write]
-        self.code = [location.folder.resolve() for location in self.locations]
-        self.own = [path for folder in self.code for path in own_files(folder)]
-        self.truth = truth and truth.resolve()
-        for path in (*self.read, *self.write, *self.code):
-            check_apart(path, self.truth, verb)
+        self.grant = Grant(job, verb, read, write, truth, lender)
         self._stack = ExitStack()
 
     def __enter__(self) -> PluginProcess:
@@ -108,27 +96,7 @@ class PluginProcess:
     def isolation(self) -> str:
         """What held the method to its arrays, for the record; `NONE` where nothing did."""
         version = isolation.landlock_version()
-        if not version or self._open_to_data():
-            return NONE
-        return f"landlock {version}"
-
-    def _open_to_data(self) -> bool:
-        """Whether the data lie where installed packages do, so that no wall can tell them apart."""
-        granted = (*system_files(), *code_folders())
-        return self.truth is not None and any(self.truth.is_relative_to(path) for path in granted)
-
-    def _wall(self) -> isolation.Wall:
-        several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-        return isolation.Wall(
-            read=(*system_files(several), *code_folders(), *map(str, self.own), str(self.data), *map(str, self.read)),
-            listed=tuple(map(str, self.code)),
-            write=(str(self.out), *map(str, self.write)),
-            # through /dev/shm processes of one training exchange
-            scratch=(str(self.scratch), *(("/dev/shm",) if several else ())),
-            devices=device_files(self.job.device),
-            ports=isolation.rendezvous_ports() if several else (),
-            families=isolation.families_for(self.job.device, several),
-        )
+        return NONE if not version or self.grant.open_to_data else f"landlock {version}"
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -137,11 +105,11 @@ class PluginProcess:
         variables = environment(self.scratch)
         if self.compiled is not None:
             shutil.copytree(self.compiled, self.cache, dirs_exist_ok=True)
-        for given, path in self.files.items():  # relative paths in the settings go on meaning the same file
+        for given, path in self.grant.files.items():  # relative paths in the settings go on meaning the same file
             if not Path(given).is_absolute() and ".." not in Path(given).parts:
                 (work / given).parent.mkdir(parents=True, exist_ok=True)
                 (work / given).symlink_to(path)
-        code = f"from xmodbench.stages.worker import main; main({theirs.fileno()})"
+        code = f"from xmodbench.stages.wall.worker import main; main({theirs.fileno()})"
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", code],
@@ -156,9 +124,11 @@ class PluginProcess:
         with ours:
             self.channel = self._stack.enter_context(ours.makefile("rw", encoding="utf-8"))
         self._stack.enter_context(passing_on_termination(self.process))
+        several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+        wall = self.grant.wall(self.data, self.out, self.scratch, several)
         self._ask(
-            wall=asdict(self._wall()) if self.isolation != NONE else None,
-            locations=[[loc.id, str(loc.folder), loc.entry] for loc in self.locations],
+            wall=asdict(wall) if self.isolation != NONE else None,
+            locations=[[loc.id, str(loc.folder), loc.entry] for loc in self.grant.locations],
             name=self.job.name,
             verb=self.verb,
             settings=self.job.settings,
@@ -167,7 +137,7 @@ class PluginProcess:
         )
 
     def perform(self, task: str, **arguments: Any) -> dict[str, Any]:
-        """Have a task done on the job's device (`xmodbench.stages.tasks`); returns its facts.
+        """Have a task done on the job's device (`xmodbench.stages.wall.tasks`); returns its facts.
 
         Raises:
             UserError: the method failed, was refused something, or was killed.
@@ -206,8 +176,8 @@ class PluginProcess:
         if done["looked_for"]:
             found["looked_for"] = done["looked_for"]
             self.job.progress.say(f"looked for what is not there for it: {', '.join(done['looked_for'])}")
-        if self.files:
-            found["files_sha256"] = {given: sha256_file(path) for given, path in self.files.items()}
+        if self.grant.files:
+            found["files_sha256"] = {given: sha256_file(path) for given, path in self.grant.files.items()}
         if "gpu_memory_mb" in done:
             found["gpu_memory_mb"] = done["gpu_memory_mb"]
         return found

@@ -1,0 +1,86 @@
+"""What a method's job asks for: GPUs, memory, time, threads, and how many processes share a training.
+
+The numbers stand in ``resources`` of the plugin's ``method.yaml``, by job where they differ; here they meet the config, the
+machine and the attempt. Profiles hand them on to a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from xmodbench.devices import visible_gpus
+from xmodbench.plan.methods import Training
+from xmodbench.plan.plan import Plan
+
+
+class Resources:
+    """Answers Snakemake's questions about a job of a method, by its wildcards.
+
+    Args:
+        plan: of the run.
+        runs_here: says, once Snakemake has chosen, whether jobs run on this machine (and not on a cluster's nodes).
+    """
+
+    def __init__(self, plan: Plan, runs_here: Callable[[], bool]):
+        self.plan, self.compute, self.runs_here = plan, plan.config.compute, runs_here
+
+    def device(self, wildcards) -> str:
+        """Device the method may use."""
+        return self.compute.device
+
+    def threads(self, wildcards) -> int:
+        """Threads of a training or translation; controls need one."""
+        if self._asked(wildcards).get("gpu", 1) == 0:
+            return 1
+        return self.compute.threads * self._processes(wildcards)
+
+    def gpu(self, wildcards) -> int:
+        """GPUs of a job, counted by Snakemake and by the cluster; none where `auto` will find none."""
+        device = self.compute.device
+        if device == "cpu" or (device == "auto" and self.runs_here() and not visible_gpus()):
+            return 0
+        return int(self._asked(wildcards).get("gpu", 1)) * self._processes(wildcards)
+
+    def mem_mb(self, wildcards, attempt: int = 1) -> int:
+        """Memory of a job; half as much again with every retry."""
+        return int(self._asked(wildcards).get("mem_mb", 16000) * (1 + 0.5 * (attempt - 1)))
+
+    def runtime(self, wildcards, attempt: int = 1) -> int:
+        """Minutes a job may take; training resumes, so a retry gets as many again."""
+        return int(self._asked(wildcards).get("runtime", 1440) * attempt)
+
+    def launcher(self, wildcards) -> list[str]:
+        """What starts a training: Python, or torchrun where several processes are to share the work."""
+        processes = self._processes(wildcards)
+        if processes == 1:
+            return ["python", "-m"]
+        return ["python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
+
+    def _processes(self, wildcards) -> int:
+        verb = verb_of(wildcards)
+        able = verb != "translate" and verb in training_of(self.plan, wildcards).plugin.meta.get(
+            "several_processes", []
+        )
+        return self.compute.processes if able else 1
+
+    def _asked(self, wildcards) -> dict[str, Any]:
+        """What the plugin's YAML asks for, for this kind of job."""
+        verb = verb_of(wildcards)
+        methods = self.plan.methods
+        own = methods[wildcards.method] if verb == "translate" else training_of(self.plan, wildcards)
+        resources = own.plugin.meta.get("resources", {})
+        return resources | resources.get(verb, {})
+
+
+def training_of(plan: Plan, wildcards) -> Training:
+    """The training, or its first phase, that these are the wildcards of."""
+    if verb_of(wildcards) == "pretrain":
+        return plan.pretrainings[wildcards.dataset, wildcards.pretraining]
+    return plan.trainings[wildcards.dataset, wildcards.training]
+
+
+def verb_of(wildcards) -> str:
+    """Which job of a method these are the wildcards of: ``pretrain``, ``train`` or ``translate``."""
+    verbs = {"pretraining": "pretrain", "training": "train"}
+    return next((verb for name, verb in verbs.items() if name in wildcards.keys()), "translate")  # noqa: SIM118 (no dict)

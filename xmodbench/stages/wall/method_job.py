@@ -1,0 +1,50 @@
+"""A method's job as it is asked for, before any of the method's code has run; and what the method says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from xmodbench.plugins.discovery import Location
+from xmodbench.progress import Progress
+
+
+@dataclass(frozen=True)
+class MethodJob:
+    """A method's job as the command line asks for it; nothing of the method has been imported.
+
+    Attributes:
+        name: of the method in the run.
+        settings: the plugin's options, JSON.
+        threads: of this process; several processes of one training share them.
+    """
+
+    name: str
+    location: Location
+    settings: dict[str, Any]
+    seed: int
+    device: str
+    threads: int
+    progress: Progress
+
+    def facts(self) -> dict[str, Any]:
+        """What belongs into every record of the job."""
+        return {"name": self.name, "plugin": self.location.id, "code_sha256": self.location.code_hash}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a method says of itself, asked behind the wall."""
+
+    supervision: str
+    settings: dict[str, Any]
+    settings_sha256: str
+    control: bool
+    plain: bool  # a control without a model: NumPy alone, no device
+    two_phase: bool
+    model_plugin: str | None
+    wanted_slices: int | None = None
+
+    def traced_settings(self) -> dict[str, Any]:
+        """The settings as a record holds them."""
+        return {"settings": self.settings, "settings_sha256": self.settings_sha256}
