@@ -38,8 +38,10 @@ def resolve_device(asked: str) -> str:
     """``"cpu"`` or ``"cuda"`` for ``auto|cpu|cuda``; torch is asked only where there may be a GPU.
 
     Raises:
-        UserError: ``cuda`` was asked for and torch sees none.
+        UserError: ``cuda`` was asked for and torch sees none, or something else was.
     """
+    if asked not in ("auto", "cpu", "cuda"):
+        raise UserError(f"'{asked}' is no device", "--device", "give auto, cpu or cuda")
     if asked == "cpu" or (asked == "auto" and not visible_gpus() and not Path("/dev/kfd").exists()):
         return "cpu"
     import torch

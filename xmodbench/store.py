@@ -38,10 +38,18 @@ class SliceStore:
         if not (self.directory / "manifest.json").is_file():
             raise UserError("no slice store here (manifest.json is missing)", self.directory, "run `xmodbench prepare`")
         self.manifest: dict[str, Any] = read_json(self.directory / "manifest.json")
-        if self.manifest.get("format") != FORMAT_VERSION:
-            raise UserError(f"slice store of format {self.manifest.get('format')}", self.directory, "prepare it again")
-        with open(self.directory / "slices.csv", newline="", encoding="utf-8") as handle:
-            self.rows: list[dict[str, str]] = list(csv.DictReader(handle))
+        version = self.manifest.get("format") if isinstance(self.manifest, dict) else None
+        if version != FORMAT_VERSION:
+            raise UserError(f"slice store of format {version}", self.directory, "prepare it again")
+        if missing := [key for key in ("arrays", "count", "shape") if key not in self.manifest]:
+            raise UserError(f"manifest.json lacks {', '.join(missing)}", self.directory, "prepare it again")
+        if self.manifest["count"] == 0:
+            raise UserError("a slice store without slices", self.directory, "prepare it again")
+        try:
+            with open(self.directory / "slices.csv", newline="", encoding="utf-8") as handle:
+                self.rows: list[dict[str, str]] = list(csv.DictReader(handle))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"slices.csv cannot be read ({error})", self.directory, "prepare it again") from None
         if len(self.rows) != self.manifest["count"]:
             raise UserError(
                 f"slices.csv has {len(self.rows)} rows, the manifest says {self.manifest['count']}",
@@ -54,7 +62,9 @@ class SliceStore:
         """``slices.csv`` as a table, in array order (pandas is imported here: most jobs do without)."""
         import pandas as pd
 
-        return pd.read_csv(self.directory / "slices.csv", dtype={"id": str, "subject": str, "site": str})
+        # a subject or a site may be called NA
+        names = {"id": str, "subject": str, "site": str}
+        return pd.read_csv(self.directory / "slices.csv", dtype=names, keep_default_na=False)
 
     @property
     def ids(self) -> list[str]:

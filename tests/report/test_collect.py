@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
 
-from tests.report.synthetic import run_score
+from tests.report.synthetic import run_score, write_store
 from xmodbench.files import sha256_file, write_json
 from xmodbench.report.collect import collect, collect_cell
+from xmodbench.report.model import Report
+from xmodbench.store import SliceStore
 
 
 @pytest.fixture
@@ -66,10 +69,34 @@ def test_scores_changed_by_hand_are_not_shown(copied, cell):
     assert "not the scores of the record" in collect_cell(copied, cell).reason
 
 
+@pytest.mark.fault(
+    "config",
+    "two configs in one directory prepare one data set differently",
+    "the report shows the first one's cells as failed, not beside the other's slices",
+)
+def test_scores_of_other_slices_are_not_shown(copied, cell):
+    store = copied.data_dir(cell.dataset) / "test"
+    subjects = SliceStore(store).subjects
+    images = {name: 1 - SliceStore(store).array(name) for name in ("pd", "t1")}
+    write_store(store, images, subjects)
+    found = collect_cell(copied, cell)
+    assert (found.status, found.scores) == ("failed", None)
+    assert "scored on other slices than" in found.reason and "`paths.data`" in found.reason
+    shutil.rmtree(store)  # results may be read where the data are not
+    assert collect_cell(copied, cell).complete
+
+
 def with_hash(scores):
     """Make the record agree with scores that were tampered with."""
     path = scores.with_name(f"{scores.stem}.record.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"scores_sha256": sha256_file(scores)}))
+
+
+OUTSIDE = pytest.mark.fault(
+    "metrics and statistics",
+    "a score, or a distance, that its metric cannot have",
+    "a failed cell that names the value; it is not shown",
+)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +107,15 @@ def with_hash(scores):
         (lambda frame: frame.drop(columns="paper.mi"), "not a table of scores"),
         (lambda frame: frame.assign(**{"paper.mse": "much"}), "not a table of scores"),
         (lambda frame: frame.iloc[:0], "holds no scores"),
+        pytest.param(
+            lambda frame: frame.assign(**{"paper.mse": [*frame["paper.mse"][:-1], -1.0]}),
+            r"paper.mse is -1, outside its bounds [0, 65025]",
+            marks=OUTSIDE,
+        ),
+        (lambda frame: frame.assign(**{"paper.mi": 2.1}), "paper.mi is 2.1, outside its bounds [1, 2]"),
+        (lambda frame: frame.assign(**{"standard.mi": -0.1}), "standard.mi is -0.1, outside its bounds [0, ]"),
+        (lambda frame: frame.assign(**{"standard.psnr": 100.1}), "standard.psnr is 100.1, outside its bounds"),
+        (lambda frame: frame.assign(**{"paper.ssim_src": -1.01}), "paper.ssim_src is -1.01, outside its bounds"),
     ],
 )
 def test_damaged_scores_are_a_failed_cell(copied, cell, damage, message):
@@ -87,6 +123,58 @@ def test_damaged_scores_are_a_failed_cell(copied, cell, damage, message):
     damage(pd.read_csv(scores)).to_csv(scores, index=False)
     with_hash(scores)
     assert message in collect_cell(copied, cell).reason
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        pytest.param("value", -0.5, "standard.frechet_hog is -0.5, outside its bounds [0, ]", marks=OUTSIDE),
+        ("value", "3", "standard.frechet_hog is '3', which is not finite"),
+        ("floor", -0.5, "standard.frechet_hog is -0.5, outside its bounds"),
+        ("value", True, "is True"),
+    ],
+)
+def test_distances_that_cannot_be_are_a_failed_cell(copied, cell, place, value, message):
+    path = copied.scores_file(cell).with_suffix(".json")
+    summary = json.loads(path.read_text())
+    summary["distances"]["standard.frechet_hog"][place] = value
+    write_json(path, summary)
+    found = collect_cell(copied, cell)
+    assert found.status == "failed" and found.scores is None and message in found.reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda summary: summary["counts"].update(subjects=0),
+        lambda summary: summary.update(intermediates={"after_1": {"mse_target": 2.0}}),
+        lambda summary: summary.update(intermediates={"after_1": {"mse_target": float("nan")}}),
+        lambda summary: summary["distances"].update({"paper.fid": 3}),
+        lambda summary: summary["counts"].pop("images"),
+    ],
+)
+def test_a_summary_that_cannot_be_is_a_failed_cell(copied, cell, change):
+    path = copied.scores_file(cell).with_suffix(".json")
+    summary = json.loads(path.read_text())
+    change(summary)
+    path.write_text(json.dumps(summary))
+    found = collect_cell(copied, cell)
+    assert found.status == "failed" and str(path) in found.reason
+
+
+@pytest.mark.fault(
+    "metrics and statistics", "methods scored on different slices", "failed cells that say so; nothing is compared"
+)
+def test_cells_of_other_slices_are_not_compared(copied, cell):
+    scores = copied.scores_file(cell)
+    pd.read_csv(scores).iloc[2:].to_csv(scores, index=False)
+    with_hash(scores)
+    shutil.rmtree(copied.data_dir(cell.dataset))
+    results = {item.cell: item for item in collect(copied) if item.cell.dataset == cell.dataset}
+    # the first is taken for the measure: which of them is right, nobody knows
+    assert results.pop(cell).complete
+    assert {item.reason for item in results.values()} == {f"scored on other slices than '{cell.method}'; run again"}
+    assert Report.read(copied, True).comparisons is not None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"distances": {}, "counts": {}}', ""])

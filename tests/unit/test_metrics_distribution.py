@@ -34,6 +34,11 @@ def test_frechet_distance_is_the_textbook_formula(n, m):
     assert frechet_distance(a, b) == pytest.approx(by_matrix_root(a, b), rel=1e-6)
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "covariances that are singular, with fewer images than features",
+    "the distance that the closed form gives",
+)
 def test_frechet_distance_of_scaled_and_shifted_samples_has_a_closed_form():
     a = np.random.default_rng(1).standard_normal((30, 50))  # fewer images than features
     expected = 3.0**2 * 50 + (2 - 1) ** 2 * np.trace(np.cov(a, rowvar=False))
@@ -46,6 +51,11 @@ def test_frechet_distance_of_a_set_with_itself_in_another_order_is_zero():
     assert frechet_distance(a, a[::-1]) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "features without variance",
+    "the distance of the means",
+)
 def test_constant_features_are_no_trouble_and_one_image_is_refused():
     assert frechet_distance(np.zeros((3, 4)), np.ones((5, 4))) == pytest.approx(4)
     with pytest.raises(ValueError, match="two images"):
@@ -91,6 +101,11 @@ def test_without_weights_fid_is_null_with_a_reason_and_torch_is_not_imported():
     subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": ""})
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "one image in a set",
+    "no distance, and the reason in its place",
+)
 def test_too_few_images_give_reasons_not_numbers():
     found = distribution.distances(images(1, 0), images(1, 1), images(5, 2), None)
     assert {entry["value"] for entry in found.values()} == {None}

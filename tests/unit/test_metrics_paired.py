@@ -104,6 +104,11 @@ def test_foreground_fills_holes_and_ignores_faint_background():
     assert paired.foreground(source, source).sum() == 22 * 22
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "identical images",
+    "every metric has its best value, PSNR 100 dB",
+)
 def test_a_perfect_translation_has_every_best_value():
     target = smooth_images()
     scores = paired.score_images(target, target, smooth_images(seed=5))
@@ -122,6 +127,11 @@ def test_opposite_contrast_is_negative_in_the_papers_ssim_only_slightly_in_the_s
     np.testing.assert_allclose(scores["paper.ssim_src"], 1)
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "constant images, as translation, target or source",
+    "finite values within the bounds",
+)
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("which", ["target", "translation", "target translation", "source target translation"])
 @pytest.mark.filterwarnings("error")
@@ -146,19 +156,40 @@ def test_one_grey_level_of_error_lies_below_the_cap():
     assert expected < PSNR_CAP
 
 
+def refused(case):
+    return pytest.mark.fault("metrics and statistics", case, "one line; nothing is scored")
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (np.full((2, 16, 16), np.nan, np.float32), "translation has values that are not finite"),
+        pytest.param(
+            np.full((2, 16, 16), np.nan, np.float32),
+            "translation has values that are not finite",
+            marks=refused("NaN in an image"),
+        ),
+        pytest.param(
+            np.full((2, 16, 16), 255, np.float32),
+            "outside",
+            marks=refused("images on another scale, whose range would have to be guessed"),
+        ),
         (np.full((2, 16, 16), 1.5, np.float32), "outside"),
-        (np.zeros((2, 16, 17), np.float32), "shape"),
+        pytest.param(np.zeros((2, 16, 17), np.float32), "shape", marks=refused("images of different shapes")),
         (np.zeros((1, 16, 16), np.float32), "shape"),
+        (np.full((2, 16, 16), np.inf, np.float32), "translation has values that are not finite"),
+        (np.full((2, 16, 16), -0.01, np.float32), "outside"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(bad, message):
     good = np.zeros((2, 16, 16), np.float32)
     with pytest.raises(UserError, match=message):
         paired.score_images(bad, good, good)
+
+
+def test_no_images_are_no_score():
+    none = np.zeros((0, 16, 16), np.float32)
+    with pytest.raises(UserError, match="there are no images"):
+        paired.score_images(none, none, none)
 
 
 def test_images_smaller_than_the_window_are_refused():

@@ -27,6 +27,10 @@ class Toy(Method):
 """
 
 
+def fault(case, outcome="one line names the key and the one that was meant"):
+    return pytest.mark.fault("config", case, outcome)
+
+
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -68,12 +72,24 @@ def test_one_plugin_under_two_ids(plan):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"methods": {"zer": {}}}, r"methods.zer: unknown method; did you mean 'zero'\? \(c.yaml\)"),
+        pytest.param(
+            {"methods": {"zer": {}}},
+            r"methods.zer: unknown method; did you mean 'zero'\? \(c.yaml\)",
+            marks=fault("a method that does not exist"),
+        ),
         ({"methods": {"a": {"plugin": "zer"}}}, r"methods.a.plugin: unknown method; did you mean 'zero'\?"),
-        ({"datasets": {"toi": {}}}, r"datasets.toi: unknown dataset; did you mean 'toy'\?"),
+        pytest.param(
+            {"datasets": {"toi": {}}},
+            r"datasets.toi: unknown dataset; did you mean 'toy'\?",
+            marks=fault("a data set that does not exist"),
+        ),
         ({"datasets": {"toy": {"settings": {"sise": 3}}}}, r"toy.settings.sise: unknown option; did you mean 'size'\?"),
         ({"datasets": {"toy": {"settings": {"size": "x"}}}}, r"datasets.toy.settings.size: .*valid integer"),
-        ({"datasets": {"toy": {"directions": ["ct->xx"]}}}, r"unknown modality 'xx'; the data set has ct, mr, pd"),
+        pytest.param(
+            {"datasets": {"toy": {"directions": ["ct->xx"]}}},
+            r"unknown modality 'xx'; the data set has ct, mr, pd",
+            marks=fault("a modality that the data set does not have", "one line names the key and those it has"),
+        ),
         ({"datasets": {"toy": {"directions": ["ct->ct"]}}}, r"translates a modality to itself"),
     ],
 )

@@ -24,20 +24,48 @@ def test_a_folder_is_enough(here):
     assert find(METHODS, "mine").label == "Toy"
 
 
+LABELLED = "label: a\nsummary: b\n"
+
+
+def fault(case, outcome="one line names the file"):
+    return pytest.mark.fault("plugin", case, outcome)
+
+
 @pytest.mark.parametrize(
     ("body", "meta", "expected"),
     [
-        ("import nothing_like_this", "label: a\nsummary: b\n", r"method.py: cannot be imported \(ModuleNotFoundError"),
-        ("class Toy(Method", "label: a\nsummary: b\n", r"method.py: cannot be imported \(SyntaxError"),
-        ("x = 1", "label: a\nsummary: b\n", "defines 0 subclasses"),
-        ("class A(Method): pass\nclass B(Method): pass", "label: a\nsummary: b\n", "defines 2 subclasses"),
-        (
-            "class A(Method): supervision = Supervision.PAIRED",
-            "label: a\nsummary: b\n",
-            "lacks fit, load, save, translate",
+        pytest.param(
+            "import nothing_like_this",
+            LABELLED,
+            r"method.py: cannot be imported \(ModuleNotFoundError",
+            marks=fault("it imports what is not installed", "one line names the file and what to install"),
         ),
-        ("class A(Method): pass", "nothing: b\n", "needs at least the keys label and summary"),
-        ("class A(Method): pass", "{", "not valid YAML"),
+        pytest.param(
+            "class Toy(Method",
+            LABELLED,
+            r"method.py: cannot be imported \(SyntaxError",
+            marks=fault("its code is not valid Python"),
+        ),
+        pytest.param("x = 1", LABELLED, "defines 0 subclasses", marks=fault("no class in it")),
+        pytest.param(
+            "class A(Method): pass\nclass B(Method): pass",
+            LABELLED,
+            "defines 2 subclasses",
+            marks=fault("two classes in it"),
+        ),
+        pytest.param(
+            "class A(Method): supervision = Supervision.PAIRED",
+            LABELLED,
+            "lacks fit, load, save, translate",
+            marks=fault("its class lacks a function of the contract", "one line names the functions"),
+        ),
+        pytest.param(
+            "class A(Method): pass",
+            "nothing: b\n",
+            "needs at least the keys label and summary",
+            marks=fault("`method.yaml` without a label"),
+        ),
+        pytest.param("class A(Method): pass", "{", "not valid YAML", marks=fault("`method.yaml` is not YAML")),
     ],
 )
 def test_broken_plugins_are_named(here, body, meta, expected, request):

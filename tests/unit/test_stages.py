@@ -128,18 +128,41 @@ def test_batches_change_nothing(tmp_path, make_store, fit):
     assert SliceStore(tmp_path / "out1").ids == SliceStore(store).ids
 
 
+def fault(case, outcome="one line; only the record of the failure is left"):
+    return pytest.mark.fault("plugin", case, outcome)
+
+
 @pytest.mark.parametrize(
     ("result", "expected"),
     [
-        ("None", "returned NoneType"),
-        ("source[:, :, :-1]", r"returned shape \(6, 1, 15, 16\)"),
-        ("source * np.nan", "6 of 6 images hold NaN"),
-        ("source + 1", r"expected \[0, 1\]"),
-        ("1 / 0", "method 'broken', translate: ZeroDivisionError: division by zero"),
-        ("__import__('sys').exit()", "its process ended by itself with exit code 0"),
-        (
+        pytest.param("None", "returned NoneType", marks=fault("translates to nothing (`None`)")),
+        pytest.param(
+            "source[:, :, :-1]",
+            r"returned shape \(6, 1, 15, 16\)",
+            marks=fault("translates to images of another shape"),
+        ),
+        pytest.param(
+            "source > 0.5", "returned bool values, expected float32", marks=fault("translates to another type")
+        ),
+        ("source.astype(complex)", "returned complex128 values, expected float32"),
+        ("source.astype(object)", "returned object values, expected float32"),
+        pytest.param("source * np.nan", "6 of 6 images hold NaN", marks=fault("translates to NaN")),
+        ("source / 0 + 1", "6 of 6 images hold NaN or infinite"),
+        pytest.param("source + 1", r"expected \[0, 1\]", marks=fault("translates to values outside [0, 1]")),
+        pytest.param(
+            "1 / 0",
+            "method 'broken', translate: ZeroDivisionError: division by zero",
+            marks=fault("raises in `translate`"),
+        ),
+        pytest.param(
+            "__import__('sys').exit()",
+            "its process ended by itself with exit code 0",
+            marks=fault("ends its process with exit code 0, without a result"),
+        ),
+        pytest.param(
             "__import__('os').kill(__import__('os').getpid(), 9)",
             r"was killed \(SIGKILL\); most likely for want of memory",
+            marks=fault("is killed for the memory it takes"),
         ),
     ],
 )
@@ -199,6 +222,7 @@ def test_no_model_no_translation(tmp_path, make_store):
         translate(job, tmp_path / "none", store, "pd", "t1", tmp_path / "out", 8)
 
 
+@fault("raises in `fit`, out of memory say")
 def test_failed_training_leaves_no_model(tmp_path, fit):
     with pytest.raises(UserError, match="method 'failing', fit: MemoryError: out of memory"):
         body = SEEING.replace("        arrays =", '        raise MemoryError("out of memory")\n        arrays =')

@@ -24,6 +24,11 @@ def test_the_interval_is_that_of_subjects_not_of_images():
     assert (high[0] - low[0]) == pytest.approx(2 * 1.96 * means.std() / np.sqrt(30), rel=0.08)
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "two subjects with different numbers of images",
+    "intervals from the three means there can be",
+)
 def test_resampling_two_unequal_subjects_gives_the_three_possible_means():
     scores, subjects = np.array([[0.0], [1.0], [1.0], [1.0]]), ["a", "b", "b", "b"]
     samples = stats.resampled_means(scores, subjects, 3000, seed=0)[:, 0]
@@ -32,6 +37,11 @@ def test_resampling_two_unequal_subjects_gives_the_three_possible_means():
     np.testing.assert_allclose(counts / 3000, [0.25, 0.5, 0.25], atol=0.04)
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "images or subjects in another order",
+    "the same interval; another seed gives another",
+)
 def test_the_bootstrap_does_not_depend_on_the_order_of_images_and_follows_its_seed():
     scores, subjects = clustered(5, 4)
     order = np.random.default_rng(3).permutation(len(scores))
@@ -73,6 +83,11 @@ def test_paired_tests_are_scipys_on_subject_means_and_adjusted_together():
     np.testing.assert_allclose([row["p_holm"] for row in rows.values()], adjusted)
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "too few subjects for a test",
+    "a reason instead of a p-value",
+)
 def test_few_subjects_get_a_reason_instead_of_a_p_value():
     [row] = stats.paired_tests({"x": subject_series(np.arange(5.0)), "y": subject_series(np.zeros(5))})
     assert row["p"] is None
@@ -81,6 +96,11 @@ def test_few_subjects_get_a_reason_instead_of_a_p_value():
     assert row["difference"] == 2
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "all methods alike",
+    "p is 1, not undefined",
+)
 def test_equal_methods_have_p_one():
     same = subject_series(np.arange(8.0))
     [row] = stats.paired_tests({"x": same, "y": same.copy()})
@@ -93,6 +113,11 @@ def test_methods_on_different_subjects_are_not_compared():
         stats.paired_tests({"x": subject_series(np.ones(6)), "y": subject_series(np.ones(7))})
 
 
+@pytest.mark.fault(
+    "metrics and statistics",
+    "ties",
+    "they share their mean rank",
+)
 def test_ranks_share_ties_and_follow_the_direction():
     np.testing.assert_allclose(stats.ranks([3, 1, 1], higher_is_better=True), [1, 2.5, 2.5])
     np.testing.assert_allclose(stats.ranks([[3, 1, 2], [0, 5, 6]], higher_is_better=False), [[3, 1, 2], [1, 2, 3]])

@@ -246,6 +246,9 @@ def test_files_that_settings_name_can_be_read_and_are_hashed(tmp_path, store, mo
         train(replace(job, settings={"weights": "none.bin"}), store, "t1", None, tmp_path / "model", tmp_path / "state")
 
 
+@pytest.mark.fault(
+    "plugin", "writes into every file that is open in its process", "one line; nothing passes for a result"
+)
 @pytest.mark.parametrize("text", ["nonsense", '{"done": 1}', '{"done": {"control": true}}', "[]"])
 def test_nonsense_on_the_channel_is_one_line(tmp_path, store, text):
     """The channel is open in the method's process: what it writes there must not pass for an answer."""
@@ -263,6 +266,7 @@ for number in range(3, 32):
         train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
 
 
+@pytest.mark.fault("plugin", "leaves a child process running", "it is ended with the job")
 def test_what_a_method_leaves_running_is_ended(tmp_path, store):
     code = """
 import subprocess, sys

@@ -80,6 +80,17 @@ def test_changing_a_setting_reruns_its_cells(work):
     assert work.planned()["prepare"] == 1
 
 
+def test_another_config_with_the_same_run_name_is_refused(work):
+    other = work.folder / "other.yaml"
+    other.write_text(work.config.read_text().replace("seed: 3", "seed: 4"))
+    before = (work.results / "table.csv").read_bytes()
+    done = work.snakemake("--cores", "1", "--configfile", str(other))
+    assert done.returncode == 1
+    assert "results/tiny: holds the results of config.yaml, whose run is called 'tiny' as well" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (work.results / "table.csv").read_bytes() == before
+
+
 def test_both_entries_plan_the_same(fresh):
     root, inner = fresh.planned(), fresh.planned(entry="workflow/Snakefile")
     root.pop("benchmark"), inner.pop("all")

@@ -49,19 +49,34 @@ def add_to(app: typer.Typer) -> None:
 
 def plugins() -> None:
     """List the methods and data sets that are found."""
+    from xmodbench.plugins.discovery import locate, stands_in_for
+
+    broken = 0
     kinds: list[Kind] = [METHODS, DATASETS]
     for kind in kinds:
         for plugin_id in available(kind):
-            found = find(kind, plugin_id)
-            typer.echo(f"{kind.name:8} {plugin_id:26} {found.meta['summary']}")
+            try:
+                location = locate(kind, plugin_id)
+                text = " ".join(find(kind, plugin_id).meta["summary"].split())
+            except UserError as error:
+                broken += 1
+                text = f"BROKEN: {error}"
+            else:
+                text += f" ({location.folder}, in place of the shipped one)" if stands_in_for(location) else ""
+            typer.echo(f"{kind.name:8} {plugin_id:26} {text}")
+    if broken:
+        raise UserError(f"{broken} of them cannot be used", "plugins", "see the list")
 
 
-def validate(method: Method) -> None:
+def validate(
+    method: Method,
+    limit: Annotated[float, typer.Option(min=1, help="Seconds that one check may take.")] = 600,
+) -> None:
     """Check that a method plugin keeps the contract, on a few small slices."""
-    from xmodbench.plugins.check import validate_method
+    from xmodbench.stages.validate import validate as stage
 
     problems = 0
-    for requirement, problem in validate_method(find(METHODS, method)):
+    for requirement, problem in stage(method, limit):
         problems += problem is not None
         typer.echo(f"{'FAILED' if problem else 'ok':6} {requirement}" + (f"\n       {problem}" if problem else ""))
     if problems:

@@ -44,14 +44,14 @@ State = Annotated[Path, typer.Option(help="Folder for the state a killed job res
 Data = Annotated[Path, typer.Option(help="A slice store: <data>/<dataset>/train or /test.")]
 
 
-def parsed(settings: str) -> dict[str, Any]:
-    """``--settings`` as a dict; UserError where it is not a JSON object."""
+def parsed(settings: str, option: str = "--settings") -> dict[str, Any]:
+    """What `option` was given as a dict; UserError where it is not a JSON object."""
     try:
         values = json.loads(settings)
-    except ValueError as error:
-        raise UserError(f"not valid JSON ({error})", "--settings") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not valid JSON ({error})", option) from None
     if not isinstance(values, dict):
-        raise UserError("not a JSON object", "--settings", 'write {"option": value}')
+        raise UserError("not a JSON object", option, 'write {"option": value}')
     return values
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -56,10 +55,13 @@ def report(
 
 
 def _plan(config: str):
+    from xmodbench.plan.claim import check_claim
     from xmodbench.plan.config import find_config, load_config, parse_config
     from xmodbench.plan.plan import Plan
 
     if config.lstrip().startswith("{"):
-        return Plan(parse_config(json.loads(config), "--config"), "--config")
+        return Plan(parse_config(parsed(config, "--config"), "--config"), "--config")
     path = find_config(config)
-    return Plan(load_config(path), str(path))
+    plan = Plan(load_config(path), str(path))
+    check_claim(plan, [path])
+    return plan

@@ -89,17 +89,25 @@ def generate(
 
 
 def parse_overrides(items: list[str]) -> dict[str, Any]:
-    """``["a.b=1"]`` to ``{"a": {"b": 1}}``; values are YAML."""
-    import yaml
+    """``["a.b=1"]`` to ``{"a": {"b": 1}}``; values are YAML.
 
-    from xmodbench.plan.config import merge
+    Raises:
+        UserError: an item is no ``KEY=VALUE``, or its value is nothing that a config can hold.
+    """
+    import json
+
+    from xmodbench.plan.config import merge, parse_yaml
 
     overrides: dict[str, Any] = {}
     for item in items:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise UserError(f"'{item}' is not KEY=VALUE", "--set")
-        nested: Any = yaml.safe_load(value)
+        nested: Any = parse_yaml(value, f"--set {key}")
+        try:
+            json.dumps(nested, allow_nan=False)
+        except (TypeError, ValueError) as error:  # a date, a set, infinity, a list in itself
+            raise UserError(f"no text, number, list or mapping ({error})", f"--set {key}", "put it in quotes") from None
         for part in reversed(key.split(".")):
             nested = {part: nested}
         overrides = merge(overrides, nested)

@@ -70,8 +70,9 @@ def distances(prediction: Images, target: Images, train: Images, weights: str | 
         weights: path or URL of pytorch-fid's Inception weights, or None.
 
     Returns:
-        Metric id to ``value`` (or None with a one-line ``reason``) and ``floor``: the same distance between the real
-        test targets and as many real training targets, spread evenly: what a perfect method could be expected to reach.
+        Metric id to ``value`` (or None), where it has one a one-line ``reason`` why there is none or what the value suffers
+        from, and ``floor``: the same distance between the real test targets and as many real training targets, spread
+        evenly: what a perfect method could be expected to reach.
     """
     reference = train[np.linspace(0, len(train) - 1, min(len(train), len(target))).round().astype(int)]
     if min(len(prediction), len(reference)) < 2:
@@ -113,7 +114,11 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def _with_floor(distance, features) -> dict[str, Any]:
     prediction, target, reference = features
-    return {"value": distance(prediction, target), "floor": distance(reference, target)}
+    found = {"value": distance(prediction, target), "floor": distance(reference, target)}
+    few, wide = min(map(len, (prediction, target, reference))), prediction.shape[1]
+    if distance is frechet_distance and few < wide:
+        found["reason"] = f"{few} images for {wide} features: biased upwards, compare within this data set only"
+    return found
 
 
 def _missing(reason: str) -> dict[str, Any]:

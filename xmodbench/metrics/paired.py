@@ -11,7 +11,7 @@ from scipy.ndimage import binary_fill_holes
 from skimage.metrics import normalized_mutual_information, structural_similarity
 
 from xmodbench.errors import UserError
-from xmodbench.metrics.registry import PAIRED, PSNR_CAP
+from xmodbench.metrics.registry import METRICS, PAIRED, PSNR_CAP
 
 FOREGROUND_THRESHOLD = 0.05
 MI_BINS = 64
@@ -107,7 +107,8 @@ def score_images(prediction: np.ndarray, target: np.ndarray, source: np.ndarray)
     """All per-image metrics of translations: metric id to float64 ``[N]``.
 
     Raises:
-        UserError: the shapes differ, the images are too small, or a value is not finite or outside [0, 1].
+        UserError: there are no images, the shapes differ, the images are too small, a value is not finite or outside
+            [0, 1], or a score is outside its metric's bounds.
     """
     check_images(prediction, target, source)
     mask = foreground(target, source)
@@ -132,6 +133,9 @@ def score_images(prediction: np.ndarray, target: np.ndarray, source: np.ndarray)
         "standard.psnr": psnr(standard_mse, 1.0),
         "standard.psnr_fg": psnr(mse(prediction, target, mask), 1.0),
     }
+    for name in PAIRED:
+        if problem := next(filter(None, map(METRICS[name].problem, scores[name].tolist())), None):
+            raise UserError(problem, "scoring", "this is a fault of the program: report it with the two images")
     return {name: scores[name] for name in PAIRED}
 
 
@@ -141,10 +145,12 @@ def check_images(prediction: np.ndarray, target: np.ndarray, source: np.ndarray)
     shapes = {name: array.shape for name, array in images.items()}
     if len(set(shapes.values())) != 1 or prediction.ndim != 3:
         raise UserError(f"images differ in shape or are no stacks: {shapes}", "scoring")
+    if not len(prediction):
+        raise UserError("there are no images", "scoring")
     if min(prediction.shape[1:]) < SMALLEST:
         raise UserError(f"images of {prediction.shape[1:]} pixels are too small (at least {SMALLEST})", "scoring")
     for name, array in images.items():
-        if len(array) and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
             raise UserError(f"the {name} has values that are not finite or outside [0, 1]", "scoring")
 
 

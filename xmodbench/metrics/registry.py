@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,10 @@ before and after do not compare. It stands in every table; scores of another pro
 PSNR_CAP = 100.0
 """PSNR in dB given to identical images, where the formula is infinite, so that means stay finite. An 8-bit image of
 less than 390 x 390 pixels that differs in a single grey level lies below it."""
+
+
+ROUNDING = 1e-6
+"""So far beyond a bound a value may lie: sums over windows of squares of up to 65025 are rounded."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,16 @@ class Metric:
     def arrow(self) -> str:
         """Up or down: where better is."""
         return "↑" if self.higher_is_better else "↓"
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value that is no finite number within the bounds; None where nothing is."""
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+            return f"{self.id} is {value!r}, which is not finite"
+        low, high = self.bounds
+        if (low is not None and value < low - ROUNDING) or (high is not None and value > high + ROUNDING):
+            ends = ["" if end is None else f"{end:g}" for end in self.bounds]
+            return f"{self.id} is {value:g}, outside its bounds [{', '.join(ends)}]"
+        return None
 
 
 _SSIM_2004 = "Wang et al. 2004, K1 = 0.01, K2 = 0.03"

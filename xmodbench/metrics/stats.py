@@ -35,11 +35,11 @@ def resampled_means(scores: np.ndarray, subjects: Sequence[str], resamples: int,
         float64 ``[resamples, metrics]``.
 
     Raises:
-        ValueError: a score is not finite.
+        ValueError: there are no scores, or one is not finite.
     """
     scores = np.asarray(scores, np.float64)
-    if not np.isfinite(scores).all():
-        raise ValueError("scores must be finite")
+    if not len(scores) or not np.isfinite(scores).all():
+        raise ValueError("scores must be finite, and there must be some")
     names, index = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
     sums = np.zeros((len(names), scores.shape[1]))
     np.add.at(sums, index, scores)

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import SHIPPED
 from xmodbench.plugins.settings import Id, validated
 
 Direction = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,20}->[a-z][a-z0-9_]{0,20}$")]
+
+
+def _writable(path: str) -> str:
+    """Control characters are in no sensible name, and braces are Snakemake's wildcards."""
+    bad = next((letter for letter in path if letter in "{}" or not letter.isprintable()), None)
+    if bad:
+        raise ValueError(f"a folder's name cannot hold {bad!r}")
+    return path
+
+
+Folder = Annotated[str, AfterValidator(_writable)]
 
 
 class Part(BaseModel):
@@ -26,7 +39,7 @@ class DatasetEntry(Part):
     """One data set of the benchmark."""
 
     plugin: Id | None = Field(None, description="Data-set plugin; the entry's own id if left out.")
-    raw: str | None = Field(None, description="Folder of the raw volumes; `<paths.raw>/<id>` if left out.")
+    raw: Folder | None = Field(None, description="Folder of the raw volumes; `<paths.raw>/<id>` if left out.")
     directions: list[Direction] | None = Field(
         None,
         min_length=1,
@@ -79,10 +92,10 @@ class MethodEntry(Part):
 class Paths(Part):
     """Where things are kept, relative to the working directory."""
 
-    raw: str = Field("raw", min_length=1, description="Raw volumes, a folder per data set.")
-    data: str = Field("data", min_length=1, description="Slice stores, a folder per data set.")
-    results: str = Field("results", min_length=1, description="Outputs, a folder per run.")
-    work: str = Field("work", min_length=1, description="Training state for resuming; safe to delete after a run.")
+    raw: Folder = Field("raw", min_length=1, description="Raw volumes, a folder per data set.")
+    data: Folder = Field("data", min_length=1, description="Slice stores, a folder per data set.")
+    results: Folder = Field("results", min_length=1, description="Outputs, a folder per run.")
+    work: Folder = Field("work", min_length=1, description="Training state for resuming; safe to delete after a run.")
 
 
 class Compute(Part):
@@ -145,7 +158,11 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no single value", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
             seen.add(key)
@@ -155,18 +172,31 @@ class _StrictLoader(yaml.SafeLoader):
 def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     """Read a config file as a dict; UserError with line and column where it is not valid YAML."""
     try:
-        value = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a safe loader)
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError("no such config file", path) from None
     except UnicodeDecodeError:
         raise UserError("not UTF-8 text", path) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
-        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", place) from None
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", path) from None
+    value = parse_yaml(text, path)
     if not isinstance(value, dict):
         raise UserError("not a config (it should be a mapping of keys)", path)
     return value
+
+
+def parse_yaml(text: str, where: object) -> Any:
+    """The value that YAML text stands for; UserError at `where`, with line and column, for text that stands for none."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a safe loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
+        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", place) from None
+    except RecursionError:
+        raise UserError("not valid YAML: nested too deeply", where) from None
+    except ValueError as error:  # of a number or a date that is none
+        raise UserError(f"not valid YAML: {error}", where) from None
 
 
 def load_config(path: str | os.PathLike, overrides: dict[str, Any] | None = None) -> BenchmarkConfig:
@@ -203,8 +233,9 @@ def find_config(name: str) -> Path:
     Raises:
         UserError: there is neither.
     """
-    if Path(name).is_file():
-        return Path(name)
+    with suppress(OSError):  # too long for a name
+        if Path(name).is_file():
+            return Path(name)
     known = shipped_configs()
     if name in known:
         return SHIPPED / "config" / f"{name}.yaml"

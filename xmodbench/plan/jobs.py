@@ -20,6 +20,7 @@ from xmodbench.data.download.fetched import FETCHED, forget_not_fetched
 from xmodbench.data.download.lockfile import given_archives
 from xmodbench.errors import UserError
 from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, read_json
+from xmodbench.plan.claim import check_claim
 from xmodbench.plan.config import parse_config, read_yaml
 from xmodbench.plan.lifeline import STARTED_BY
 from xmodbench.plan.plan import Cell, Plan
@@ -42,7 +43,9 @@ def plan_of(config: dict[str, Any], configfiles: list[str]) -> Plan:
         for path in configfiles:
             # Snakemake lets the last of two equal keys win silently; this refuses them
             read_yaml(os.path.relpath(path))
-        return Plan(parse_config(config, where), where)
+        plan = Plan(parse_config(config, where), where)
+        check_claim(plan, configfiles)
+        return plan
     except UserError as error:
         print(f"xmodbench: error: {error}", file=sys.stderr)
         # not sys.exit: Snakemake would print the exit code as if it were a crash of the Snakefile

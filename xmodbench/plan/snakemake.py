@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench.errors import UserError
-from xmodbench.files import SHIPPED, read_json, write_json
+from xmodbench.files import SHIPPED, read_json, sha256_json, write_json
 
 OWNER = Path(".snakemake/xmodbench-run.json")
 """Who works in a directory, beside Snakemake's locks, which do not say."""
@@ -37,7 +36,10 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())]
     given = ["--configfile", str(config)]
     if overrides:
-        given += ["--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items())]
+        # a file of their own: what `--config` is given, Snakemake makes into texts, or drops its quotes
+        laid_over = Path(".snakemake") / f"set-{sha256_json(overrides)[:12]}.json"
+        write_json(laid_over, overrides)
+        given.append(str(laid_over))
     if _locked() and "--unlock" not in extra and _may_unlock(config):
         subprocess.run([*command, "--unlock", "--quiet", *given], check=False)
     # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`

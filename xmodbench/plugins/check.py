@@ -183,11 +183,16 @@ CHECKS: list[Callable[[Subject], None]] = [
 def validate_method(plugin: Plugin[Method]) -> Iterator[tuple[str, str | None]]:
     """Run all checks; yields what each requires and None, or what is wrong."""
     for check in CHECKS:
-        with tempfile.TemporaryDirectory(prefix="xmodbench-validate-") as folder:
-            try:
-                check(Subject(plugin, Path(folder)))
-            except Exception as error:
-                problem = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                yield str(check.__doc__), problem
-            else:
-                yield str(check.__doc__), None
+        yield str(check.__doc__), checked(check, plugin)
+
+
+def checked(check: Callable[[Subject], None], plugin: Plugin[Method]) -> str | None:
+    """Run one check; returns what is wrong, in one line, or None."""
+    with tempfile.TemporaryDirectory(prefix="xmodbench-validate-") as folder:
+        try:
+            check(Subject(plugin, Path(folder)))
+        except UserError as error:
+            return str(error)
+        except Exception as error:
+            return str(UserError(f"{type(error).__name__}: {error}"))
+    return None

@@ -54,6 +54,8 @@ def checked_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         raise UserError(f"returned {type(images).__name__}, expected a NumPy array", "translate")
     if images.shape != shape:
         raise UserError(f"returned shape {images.shape}, expected {shape}", "translate")
+    if images.dtype.kind != "f":
+        raise UserError(f"returned {images.dtype} values, expected float32 in [0, 1]", "translate")
     images = images.astype(np.float32, copy=False)
     if not np.isfinite(images).all():
         bad = int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())

@@ -26,6 +26,7 @@ from xmodbench.files import SHIPPED
 from xmodbench.plugins.code_hash import folder_hash
 from xmodbench.plugins.dataset import Dataset
 from xmodbench.plugins.method import FewShot, Method, Supervision, TwoPhase
+from xmodbench.plugins.wellformed import check_metadata, check_signatures
 
 P = TypeVar("P", bound=Method | Dataset)
 
@@ -124,18 +125,27 @@ def locate(kind: Kind[P], plugin_id: str, where: str | None = None) -> Location[
     """Find a plugin by id without importing it; folders win over installed packages.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or two packages bring one.
     """
     if told := _told.get((kind.name, plugin_id)):
         return told
+    where = where or f"{kind.name} '{plugin_id}'"
     for root in plugin_roots(kind):
         if (root / plugin_id / f"{kind.module}.py").is_file():
             return Location(plugin_id, kind, root / plugin_id)
-    for entry in entry_points(group=kind.group):
-        if entry.name == plugin_id:
-            return Location(plugin_id, kind, _folder_of(entry.module), entry.value)
-    known, where = available(kind), where or f"{kind.name} '{plugin_id}'"
+    if found := [entry for entry in entry_points(group=kind.group) if entry.name == plugin_id]:
+        if len(found) > 1:
+            packages = ", ".join(sorted(entry.dist.name if entry.dist else entry.value for entry in found))
+            raise UserError(f"two packages bring one of this name: {packages}", where, "uninstall all but one")
+        return Location(plugin_id, kind, _folder_of(found[0].module), found[0].value)
+    known = available(kind)
     raise UserError(f"unknown {kind.name}", where, did_you_mean(plugin_id, known) or f"known: {', '.join(known)}")
+
+
+def stands_in_for(location: Location) -> Path | None:
+    """Folder of a shipped plugin whose id one in the working directory has taken over; None for others."""
+    shipped = SHIPPED / location.kind.folder / location.id
+    return shipped if shipped.is_dir() and shipped.resolve() != location.folder.resolve() else None
 
 
 def _folder_of(module: str) -> Path:
@@ -219,6 +229,7 @@ def _metadata(path: Path) -> dict[str, Any]:
         raise UserError(f"not valid YAML ({error})", path) from None
     if not isinstance(meta, dict) or not {"label", "summary"} <= set(meta):
         raise UserError("needs at least the keys label and summary", path)
+    check_metadata(meta, path)
     return meta
 
 
@@ -228,6 +239,7 @@ def _checked(plugin: Plugin[P]) -> Plugin[P]:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise UserError(f"class {cls.__name__} lacks {', '.join(missing)}", where, "see docs/add-a-method.md")
+    check_signatures(cls, plugin.kind.base, where)
     if plugin.kind is METHODS and not isinstance(getattr(cls, "supervision", None), Supervision):
         raise UserError(f"class {cls.__name__} has no supervision", where, f"one of {', '.join(Supervision)}")
     if plugin.kind is METHODS and issubclass(cls, FewShot) != (cls.supervision is Supervision.FEW_SHOT):

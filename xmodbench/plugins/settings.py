@@ -32,7 +32,7 @@ def validated(model: type[BaseModel], values: dict[str, Any], where: str, prefix
 
 
 def _describe(model: type[BaseModel], item: ErrorDetails, prefix: str) -> str:
-    place = [str(part) for part in item["loc"] if part != "[key]"]
+    place = [_short(str(part)) for part in item["loc"] if part != "[key]"]
     path = ".".join(part for part in [prefix, *place] if part) or "config"
     if item["type"] == "extra_forbidden":
         hint = did_you_mean(place[-1], _keys_at(model, place[:-1]))
@@ -40,12 +40,15 @@ def _describe(model: type[BaseModel], item: ErrorDetails, prefix: str) -> str:
     if item["type"] == "missing":
         return f"{path}: missing; it has to be set"
     if item["type"] == "string_pattern_mismatch":
-        return f"{path}: {item['input']!r} must match {item['ctx']['pattern']}"
+        return f"{path}: {_short(repr(item['input']))} must match {item['ctx']['pattern']}"
     if item["type"] == "value_error":
         # written by us for people; its input may be a whole part of the config
         return f"{path}: {item['ctx']['error']}"
-    given = repr(item.get("input"))
-    return f"{path}: {item['msg'].lower().rstrip('.')} (got {given if len(given) < 60 else given[:57] + '...'})"
+    return f"{path}: {item['msg'].lower().rstrip('.')} (got {_short(repr(item.get('input')))})"
+
+
+def _short(text: str) -> str:
+    return text if len(text) < 60 else text[:57] + "..."
 
 
 def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:

@@ -7,16 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_file
 from xmodbench.metrics.published import published
-from xmodbench.metrics.registry import DISTANCES, PAIRED, PROTOCOL
+from xmodbench.metrics.registry import DISTANCES, METRICS, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD, read_record
+from xmodbench.store import SliceStore
 
 Status = Literal["complete", "failed", "not run"]
 
@@ -48,8 +48,18 @@ class CellResult:
 
 
 def collect(plan: Plan) -> list[CellResult]:
-    """All cells of the plan, in its order."""
-    return [collect_cell(plan, cell) for cell in plan.cells]
+    """All cells of the plan, in its order; those of one data set and direction were scored on the same slices."""
+    results: list[CellResult] = []
+    firsts: dict[tuple[str, str], tuple[str, pd.DataFrame]] = {}
+    for item in (collect_cell(plan, cell) for cell in plan.cells):
+        if item.scores is not None:
+            slices = item.scores[["id", "subject"]]
+            first = firsts.setdefault((item.cell.dataset, item.cell.direction), (item.cell.method, slices))
+            if not slices.equals(first[1]):
+                problem = f"scored on other slices than '{first[0]}'; run again"
+                item = CellResult(item.cell, "failed", problem, records=item.records, published=item.published)
+        results.append(item)
+    return results
 
 
 def collect_cell(plan: Plan, cell: Cell) -> CellResult:
@@ -64,6 +74,8 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
         scores, summary = read_scores(plan.scores_file(cell))
     except UserError as error:
         return result("failed", str(error))
+    if problem := _other_slices(plan, cell, records.get("score", {})):
+        return result("failed", problem)
     distances, counts, intermediates = (summary.get(name, {}) for name in ("distances", "counts", "intermediates"))
     return result("complete", scores=scores, distances=distances, counts=counts, intermediates=intermediates)
 
@@ -92,12 +104,46 @@ def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         values = scores[list(PAIRED)].to_numpy(float)
     except (ValueError, KeyError) as error:
         raise UserError(f"not a table of scores ({error})", path, "score again") from None
-    if not len(values) or not np.isfinite(values).all():
-        raise UserError("holds no scores, or some that are not finite", path, "score again")
-    summary = read_json(path.with_suffix(".json"))
-    if not isinstance(summary, dict) or set(DISTANCES) - set(summary.get("distances", {})) or "counts" not in summary:
-        raise UserError("not the summary of scores", path.with_suffix(".json"), "score again")
-    return scores, summary
+    if not len(values):
+        raise UserError("holds no scores", path, "score again")
+    for name, column in zip(PAIRED, values.T, strict=True):
+        _within_bounds(name, column.tolist(), path)
+    return scores, _read_summary(path.with_suffix(".json"))
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    summary = read_json(path)
+    try:
+        for name in DISTANCES:
+            found = summary["distances"][name]
+            _within_bounds(name, [value for value in (found["value"], found.get("floor")) if value is not None], path)
+        shared = [int(summary["counts"][name]) for name in ("images", "subjects")]
+        errors = [float(error) for found in summary.get("intermediates", {}).values() for error in found.values()]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError("not the summary of scores", path, "score again") from None
+    if min(shared) < 1 or not all(0 <= error <= 1 for error in errors):
+        raise UserError("holds counts or errors that cannot be", path, "score again")
+    return summary
+
+
+def _within_bounds(name: str, values: list[object], path: Path) -> None:
+    if problem := next(filter(None, map(METRICS[name].problem, values)), None):
+        raise UserError(problem, path, "score again")
+
+
+def _other_slices(plan: Plan, cell: Cell, scored: dict[str, Any]) -> str | None:
+    """Whether the test store is no longer the one that was scored: another config may have prepared its own there."""
+    store = plan.data_dir(cell.dataset) / "test"
+    if not (store / "manifest.json").is_file():
+        return None
+    try:
+        arrays = SliceStore(store).manifest["arrays"]
+    except UserError as error:
+        return str(error)
+    was = scored.get("test_sha256", {})
+    if all(arrays.get(name, {}).get("sha256") == was.get(name) for name in (cell.source, cell.target)):
+        return None
+    return f"scored on other slices than {store} holds now; run again, or give each config `paths.data` of its own"
 
 
 def _places(plan: Plan, cell: Cell) -> dict[str, tuple[Path, str]]:

@@ -19,7 +19,7 @@ from xmodbench.seeding import derive_seed
 
 @dataclass(frozen=True)
 class Entry:
-    """One metric of one cell. ``value`` is None where there is none, and ``reason`` says why."""
+    """One metric of one cell. ``value`` is None where there is none; ``reason`` says why, or what the value suffers from."""
 
     result: CellResult
     metric: Metric

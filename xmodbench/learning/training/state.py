@@ -133,8 +133,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = value
     if not state or max(state) >= len(parameters):
         raise ValueError(f"an optimiser's moments of {len(state)} parameters, it has {len(parameters)}")
     for index, entry in state.items():

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Any
 
@@ -30,6 +31,7 @@ from xmodbench.files import sha256_file
 from xmodbench.plugins.discovery import Location
 from xmodbench.stages.wall.may_read import Grant
 from xmodbench.stages.wall.method_job import Described, MethodJob
+from xmodbench.stages.wall.output import descriptor, passing_on
 from xmodbench.stages.wall.system import environment
 from xmodbench.store import SliceStore
 
@@ -71,6 +73,7 @@ class PluginProcess:
     ):
         self.job, self.verb, self.available, self.compiled, self.held = job, verb, available, compiled, held
         self.grant = Grant(job, verb, read, write, truth, lender)
+        self.output: Thread | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> PluginProcess:
@@ -118,11 +121,14 @@ class PluginProcess:
                 cwd=work,
                 env=variables,
                 stdin=subprocess.DEVNULL,
-                stdout=_descriptor(sys.stderr),
-                stderr=_descriptor(sys.stderr),
+                # a terminal keeps nothing, and its bars need one
+                stdout=descriptor(sys.stderr) if sys.stderr.isatty() else subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 pass_fds=[theirs.fileno(), *self.held],
                 start_new_session=True,  # so that what it starts can be ended with it
             )
+        if self.process.stdout is not None:
+            self.output = passing_on(self.process.stdout, sys.stderr)
         with ours:
             self.channel = self._stack.enter_context(ours.makefile("rw", encoding="utf-8"))
         self._stack.enter_context(passing_on_termination(self.process))
@@ -240,6 +246,8 @@ class PluginProcess:
             process.wait()
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it left running
+            if self.output is not None:
+                self.output.join(timeout=5)  # for ever, where something got away and still holds it open
         self._stack.close()
 
 
@@ -261,11 +269,3 @@ def passing_on_termination(process: subprocess.Popen) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _descriptor(stream: Any) -> int:
-    """A stream's file descriptor; that of standard error where a test has put something else in its place."""
-    try:
-        return stream.fileno()
-    except (AttributeError, OSError, ValueError):
-        return 2

@@ -17,7 +17,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from xmodbench.files import PACKAGE_ROOT, REPOSITORY
+from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/sys")
 SYSTEM_FILES = (
@@ -152,5 +152,8 @@ def environment(private: Path) -> dict[str, str]:
     }
     for folder in folders.values():
         (private / folder).mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join(map(str, dict.fromkeys([REPOSITORY, *_python_path()])))  # this code, not another checkout's
+    # this checkout goes before another one that is installed; where packages lie, what else lies there goes after Python's
+    path = os.pathsep.join(
+        map(str, dict.fromkeys([*([REPOSITORY] if IS_CHECKOUT else []), *_python_path(), REPOSITORY]))
+    )
     return {**kept, **{name: str(private / folder) for name, folder in folders.items()}, "PYTHONPATH": path}

@@ -1,0 +1,40 @@
+"""One config, one results folder: two configs that call their run alike would overwrite each other's results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from xmodbench.errors import UserError
+from xmodbench.files import read_json, write_json
+from xmodbench.plan.plan import Plan
+
+CLAIM = "config.json"
+"""File in a run's results folder that names the config whose results they are, relative to the working directory."""
+
+
+def check_claim(plan: Plan, configs: Sequence[str | os.PathLike]) -> None:
+    """Refuse a results folder that belongs to another config, which is still there.
+
+    Args:
+        configs: the run's config files, the one that is its own first; none where the config came otherwise.
+
+    Raises:
+        UserError: the folder belongs to another config.
+    """
+    claim = plan.results / CLAIM
+    if not configs or not claim.is_file():
+        return
+    found = read_json(claim)
+    owner = Path(str(found.get("made_by") if isinstance(found, dict) else found))
+    if owner.is_file() and owner.resolve() != Path(configs[0]).resolve():
+        problem = f"holds the results of {owner}, whose run is called '{plan.config.run}' as well"
+        fix = f"give {os.path.relpath(configs[0])} another name under `run`, or delete the folder"
+        raise UserError(problem, plan.results, fix)
+
+
+def claim(plan: Plan, configs: Sequence[str | os.PathLike]) -> None:
+    """Note whose results the folder holds."""
+    if configs:
+        write_json(plan.results / CLAIM, {"made_by": os.path.relpath(configs[0])})
