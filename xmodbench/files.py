@@ -86,6 +86,44 @@ def read_json(path: str | os.PathLike) -> Any:
         raise UserError(f"not valid JSON ({error})", where=path, fix="delete it and run again") from None
 
 
+def files_below(folder: str | os.PathLike) -> Iterator[Path]:
+    """Files below a folder in the order of their names, also through symbolic links to folders; nothing hidden.
+
+    A link to a folder above itself is not followed, so that no loop is walked. A link that leads nowhere is yielded. What
+    vanishes meanwhile, as the temporary folders of other processes do, is passed over.
+
+    Raises:
+        PermissionError: a folder may not be read.
+    """
+    return _below(os.fspath(folder), ())
+
+
+def _below(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    try:
+        status = os.stat(folder)
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if _is_folder(entry):
+            yield from _below(entry.path, (*above, here))
+        elif entry.is_symlink() or entry.is_file():
+            yield Path(entry.path)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links that lead to each other
+        return False
+
+
 def sha256_file(path: str | os.PathLike) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open(path, "rb") as handle:

@@ -90,9 +90,9 @@ def folder(**settings):
     return plugin.cls(validated(plugin.cls.Config, settings, "c.yaml", "settings"))
 
 
-def ball(path, shift=0.0):
+def ball(path, shift=0.0, tilt=0.0):
     z, y, x = np.mgrid[-10:10, -10:10, -10:10]
-    volume = image(np.where(x**2 + y**2 + z**2 < 49, 100 + 5 * x + 3 * z, 0))
+    volume = image(np.where(x**2 + y**2 + z**2 < 49, 100 + 5 * x + 3 * z + tilt * y, 0))
     volume.SetSpacing((5, 5, 5))
     volume.SetOrigin((shift, 0, 0))
     sitk.WriteImage(volume, str(path))
@@ -168,7 +168,7 @@ def group(tmp_path, count=3, **settings):
     """A data set of the subjects s0, s1, ... and what prepares it."""
     for number in range(count):
         for name in ("T1", "PD"):
-            ball(tmp_path / f"s{number}_{name}.nii.gz")
+            ball(tmp_path / f"s{number}_{name}.nii.gz", tilt=number)
     names = {"t1": "{subject}_T1.nii.gz", "pd": "{subject}_PD.nii.gz"}
     dataset = folder(patterns=names, image_size=16, **settings)
 

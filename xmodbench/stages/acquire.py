@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.fetched import ACQUIRED
+from xmodbench.data.volumes.names import check_names
 from xmodbench.plugins import Dataset
 from xmodbench.progress import Progress
 from xmodbench.records import recorded
@@ -28,6 +29,7 @@ def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Pro
     with recorded(out, "acquire", ACQUIRED, seed=seed, raw=str(raw_dir), **facts) as record, disk_errors(raw_dir):
         dataset.acquire(raw_dir, seed, progress)
         found = dataset.volumes(raw_dir)
+        check_names(found, getattr(dataset.settings, "exclude", ()), raw_dir)
         record["subjects"] = {item.subject: _files(item) for item in found}
         record["problems"] = {item.subject: item.problem for item in found if item.problem}
         unusable = f", {len(record['problems'])} of no use" if record["problems"] else ""

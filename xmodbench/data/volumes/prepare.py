@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xmodbench.data.volumes.names import check_names
 from xmodbench.data.volumes.settings import Preparation, Split
 from xmodbench.data.volumes.split import split_blocks, split_subjects
 from xmodbench.data.volumes.split_file import SPLIT_FILE, write_split
@@ -44,10 +45,13 @@ def prepare_dataset(
     Raises:
         UserError: the options contradict the data set, or too few subjects can be used.
     """
+    from xmodbench.data.volumes.identity import check_identity
+
     raw_dir, out_dir = Path(raw_dir).resolve(), Path(out_dir)
     modalities, settings = dataset.modalities(), dataset.settings
     _check_names(modalities, settings, dataset_id)
     found = dataset.volumes(raw_dir)
+    check_names(found, settings.exclude, raw_dir)
     sites = {record.subject: record.site for record in found}
     records, excluded = _usable(found, modalities, settings, raw_dir)
     for item in excluded:
@@ -69,6 +73,8 @@ def prepare_dataset(
         failed = [{"subject": o.subject, "reason": o.failure} for o in outcomes if o.failure]
         for item in failed:
             progress.say(f"{item['subject']} left out: {item['reason']}")
+        for line in check_identity([scan for o in outcomes if not o.failure for scan in o.scans()], parts, raw_dir):
+            progress.say(line)
         done = [(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failure]
         rows = _assign(done, parts, settings, seed, failed)
         left_out = [_portable(item, raw_dir) for item in excluded + failed]

@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from xmodbench.data.volumes.bias import correct_bias
+from xmodbench.data.volumes.identity import Scan, Voxels
 from xmodbench.data.volumes.io import contradiction, read_volume
 from xmodbench.data.volumes.mask import head_mask
 from xmodbench.data.volumes.normalise import normalise, stretch
@@ -50,6 +51,12 @@ class Outcome:
     rows: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     failure: str | None = None
+    voxels: dict[str, Voxels] = field(default_factory=dict)
+
+    def scans(self) -> list[Scan]:
+        """Its volumes, as far as their identity goes."""
+        files = self.facts["files"]
+        return [Scan(self.subject, m, files[m]["file"], files[m]["sha256"], found) for m, found in self.voxels.items()]
 
 
 def prepare_subject(task: Task) -> Outcome:
@@ -105,7 +112,7 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     """All modalities on the reference's grid, each interpolated at most once, with the mask, and the slices' plane."""
     settings, files = task.settings, task.record.files
     name = settings.reference or task.modalities[0]
-    reference = _read(task, name)
+    reference = _read(task, name, outcome)
     stored = stored_axes(reference)
     reference = orient(reference)
     outcome.facts["files"] = {m: _source(files[m], task.raw_dir) for m in task.modalities}
@@ -119,7 +126,7 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     for other in task.modalities:
         if other == name:
             continue
-        image = _read(task, other)
+        image = _read(task, other, outcome)
         transform = _transform(task, other, image, reference, mask, outcome)
         if transform is None and same_grid(image, grid):
             volumes[other] = image
@@ -138,8 +145,9 @@ def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | lis
     return [spacing[stored.index(axis)] for axis in range(3)]
 
 
-def _read(task: Task, name: str) -> sitk.Image:
+def _read(task: Task, name: str, outcome: Outcome) -> sitk.Image:
     image, how = read_volume(task.record.files[name]), task.settings.normalisation(name)
+    outcome.voxels[name] = Voxels.of(image)
     if how.floor is not None:
         image = sitk.Maximum(image, how.floor)
     # a fixed window says that raw values have a meaning, as HU have
