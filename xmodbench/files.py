@@ -117,6 +117,12 @@ def _below(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
             yield Path(entry.path)
 
 
+def relative_name(path: str | os.PathLike, folder: str | os.PathLike) -> str:
+    """A file's name relative to a folder, as records hold it; its own name alone where it lies elsewhere."""
+    path, folder = Path(path), Path(folder)
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+
+
 def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()

@@ -121,8 +121,22 @@ def test_within_one_split_or_one_subject_it_is_said(tmp_path, capsys):
     shutil.copy(raw / "z" / "T1.nii.gz", raw / "z" / "PD.nii.gz")
     assert prepare(raw) == {"train": ["a", "b"], "test": ["z"]}
     said = capsys.readouterr().err
-    assert "'a' and 'b' are one scan under two names, both train: a/T1.nii.gz and b/T1.mha are the same voxels" in said
+    assert (
+        "'a' (train) and 'b' (train) are one scan under 2 names: a/T1.nii.gz and b/T1.mha are the same voxels" in said
+    )
     assert "z: t1 and pd are one scan: z/T1.nii.gz and z/PD.nii.gz are the same file" in said
+
+
+def test_a_set_of_copies_alone_is_told_and_prepared(tmp_path, capsys):
+    """As people make to try things out: one head under several names, perhaps with one scan exchanged."""
+    raw = subjects(tmp_path / "raw", "a")
+    for name in "bz":
+        shutil.copytree(raw / "a", raw / name)
+    put(raw / "b" / "T1.nii.gz", values(9))
+    assert prepare(raw) == {"train": ["a", "b"], "test": ["z"]}
+    said = capsys.readouterr().err
+    assert "'a' (train) and 'b' (train) and 'z' (test) are one scan under 3 names: a/PD.nii.gz and b/PD.nii.gz" in said
+    assert "no method can be tested on copies of one scan" in said
 
 
 def test_different_scans_are_different(tmp_path):
@@ -236,7 +250,7 @@ def test_a_file_that_two_paths_lead_to_is_one_candidate(tmp_path):
 
 
 def test_two_links_to_one_subject_are_one_scan_twice(tmp_path):
-    raw = subjects(tmp_path / "raw", "ab")
+    raw = subjects(tmp_path / "raw", "abc")
     (raw / "z").symlink_to("a")
     with pytest.raises(UserError, match=r"'a' \(train\) and 'z' \(test\) are one scan"):
         prepare(raw)

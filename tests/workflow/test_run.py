@@ -44,6 +44,19 @@ def test_a_second_run_does_nothing(finished):
     assert finished.planned() == {}
 
 
+def test_a_renamed_subject_is_prepared_again_once(work):
+    assert work.planned() == {}  # the copy's files have other places on the disk
+    for name in ("T1", "PD"):
+        (work.folder / "volumes" / f"sub3_{name}.nii.gz").rename(work.folder / "volumes" / f"sub9_{name}.nii.gz")
+    planned = work.planned()
+    assert planned["acquire"] == planned["prepare"] == 1
+    done = work.run()
+    assert done.returncode == 0, done.stderr
+    assert work.planned() == {}
+    split = (work.folder / "data" / "heads" / "split.csv").read_text()
+    assert "sub9,test" in split and "sub3" not in split
+
+
 def test_editing_a_plugin_reruns_only_its_cells(work):
     code = work.folder / "methods" / "gradient" / "method.py"
     code.write_text(code.read_text().replace("0.5 * noise", "0.4 * noise"))

@@ -18,6 +18,7 @@ from typing import Any
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.fetched import FETCHED, forget_not_fetched
 from xmodbench.data.download.lockfile import given_archives
+from xmodbench.data.raw_state import seen
 from xmodbench.devices import visible_gpus
 from xmodbench.errors import UserError
 from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, read_json
@@ -145,14 +146,12 @@ class Jobs:
             forget_not_fetched(self.plan.data_dir(name))
 
     def raw_listing(self, wildcards) -> str:
-        """Names, sizes and times of what the user provides: a changed volume or archive is acquired again."""
-        name, folder = wildcards.dataset, self.plan.raw_dir(wildcards.dataset)
-        dataset = self.plan.datasets[name]
-        if self.config.datasets[name].raw is None or dataset.simulated or dataset.archives():
-            # the other files there are made by this workflow, whose outputs Snakemake follows
-            return str(given_archives(folder) or "")
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return str([(path.name, path.stat().st_size, int(path.stat().st_mtime)) for path in files])
+        """Archives that somebody put into the raw folder: one that comes, or replaces another, is acquired again."""
+        return str(given_archives(self.plan.raw_dir(wildcards.dataset)) or "")
+
+    def raw_seen(self, wildcards) -> str:
+        """Other than the last time where anything has changed in the raw folder since it was acquired."""
+        return seen(self.plan.raw_dir(wildcards.dataset), self.plan.data_dir(wildcards.dataset))
 
     # -- methods ----------------------------------------------------------------------------------------------------
     def training_options(self, wildcards) -> list[str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -79,44 +78,62 @@ class Scan:
     voxels: Voxels
 
 
-@dataclass(frozen=True)
-class Repeated:
-    """Two volumes that are one scan."""
-
-    one: Scan
-    other: Scan
-
-    def __str__(self) -> str:
-        how = "the same file" if self.one.sha256 == self.other.sha256 else "the same voxels"
-        return f"{self.one.file} and {self.other.file} are {how}"
-
-
-def repeated(scans: Sequence[Scan]) -> Iterator[Repeated]:
-    """All pairs that are one scan, in the order of the scans."""
-    for one, other in combinations(scans, 2):
-        if one.voxels.same(other.voxels):
-            yield Repeated(one, other)
-
-
 def check_identity(scans: Sequence[Scan], parts: Mapping[str, Sequence[str]] | None, where: Path) -> list[str]:
-    """Lines that say which scans stand under two names.
+    """Lines that say which scans stand under several names.
+
+    A set in which all subjects are copies of one, as people make to try things out, is told and not refused: nothing that
+    could be measured on it would pass for a result.
 
     Args:
         scans: of all subjects that were prepared.
         parts: subjects of ``train`` and ``test``; None for a lone subject.
 
     Raises:
-        UserError: one is in training and in test.
+        UserError: a scan is in training and in test.
     """
     part_of = {subject: part for part, subjects in (parts or {}).items() for subject in subjects}
-    lines = []
-    for pair in repeated(scans):
-        one, other = pair.one.subject, pair.other.subject
-        if part_of.get(one) != part_of.get(other):
-            named = f"'{one}' ({part_of[one]}) and '{other}' ({part_of[other]}) are one scan under two names: {pair}"
-            raise UserError(named, where, "put one of them into `exclude`, or give the right file")
-        if one == other:
-            lines.append(f"{one}: {pair.one.modality} and {pair.other.modality} are one scan: {pair}")
+    copies = [group for group in _groups(scans) if len(group) > 1]
+    trial = any(_is_of_all(group, scans) for group in copies)
+    for group in copies:
+        first = group[0]
+        other = next((scan for scan in group if part_of.get(scan.subject) != part_of.get(first.subject)), None)
+        if other is not None and not trial:
+            names = (f"'{scan.subject}' ({part_of[scan.subject]})" for scan in (first, other))
+            problem = f"{' and '.join(names)} are one scan under two names: {_said([first, other])}"
+            raise UserError(problem, where, "put one of them into `exclude`, or give the right file")
+    return [_line(group, part_of, trial) for group in copies]
+
+
+def _groups(scans: Sequence[Scan]) -> list[list[Scan]]:
+    """Scans by what they are of, in their order."""
+    groups: list[list[Scan]] = []
+    for scan in scans:
+        known = next((group for group in groups if group[0].voxels.same(scan.voxels)), None)
+        if known is None:
+            groups.append([scan])
         else:
-            lines.append(f"'{one}' and '{other}' are one scan under two names, both {part_of[one]}: {pair}")
-    return lines
+            known.append(scan)
+    return groups
+
+
+def _is_of_all(group: list[Scan], scans: Sequence[Scan]) -> bool:
+    """Whether it holds a modality of every subject, of which there are several."""
+    everybody = {scan.subject for scan in scans}
+    by_modality = {
+        name: {scan.subject for scan in group if scan.modality == name} for name in {s.modality for s in group}
+    }
+    return len(everybody) > 1 and everybody in by_modality.values()
+
+
+def _line(group: list[Scan], part_of: Mapping[str, str], trial: bool) -> str:
+    subjects = list(dict.fromkeys(scan.subject for scan in group))
+    if len(subjects) == 1:
+        return f"{subjects[0]}: {' and '.join(scan.modality for scan in group)} are one scan: {_said(group)}"
+    names = " and ".join(f"'{name}' ({part_of[name]})" for name in subjects[:4]) + (" ..." if subjects[4:] else "")
+    hint = "; no method can be tested on copies of one scan" if trial else ""
+    return f"{names} are one scan under {len(subjects)} names: {_said(group)}{hint}"
+
+
+def _said(group: Sequence[Scan]) -> str:
+    how = "the same file" if len({scan.sha256 for scan in group}) == 1 else "the same voxels"
+    return f"{' and '.join(scan.file for scan in group[:4])}{' ...' if group[4:] else ''} are {how}"

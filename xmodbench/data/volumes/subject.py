@@ -24,7 +24,7 @@ from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overl
 from xmodbench.data.volumes.settings import Preparation
 from xmodbench.data.volumes.slicing import Plane, choose, field_of_view, plane_of, plane_view, slice_affine, to_square
 from xmodbench.errors import UserError
-from xmodbench.files import sha256_file
+from xmodbench.files import relative_name, sha256_file
 from xmodbench.plugins import SubjectRecord
 from xmodbench.seeding import derive_seed
 
@@ -239,15 +239,11 @@ def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Im
         "position_mm": round(position, 4),
         "axis": plane.name,
         "index": index,
-        "source": _relative(record.files[settings.reference or task.modalities[0]], task.raw_dir),
+        "source": relative_name(record.files[settings.reference or task.modalities[0]], task.raw_dir),
         "volume_shape": json.dumps(list(grid.GetSize())),
         "affine": json.dumps(np.round(affine, 5).tolist()),
     }
 
 
 def _source(path: Path, raw_dir: Path) -> dict[str, str]:
-    return {"file": _relative(path, raw_dir), "sha256": sha256_file(path)}
-
-
-def _relative(path: Path, raw_dir: Path) -> str:
-    return path.relative_to(raw_dir).as_posix() if path.is_relative_to(raw_dir) else path.name
+    return {"file": relative_name(path, raw_dir), "sha256": sha256_file(path)}
