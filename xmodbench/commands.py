@@ -16,9 +16,10 @@ TYPED = "XMODBENCH_COMMAND"
 """Environment variable with the command that a person typed, for processes that it starts."""
 
 
-def typed() -> str:
-    """The command that a person typed to start this process, or one that started it."""
-    return os.environ.get(TYPED) or pasteable(sys.argv)
+def documentation(page: str) -> str:
+    """Where a page of the documentation is: an installed package does not bring it along."""
+    path = REPOSITORY / "docs" / page
+    return str(path) if path.is_file() else f"{page} in the documentation"
 
 
 def pasteable(words: Sequence[str]) -> str:

@@ -36,7 +36,9 @@ class SliceStore:
     def __init__(self, directory: str | os.PathLike):
         self.directory = Path(directory)
         if not (self.directory / "manifest.json").is_file():
-            raise UserError("no slice store here (manifest.json is missing)", self.directory, "run `xmodbench prepare`")
+            raise UserError(
+                "no slice store here (manifest.json is missing)", self.directory, "prepare the data set first"
+            )
         self.manifest: dict[str, Any] = read_json(self.directory / "manifest.json")
         if self.manifest.get("format") != FORMAT_VERSION:
             raise UserError(f"slice store of format {self.manifest.get('format')}", self.directory, "prepare it again")

@@ -23,6 +23,7 @@ from xmodbench.cli.options import (
     example,
     parsed,
 )
+from xmodbench.commands import documentation
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, METHODS, available, find
 from xmodbench.progress import Progress
@@ -64,7 +65,7 @@ def validate(method: Method) -> None:
         problems += problem is not None
         typer.echo(f"{'FAILED' if problem else 'ok':6} {requirement}" + (f"\n       {problem}" if problem else ""))
     if problems:
-        raise UserError(f"{problems} checks failed", f"method '{method}'", "see docs/add-a-method.md")
+        raise UserError(f"{problems} checks failed", f"method '{method}'", f"see {documentation('add-a-method.md')}")
 
 
 def _job(name: str, plugin: str | None, settings: str, seed: int, device: str, threads: int):

@@ -21,7 +21,7 @@ from xmodbench.data.download.lockfile import given_archives
 from xmodbench.data.raw_state import seen
 from xmodbench.devices import visible_gpus
 from xmodbench.errors import UserError
-from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, read_json
+from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, files_below, read_json
 from xmodbench.plan.config import parse_config, read_yaml
 from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Cell, Plan
@@ -81,10 +81,11 @@ class Jobs:
     Args:
         plan: of the run.
         runs_here: says, once Snakemake has chosen, whether jobs run on this machine (and not on a cluster's nodes).
+        elsewhere: whether Snakemake works in another folder than it was started in; for messages.
     """
 
-    def __init__(self, plan: Plan, runs_here: Callable[[], bool]):
-        self.plan, self.config, self.runs_here = plan, plan.config, runs_here
+    def __init__(self, plan: Plan, runs_here: Callable[[], bool], elsewhere: bool = False):
+        self.plan, self.config, self.runs_here, self.elsewhere = plan, plan.config, runs_here, elsewhere
         self.results, self.data = str(plan.results), plan.config.paths.data
         self._code_hash = cache(lambda plugin_id: find(METHODS, plugin_id).code_hash)  # every job asks for it
 
@@ -277,12 +278,13 @@ class Jobs:
     def failures(self) -> list[str]:
         """One line for each failed job of this run's folders."""
         roots = [self.plan.results, *(self.plan.data_dir(name) for name in self.config.datasets)]
-        found = sorted(path for root in roots for path in root.rglob(f"*{FAILURE}"))
-        return [f"{path.parent}: {read_json(path).get('error', 'failed')}" for path in found]
+        found = sorted(path for root in roots for path in files_below(root) if path.name.endswith(FAILURE))
+        return [f"{self._shown(path.parent)}: {_error(path)}" for path in found]
 
     def success_message(self) -> str:
         """What to open after a run."""
-        return f"\nReport: {self.plan.results / 'report.html'}\nTable:  {self.plan.results / 'table.md'}\n"
+        report, table = (self._shown(self.plan.results / name) for name in ("report.html", "table.md"))
+        return f"\nReport: {report}\nTable:  {table}\n"
 
     def has_scores(self) -> bool:
         """Whether there is anything for a partial report to show."""
@@ -292,8 +294,15 @@ class Jobs:
         """What failed and how to go on."""
         lines = ["", "Failed:", *(f"  {line}" for line in self.failures() or ["see the log above"]), ""]
         if self.has_scores():
-            lines += ["What is there, with the failed cells:", f"  {self.plan.results / 'partial' / 'report.html'}"]
+            lines += [
+                "What is there, with the failed cells:",
+                f"  {self._shown(self.plan.results / 'partial' / 'report.html')}",
+            ]
         return "\n".join([*lines, "To continue, once the cause is mended:", f"  {command}", ""])
+
+    def _shown(self, path: Path) -> Path:
+        """A path as it is found in the shell that Snakemake was started from."""
+        return path.absolute() if self.elsewhere else path
 
     def _plugin_option(self, plugin, name: str) -> list[str]:
         return ["--plugin", plugin.id] if plugin.id != name else []
@@ -305,6 +314,14 @@ class Jobs:
 def _any_of(names: Iterable[str]) -> str:
     """Regular expression of any of the names; of none, one that matches nothing."""
     return "|".join(dict.fromkeys(names)) or "(?!)"
+
+
+def _error(failure: Path) -> str:
+    """What a job wrote down when it failed."""
+    try:
+        return read_json(failure).get("error", "failed")
+    except (UserError, AttributeError) as error:
+        return f"failed ({error})"
 
 
 def _verb(wildcards) -> str:

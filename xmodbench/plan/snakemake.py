@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from xmodbench.commands import TYPED, pasteable
 from xmodbench.files import SHIPPED
 
 
@@ -28,23 +29,35 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
     given = ["--configfile", str(config)]
     if overrides:
         given += ["--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items())]
-    if _locked() and not _another_runs():
-        subprocess.run([*command, "--unlock", "--quiet", *given], check=False)
+    folder = _working_directory(extra)
+    if _locked(folder) and not _another_runs(folder):
+        subprocess.run([*command, "--directory", str(folder), "--unlock", "--quiet", *given], check=False)
     # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`
-    return subprocess.run([*command, *given, "--cores", cores, *extra], check=False).returncode
+    variables = {**os.environ, TYPED: pasteable(sys.argv)}
+    return subprocess.run([*command, *given, "--cores", cores, *extra], check=False, env=variables).returncode
 
 
-def _locked() -> bool:
-    locks = Path(".snakemake/locks")
+def _working_directory(extra: list[str]) -> Path:
+    """Where Snakemake is to work: here, unless its options say otherwise."""
+    for word, following in zip(extra, [*extra[1:], ""], strict=True):
+        if word in ("--directory", "-d"):
+            return Path(following)
+        if word.startswith("--directory="):
+            return Path(word.partition("=")[2])
+    return Path()
+
+
+def _locked(folder: Path) -> bool:
+    locks = folder / ".snakemake" / "locks"
     return locks.is_dir() and any(locks.iterdir())
 
 
-def _another_runs() -> bool:
-    """Whether another Snakemake process has this working directory as its own (Linux; elsewhere: assume so)."""
+def _another_runs(folder: Path) -> bool:
+    """Whether another Snakemake process has this folder as its working directory (Linux; elsewhere: assume so)."""
     proc = Path("/proc")
     if not proc.is_dir():
         return True
-    here = Path.cwd().resolve()
+    here = folder.resolve()
     for process in proc.glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")

@@ -53,7 +53,7 @@ def train(
         first = read_record(pretrained)
         if (first.get("target"), first.get("source")) != (target, source):
             problem = f"was pretrained towards '{first.get('target')}', not '{target}'"
-            raise UserError(problem, pretrained, "give the folder that `xmodbench pretrain` wrote for this target")
+            raise UserError(problem, pretrained, "give the folder of a first phase towards this target")
         facts["pretrained_sha256"] = first["outputs_sha256"]
     _Training("train", job, SliceStore(store_dir), target, source, state, pretrained).do(out, facts)
 
@@ -132,7 +132,7 @@ class _Training:
         """Raise UserError unless the method can be trained so."""
         verb = self.verb
         if method.model_plugin and not method.control:
-            fix = f"train '{method.model_plugin}' and give its folder to `xmodbench translate --model`"
+            fix = f"train '{method.model_plugin}' and give its folder as --model when you translate"
             raise UserError("trains nothing itself", f"method '{self.job.name}'", fix)
         needs_source = Supervision(method.supervision).needs_source
         if needs_source != (self.source is not None):
@@ -140,10 +140,10 @@ class _Training:
             raise UserError(f"a {method.supervision} method {need}", verb)
         if not method.two_phase and (verb == "pretrain" or self.pretrained is not None):
             where = verb if verb == "pretrain" else "train --pretrained"
-            raise UserError("this method is trained in one phase", where, "use `xmodbench train` alone")
+            raise UserError("this method is trained in one phase", where, "train it without a first phase")
         if method.two_phase and verb == "train" and self.pretrained is None and processes.world() > 1:
             problem = "the second phase of this method trains in one process"
-            raise UserError(problem, verb, "use `xmodbench pretrain` with several, then `train --pretrained` with one")
+            raise UserError(problem, verb, "pretrain with several processes, then train with one and --pretrained")
 
 
 def adopt(saved: Path, out: Path) -> str:

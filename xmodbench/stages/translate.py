@@ -120,7 +120,7 @@ def read_model_record(model_dir: Path) -> dict[str, Any]:
     """
     record = read_record(model_dir)
     if record.get("verb") != "train":
-        raise UserError("no trained model", model_dir, "give the folder that `xmodbench train` wrote")
+        raise UserError("no trained model", model_dir, "give a folder that a training wrote")
     return record
 
 

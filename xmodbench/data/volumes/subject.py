@@ -145,9 +145,11 @@ def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | lis
     return [spacing[stored.index(axis)] for axis in range(3)]
 
 
-def _read(task: Task, name: str, outcome: Outcome) -> sitk.Image:
+def _read(task: Task, name: str, outcome: Outcome | None = None) -> sitk.Image:
+    """A volume with floor and bias field seen to; what tells it from others goes into the `outcome`."""
     image, how = read_volume(task.record.files[name]), task.settings.normalisation(name)
-    outcome.voxels[name] = Voxels.of(image)
+    if outcome is not None:
+        outcome.voxels[name] = Voxels.of(image)
     if how.floor is not None:
         image = sitk.Maximum(image, how.floor)
     # a fixed window says that raw values have a meaning, as HU have
