@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -106,3 +107,44 @@ def read_record(directory: Path, name: str = RECORD) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("status") != "complete":
         raise UserError("not the record of a finished job", Path(directory) / name, "run the job again")
     return record
+
+
+def is_recorded(directory: Path, verb: str) -> bool:
+    """Whether a finished job of this verb left its record in a folder."""
+    try:
+        return read_record(directory).get("verb") == verb
+    except UserError:
+        return False
+
+
+def other_than(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+    """How what made something differs from what was wanted, such as ``image_size 32, not 48``; None where it does not.
+
+    Args:
+        found: of a record or manifest. What it does not tell is not compared.
+        wanted: plugin, seed and settings of the plan; of settings only those that decide.
+    """
+    for key in ("plugin", "seed"):
+        if key in wanted and found.get(key) not in (None, wanted[key]):
+            return f"{key} {found[key]}, not {wanted[key]}"
+    settings = found.get("settings")
+    if settings is None:
+        return None
+    decisive = wanted.get("settings", {})
+    return _difference({key: settings.get(key) for key in decisive}, decisive, "")
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], path: str) -> str | None:
+    for key in sorted({*found, *wanted}):
+        one, other = found.get(key), wanted.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            if (difference := _difference(one, other, f"{path}{key}.")) is not None:
+                return difference
+        elif one != other:
+            return f"{path}{key} {_short(one)}, not {_short(other)}"
+    return None
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

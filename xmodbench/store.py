@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_dir, read_json, sha256_file, write_json
+from xmodbench.files import atomic_dir, read_json, sha256_file, sha256_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT_VERSION = 1
+OF_ONE_SPLIT = frozenset({"split", "arrays", "slices_sha256", "count", "subjects", "shape", "format"})
 REQUIRED_COLUMNS = ("id", "subject", "site", "position_mm")
 
 
@@ -87,11 +88,23 @@ class SliceStore:
             raise UserError(f"holds {array.dtype} {array.shape}, expected float32 {expected}", path, "prepare it again")
         return array
 
-    def verify(self) -> None:
-        """Compare every array with the hash in the manifest; raises UserError naming the first that differs."""
-        for modality, entry in self.manifest["arrays"].items():
-            path = self.directory / f"{modality}.npy"
-            if not path.is_file() or sha256_file(path) != entry["sha256"]:
+    @property
+    def preparation_sha256(self) -> str:
+        """Hash of what the stores of one preparation share: settings, seed, volumes, who is in which split."""
+        return sha256_json({key: value for key, value in self.manifest.items() if key not in OF_ONE_SPLIT})
+
+    def verify(self, *modalities: str) -> None:
+        """Compare ``slices.csv`` and the arrays (all, if none is named) with the hashes in the manifest.
+
+        Raises:
+            UserError: one differs; the message names it.
+        """
+        hashes = {f"{name}.npy": entry["sha256"] for name, entry in self.manifest["arrays"].items()}
+        if modalities:
+            hashes = {f"{name}.npy": hashes[f"{name}.npy"] for name in modalities if f"{name}.npy" in hashes}
+        for file, known in {**hashes, "slices.csv": self.manifest.get("slices_sha256")}.items():
+            path = self.directory / file
+            if known is not None and (not path.is_file() or sha256_file(path) != known):
                 raise UserError("changed since it was prepared", path, "prepare the data set again")
 
 

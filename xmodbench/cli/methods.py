@@ -11,6 +11,7 @@ import typer
 from xmodbench.cli.options import (
     Data,
     Device,
+    Expect,
     Method,
     NeededSource,
     Out,
@@ -89,12 +90,13 @@ def pretrain(
     seed: Seed = 1,
     device: Device = "auto",
     threads: Threads = 4,
+    expect: Expect = "{}",
 ) -> None:
     """Do the first phase of a training in two, such as a GAN's before its encoder's."""
     from xmodbench.stages import train as stage
 
     job = _job(name, plugin, settings, seed, device, threads)
-    stage.pretrain(job, data, target, source, out, state)
+    stage.pretrain(job, data, target, source, out, state, parsed(expect))
 
 
 def train(
@@ -112,12 +114,13 @@ def train(
     seed: Seed = 1,
     device: Device = "auto",
     threads: Threads = 4,
+    expect: Expect = "{}",
 ) -> None:
     """Train a method towards one target modality."""
     from xmodbench.stages import train as stage
 
     job = _job(name, plugin, settings, seed, device, threads)
-    stage.train(job, data, target, source, out, state, pretrained)
+    stage.train(job, data, target, source, out, state, pretrained, parsed(expect))
 
 
 def translate(
@@ -134,12 +137,13 @@ def translate(
     threads: Threads = 4,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 32,
     part: Annotated[str, typer.Option(help="K/N: only the K-th of N parts of the slices; see gather.")] = "1/1",
+    expect: Expect = "{}",
 ) -> None:
     """Translate the slices of one modality with a trained model."""
     from xmodbench.stages import translate as stage
 
     job = _job(name, plugin, settings, seed, device, threads)
-    stage.translate(job, model, data, source, target, out, batch_size, stage.Part.parse(part))
+    stage.translate(job, model, data, source, target, out, batch_size, stage.Part.parse(part), parsed(expect))
 
 
 def gather(

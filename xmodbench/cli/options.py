@@ -44,6 +44,9 @@ State = Annotated[Path, typer.Option(help="Folder for the state a killed job res
 Data = Annotated[Path, typer.Option(help="A slice store: <data>/<dataset>/train or /test.")]
 
 
+Expect = Annotated[str, typer.Option(hidden=True, help="What the plan says of the jobs before this one, as JSON.")]
+
+
 def parsed(settings: str) -> dict[str, Any]:
     """``--settings`` as a dict; UserError where it is not a JSON object."""
     try:

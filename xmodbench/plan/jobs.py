@@ -6,6 +6,7 @@ hash of the code included: Snakemake reruns a job when its params change.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -173,6 +174,24 @@ class Jobs:
 
     def _pretrained(self, wildcards) -> Path | None:
         return self.plan.pretrained_dir(self._training(wildcards), wildcards.dataset, wildcards.model)
+
+    def training_expects(self, wildcards) -> str:
+        """What a training's store and first phase have to be made with, as JSON."""
+        training, first = self._training(wildcards), None
+        if _verb(wildcards) == "train":
+            first = training.pretraining
+        expected = {"prepared": self.plan.prepared(wildcards.dataset)}
+        return json.dumps(expected | ({"pretrained": self.plan.trained(first)} if first else {}))
+
+    def translation_expects(self, wildcards) -> str:
+        """What a translation's slices and model have to be made with, as JSON."""
+        trained = self.plan.trained(self.plan.training(self._cell(wildcards)))
+        return json.dumps({"prepared": self.plan.prepared(wildcards.dataset), "trained": trained})
+
+    def score_expects(self, wildcards) -> str:
+        """What the slices and the translations that are scored have to be made with, as JSON."""
+        translated = self.plan.translated(self._cell(wildcards))
+        return json.dumps({"prepared": self.plan.prepared(wildcards.dataset), "translated": translated})
 
     def launcher(self, wildcards) -> list[str]:
         """What starts a training: Python, or torchrun where several processes are to share the work."""

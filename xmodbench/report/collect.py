@@ -16,7 +16,9 @@ from xmodbench.metrics.published import published
 from xmodbench.metrics.registry import DISTANCES, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD, read_record
+from xmodbench.report.stale import stale
 
+AGAIN = "delete what it made and run again"
 Status = Literal["complete", "failed", "not run"]
 
 
@@ -33,6 +35,7 @@ class CellResult:
     intermediates: dict[str, dict[str, float]] = field(default_factory=dict)  # errors of images on the way, by name
     records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
     published: dict[str, float] | None = None
+    stale: bool = False  # what is there is of other data, models or settings than the plan's
 
     @property
     def complete(self) -> bool:
@@ -50,6 +53,8 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     known = {"published": _published(plan, cell), "records": _records(plan, cell)}
     if failure := _failure(plan, cell) or _other_supervision(plan, cell, known["records"]):
         return CellResult(cell, "failed", failure, **known)
+    if (reason := stale(plan, cell, known["records"])) is not None:
+        return CellResult(cell, "failed", f"{reason}; {AGAIN}", **known, stale=True)
     if not plan.scores_file(cell).is_file():
         return CellResult(cell, "not run", "not run", **known)
     try:

@@ -9,7 +9,7 @@ from xmodbench.commands import instead
 from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.data.raw_state import RawState
 from xmodbench.errors import UserError
-from xmodbench.files import relative_name
+from xmodbench.files import relative_name, sha256_file
 from xmodbench.plugins import Dataset
 from xmodbench.progress import Progress
 from xmodbench.records import read_record, recorded
@@ -35,9 +35,11 @@ def prepare(
     from xmodbench.data.download.disk import disk_errors
     from xmodbench.data.volumes.prepare import prepare_dataset
 
-    with recorded(out, "prepare", seed=seed, raw=str(raw_dir), **facts), disk_errors(out):
+    with recorded(out, "prepare", seed=seed, raw=str(raw_dir), **facts) as record, disk_errors(out):
         check_acquired(dataset, raw_dir, out, seed)
         prepare_dataset(dataset, raw_dir, out, dataset_id=name, seed=seed, threads=threads, progress=progress)
+        parts = ("train", "test")
+        record["stores_sha256"] = {part: sha256_file(Path(out) / part / "manifest.json") for part in parts}
 
 
 def check_acquired(dataset: Dataset, raw_dir: Path, out: Path, seed: int) -> None:
