@@ -6,12 +6,14 @@ target, flushes it to disk and renames it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,45 @@ SHIPPED = REPOSITORY if IS_CHECKOUT else PACKAGE_ROOT / "shipped"
 """Where the Snakefile, ``methods``, ``data_prep``, ``workflow``, ``config`` and ``profiles`` lie."""
 
 
+_count = itertools.count()
+
+
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    return path.with_name(f".{path.name}.tmp-{os.getpid()}-{next(_count)}")
+
+
+@contextmanager
+def scratch_dir(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`, removed afterwards, with what processes that were killed left of such.
+
+    A folder is held for as long as it is used, so that those of other processes stay, and the kernel lets go of it for a
+    process that is killed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        with ExitStack() as meanwhile:
+            _hold(path.parent, meanwhile, wait=True)
+            for left in path.parent.iterdir():
+                with ExitStack() as other:
+                    if left.name.startswith(f".{path.name}.tmp-") and left.is_dir() and _hold(left, other):
+                        shutil.rmtree(left, ignore_errors=True)
+            temporary = _temporary(path)
+            temporary.mkdir()
+            stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+            _hold(temporary, stack)
+        yield temporary
+
+
+def _hold(folder: Path, stack: ExitStack, *, wait: bool = False) -> bool:
+    """Hold a folder until the stack ends; False where another process does, or where the disk has no locks."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        stack.callback(os.close, handle)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -50,17 +89,11 @@ def atomic_dir(path: str | os.PathLike) -> Iterator[Path]:
     An existing folder at `path` is removed just before the rename, so a reader sees the old one, none, or the new one.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    with scratch_dir(path) as temporary:
         yield temporary
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

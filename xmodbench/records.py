@@ -10,13 +10,13 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from xmodbench import __version__
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, said
 from xmodbench.files import read_json, write_json
 
 RECORD = "record.json"
@@ -68,12 +68,14 @@ def recorded(directory: Path, verb: str, file: str = RECORD, **facts: Any) -> It
     except KeyboardInterrupt:
         raise
     except Exception as error:
-        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json(failure, {**_jsonable(record), "status": "failed", "error": message})
+        message = str(error) if isinstance(error, UserError) else said(error)
+        with suppress(FileExistsError, NotADirectoryError):  # a file stands in the way, which is what is told
+            directory.mkdir(parents=True, exist_ok=True)
+            write_json(failure, {**_jsonable(record), "status": "failed", "error": message})
         if isinstance(error, UserError):
             raise
-        traceback.print_exc()
+        if not isinstance(error, OSError):
+            traceback.print_exc()
         raise UserError(message, verb) from error
     record.update(
         status="complete",

@@ -40,17 +40,41 @@ class SliceStore:
             raise UserError(
                 "no slice store here (manifest.json is missing)", self.directory, "prepare the data set first"
             )
-        self.manifest: dict[str, Any] = read_json(self.directory / "manifest.json")
-        if self.manifest.get("format") != FORMAT_VERSION:
-            raise UserError(f"slice store of format {self.manifest.get('format')}", self.directory, "prepare it again")
-        with open(self.directory / "slices.csv", newline="", encoding="utf-8") as handle:
-            self.rows: list[dict[str, str]] = list(csv.DictReader(handle))
+        self.manifest: dict[str, Any] = self._read_manifest()
+        self.rows: list[dict[str, str]] = self._read_rows()
         if len(self.rows) != self.manifest["count"]:
             raise UserError(
                 f"slices.csv has {len(self.rows)} rows, the manifest says {self.manifest['count']}",
                 self.directory,
                 "prepare it again",
             )
+
+    def _read_manifest(self) -> dict[str, Any]:
+        path = self.directory / "manifest.json"
+        manifest = read_json(path)
+        lacking = {"format", "count", "shape", "arrays"} - set(manifest if isinstance(manifest, dict) else ())
+        if lacking:
+            raise UserError(
+                f"no manifest of a slice store ({', '.join(sorted(lacking))} missing)", path, "prepare it again"
+            )
+        if manifest["format"] != FORMAT_VERSION:
+            raise UserError(f"slice store of format {manifest['format']}", self.directory, "prepare it again")
+        return manifest
+
+    def _read_rows(self) -> list[dict[str, str]]:
+        path = self.directory / "slices.csv"
+        try:
+            with open(path, newline="", encoding="utf-8") as handle:
+                table = csv.DictReader(handle)
+                rows = list(table)
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(
+                f"cannot be read ({getattr(error, 'strerror', None) or error})", path, "prepare it again"
+            ) from None
+        lacking = [name for name in REQUIRED_COLUMNS if name not in (table.fieldnames or ())]
+        if lacking:
+            raise UserError(f"has no column {', '.join(lacking)}", path, "prepare it again")
+        return rows
 
     @cached_property
     def slices(self) -> pd.DataFrame:

@@ -96,7 +96,7 @@ def pretrain(
     from xmodbench.stages import train as stage
 
     job = _job(name, plugin, settings, seed, device, threads)
-    stage.pretrain(job, data, target, source, out, state, parsed(expect))
+    stage.pretrain(job, data, target, source, out, state, parsed(expect, "--expect"))
 
 
 def train(
@@ -120,7 +120,7 @@ def train(
     from xmodbench.stages import train as stage
 
     job = _job(name, plugin, settings, seed, device, threads)
-    stage.train(job, data, target, source, out, state, pretrained, parsed(expect))
+    stage.train(job, data, target, source, out, state, pretrained, parsed(expect, "--expect"))
 
 
 def translate(
@@ -143,7 +143,9 @@ def translate(
     from xmodbench.stages import translate as stage
 
     job = _job(name, plugin, settings, seed, device, threads)
-    stage.translate(job, model, data, source, target, out, batch_size, stage.Part.parse(part), parsed(expect))
+    stage.translate(
+        job, model, data, source, target, out, batch_size, stage.Part.parse(part), parsed(expect, "--expect")
+    )
 
 
 def gather(

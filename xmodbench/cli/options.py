@@ -47,14 +47,14 @@ Data = Annotated[Path, typer.Option(help="A slice store: <data>/<dataset>/train 
 Expect = Annotated[str, typer.Option(hidden=True, help="What the plan says of the jobs before this one, as JSON.")]
 
 
-def parsed(settings: str) -> dict[str, Any]:
-    """``--settings`` as a dict; UserError where it is not a JSON object."""
+def parsed(text: str, option: str = "--settings") -> dict[str, Any]:
+    """An option's value as a dict; UserError where it is not a JSON object."""
     try:
-        values = json.loads(settings)
+        values = json.loads(text)
     except ValueError as error:
-        raise UserError(f"not valid JSON ({error})", "--settings") from None
+        raise UserError(f"not valid JSON ({error})", option) from None
     if not isinstance(values, dict):
-        raise UserError("not a JSON object", "--settings", 'write {"option": value}')
+        raise UserError("not a JSON object", option, 'write {"option": value}')
     return values
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +38,9 @@ def score(
     from xmodbench.stages import score as stage
 
     scoring = validated(Scoring, parsed(settings), "--settings")
-    stage.score(translation, data, train_data, source, target, out, scoring, seed=seed, expect=parsed(expect))
+    stage.score(
+        translation, data, train_data, source, target, out, scoring, seed=seed, expect=parsed(expect, "--expect")
+    )
 
 
 def report(
@@ -61,6 +62,6 @@ def _plan(config: str):
     from xmodbench.plan.plan import Plan
 
     if config.lstrip().startswith("{"):
-        return Plan(parse_config(json.loads(config), "--config"), "--config")
+        return Plan(parse_config(parsed(config, "--config"), "--config"), "--config")
     path = find_config(config)
     return Plan(load_config(path), str(path))

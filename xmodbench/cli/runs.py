@@ -99,7 +99,10 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise UserError(f"'{item}' is not KEY=VALUE", "--set")
-        nested: Any = yaml.safe_load(value)
+        try:
+            nested: Any = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"the value in '{item}' is not valid YAML", "--set", "quote it") from None
         for part in reversed(key.split(".")):
             nested = {part: nested}
         overrides = merge(overrides, nested)

@@ -39,7 +39,7 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
 
 def _working_directory(extra: list[str]) -> Path:
     """Where Snakemake is to work: here, unless its options say otherwise."""
-    for word, following in zip(extra, [*extra[1:], ""], strict=True):
+    for word, following in zip(extra, [*extra[1:], ""], strict=False):
         if word in ("--directory", "-d"):
             return Path(following)
         if word.startswith("--directory="):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from xmodbench.data.volumes.settings import Preparation, Split
 from xmodbench.data.volumes.split import split_blocks, split_subjects
 from xmodbench.data.volumes.split_file import SPLIT_FILE, write_split
 from xmodbench.errors import UserError
+from xmodbench.files import scratch_dir
 from xmodbench.plugins import SubjectRecord
 from xmodbench.records import RECORD
 from xmodbench.store import StoreWriter
@@ -64,8 +64,8 @@ def prepare_dataset(
         chosen = {*parts["train"], *parts["test"]}
         records = [record for record in records if record.subject in chosen]
     out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".spool-", dir=out_dir) as spool:
-        tasks = _tasks(records, modalities, settings, raw_dir, Path(spool), seed)
+    with scratch_dir(out_dir / "spool") as spool:
+        tasks = _tasks(records, modalities, settings, raw_dir, spool, seed)
         outcomes = list(progress.track(_run(tasks, threads), f"prepare {dataset_id}", total=len(tasks)))
         for outcome in outcomes:
             for modality, remark in outcome.facts.get("headers", {}).items():

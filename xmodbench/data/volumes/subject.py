@@ -23,7 +23,7 @@ from xmodbench.data.volumes.register import one_thread, register_rigid
 from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
 from xmodbench.data.volumes.settings import Preparation
 from xmodbench.data.volumes.slicing import Plane, choose, field_of_view, plane_of, plane_view, slice_affine, to_square
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, plain, said
 from xmodbench.files import relative_name, sha256_file
 from xmodbench.plugins import SubjectRecord
 from xmodbench.seeding import derive_seed
@@ -80,7 +80,7 @@ def prepare_subject(task: Task) -> Outcome:
 def _unforeseen(error: Exception) -> str:
     """One line for an exception that nobody has put into words, with the place it came from."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    text = plain(f"{type(error).__name__}: {error}")[:300]
     return f"{text} ({Path(place.filename).name}, line {place.lineno})"
 
 
@@ -147,7 +147,12 @@ def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | lis
 
 def _read(task: Task, name: str, outcome: Outcome | None = None) -> sitk.Image:
     """A volume with floor and bias field seen to; what tells it from others goes into the `outcome`."""
-    image, how = read_volume(task.record.files[name]), task.settings.normalisation(name)
+    path, how = task.record.files[name], task.settings.normalisation(name)
+    try:
+        image = read_volume(path)
+    except (OSError, RuntimeError, ValueError) as error:  # a header can be odd in more ways than are foreseen
+        words = said(error) if isinstance(error, OSError) else plain(str(error).rpartition("ERROR:")[2])
+        raise UserError(f"cannot be read ({words or 'without a reason'})", path, "convert or fetch it again") from None
     if outcome is not None:
         outcome.voxels[name] = Voxels.of(image)
     if how.floor is not None:
