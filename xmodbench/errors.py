@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_ADDRESS = re.compile(r"<([\w.]+)[^<>]*? at 0x[0-9a-fA-F]+>|\s*(?:\(0x[0-9a-fA-F]{6,}\)|\bat 0x[0-9a-fA-F]{6,}\b)")
+
 
 class UserError(Exception):
     """Something the user can put right.
@@ -17,7 +21,22 @@ class UserError(Exception):
     def __init__(self, what: str, where: object = None, fix: str | None = None):
         self.what, self.where, self.fix = str(what), where, fix
         text = self.what if where is None else f"{where}: {self.what}"
-        super().__init__(" ".join((text if fix is None else f"{text}; {fix}").split()))
+        super().__init__(plain(text if fix is None else f"{text}; {fix}"))
+
+
+def plain(text: str) -> str:
+    """A text as one line, without the addresses in memory that libraries put into theirs."""
+    return " ".join(_ADDRESS.sub(lambda match: match[1] or "", text).split())
+
+
+def said(error: BaseException) -> str:
+    """What to tell of an exception that no UserError foresaw, in one line.
+
+    What the system refused is told by the file and the system's words; of others the kind is told too, for who mends them.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return plain(error.strerror if error.filename is None else f"{error.filename}: {error.strerror}")
+    return plain(f"{type(error).__name__}: {error}")
 
 
 def did_you_mean(word: str, known) -> str | None:

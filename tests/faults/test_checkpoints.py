@@ -22,7 +22,7 @@ from xmodbench.learning.stylegan2.model import Model
 from xmodbench.learning.stylegan2.perceptual import VggFeatures, read_vgg16
 from xmodbench.learning.stylegan2.settings import InversionSettings
 from xmodbench.plugins import METHODS, find
-from xmodbench.stages.model_folder import model_sha256
+from xmodbench.stages.given import model_sha256
 from xmodbench.stages.train import train
 from xmodbench.stages.translate import read_model_record, translate
 

@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import struct
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import nibabel
@@ -145,9 +147,9 @@ def folder(**settings):
     return plugin.cls(validated(plugin.cls.Config, settings, "c.yaml", "settings"))
 
 
-def ball(path, shift=0.0):
+def ball(path, shift=0.0, tilt=0.0):
     z, y, x = np.mgrid[-10:10, -10:10, -10:10]
-    volume = image(np.where(x**2 + y**2 + z**2 < 49, 100 + 5 * x + 3 * z, 0))
+    volume = image(np.where(x**2 + y**2 + z**2 < 49, 100 + 5 * x + 3 * z + tilt * y, 0))
     volume.SetSpacing((5, 5, 5))
     volume.SetOrigin((shift, 0, 0))
     sitk.WriteImage(volume, str(path))
@@ -231,7 +233,7 @@ def group(tmp_path, count=3, **settings):
     """A data set of the subjects s0, s1, ... and what prepares it."""
     for number in range(count):
         for name in ("T1", "PD"):
-            ball(tmp_path / f"s{number}_{name}.nii.gz")
+            ball(tmp_path / f"s{number}_{name}.nii.gz", tilt=number)
     names = {"t1": "{subject}_T1.nii.gz", "pd": "{subject}_PD.nii.gz"}
     dataset = folder(patterns=names, image_size=16, **settings)
 
@@ -336,6 +338,33 @@ def test_a_preparation_that_stops_between_its_stores_leaves_no_record(tmp_path, 
     with pytest.raises(UserError):
         run()
     assert record.exists() and SliceStore(tmp_path / "out" / "test").ids
+
+
+STOPPED = """
+import sys, time
+from xmodbench.data.volumes import subject
+subject._prepare = lambda task: (print("working", flush=True), time.sleep(60))
+from xmodbench.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_preparation_that_is_stopped_leaves_no_spool_behind(tmp_path, number):
+    """At once, or where it was killed, when the next one begins."""
+    _, run = group(tmp_path)
+    words = ["prepare", "mine", "--plugin", "folder", "--raw", str(tmp_path), "--out", str(tmp_path / "out")]
+    settings = '{"patterns": {"t1": "{subject}_T1.nii.gz", "pd": "{subject}_PD.nii.gz"}}'
+    command = [sys.executable, "-c", STOPPED, *words, "--settings", settings]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert job.stdout.readline().strip() == "working"
+    assert [path.name.startswith(".spool") for path in (tmp_path / "out").iterdir()] == [True]
+    job.send_signal(number)
+    assert job.wait(30) != 0
+    if number != signal.SIGKILL:
+        assert list((tmp_path / "out").iterdir()) == []
+    run()
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
 
 
 def test_a_header_that_contradicts_itself_is_told_and_kept(tmp_path, capsys):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> None:
     """Entry point: a UserError is one line and exit code 1."""
-    from xmodbench.errors import UserError
+    from xmodbench.errors import UserError, said
     from xmodbench.plan.lifeline import end_with_snakemake
 
     try:
@@ -15,14 +16,14 @@ def main() -> None:
     except ModuleNotFoundError as error:
         print(f"xmodbench: error: '{error.name}' is not installed here; install xmodbench with pip", file=sys.stderr)
         sys.exit(1)
+    # as Ctrl-C does it, so that what a job has open is closed and its temporary folders are removed
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     end_with_snakemake()
     try:
         app()
     except UserError as error:
         print(f"xmodbench: error: {error}", file=sys.stderr)
         sys.exit(1)
-    except OSError as error:  # of the file system: no place, no right, no space
-        if error.filename is None:
-            raise
-        print(f"xmodbench: error: {error.filename}: {error.strerror}", file=sys.stderr)
+    except OSError as error:  # what the system refuses is no fault of this package
+        print(f"xmodbench: error: {said(error)}", file=sys.stderr)
         sys.exit(1)

@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=GROUP, epilog=example(*examples), context_settings=lax)(run)
     app.command(rich_help_panel=GROUP, epilog=example("xmodbench check demo", "xmodbench check my.yaml"))(check)
     snakemake = 'snakemake -s "$(xmodbench where)/Snakefile" --cores all --directory elsewhere'
-    app.command(rich_help_panel=GROUP, epilog=example(snakemake, "ls $(xmodbench where config)"))(where)
+    app.command(rich_help_panel=GROUP, epilog=example(snakemake, 'ls "$(xmodbench where config)"'))(where)
     app.command(hidden=True)(generate)
 
 

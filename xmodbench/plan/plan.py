@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
@@ -191,6 +192,20 @@ class Plan:
     def settings(self, method: str, dataset: str) -> str:
         """The method's settings on a data set as JSON, defaults filled in."""
         return self.methods[method].settings[dataset].model_dump_json()
+
+    def prepared(self, dataset: str) -> dict[str, Any]:
+        """What a store of the data set has to be made with: settings, seed, raw folder."""
+        settings = json.loads(self.dataset_settings(dataset))
+        return {"seed": self.config.seed, "settings": settings, "raw": str(self.raw_dir(dataset))}
+
+    def trained(self, training: Training) -> dict[str, Any]:
+        """What the models of a training, or of its first phase, have to be made with."""
+        return {"plugin": training.plugin.id, "seed": self.config.seed, "settings": json.loads(training.settings)}
+
+    def translated(self, cell: Cell) -> dict[str, Any]:
+        """What the translations of a cell have to be made with."""
+        plugin, settings = self.methods[cell.method].plugin, self.settings(cell.method, cell.dataset)
+        return {"plugin": plugin.id, "seed": self.config.seed, "settings": json.loads(settings)}
 
     def plan_hash(self) -> str:
         """Hash of everything the report depends on beside the scores."""

@@ -67,6 +67,10 @@ class Dataset(ABC):
     def acquire(self, raw_dir: Path, seed: int, progress: Progress) -> None:
         """Make the raw volumes be in ``raw_dir`` (download, simulate), or say in a UserError how to get them there."""
 
+    def outdated(self, raw_dir: Path, seed: int) -> str | None:
+        """Why what `acquire` left in ``raw_dir`` is not what it would leave now, in a clause; None where nothing says so."""
+        return None
+
     @abstractmethod
     def volumes(self, raw_dir: Path) -> list[SubjectRecord]:
         """The subjects found in ``raw_dir`` with a file per modality, sorted by subject."""

@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 import yaml
 from pydantic import BaseModel
 
+from xmodbench.commands import documentation
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import SHIPPED
 from xmodbench.plugins.code_hash import folder_hash
@@ -238,7 +239,8 @@ def _checked(plugin: Plugin[P]) -> Plugin[P]:
     where = plugin.folder / f"{plugin.kind.module}.py"
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
-        raise UserError(f"class {cls.__name__} lacks {', '.join(missing)}", where, "see docs/add-a-method.md")
+        fix = f"see {documentation('add-a-method.md')}"
+        raise UserError(f"class {cls.__name__} lacks {', '.join(missing)}", where, fix)
     check_signatures(cls, plugin.kind.base, where)
     if plugin.kind is METHODS and not isinstance(getattr(cls, "supervision", None), Supervision):
         raise UserError(f"class {cls.__name__} has no supervision", where, f"one of {', '.join(Supervision)}")
@@ -248,7 +250,9 @@ def _checked(plugin: Plugin[P]) -> Plugin[P]:
     if not (isinstance(getattr(cls, "Config", None), type) and issubclass(cls.Config, BaseModel)):
         raise UserError(f"class {cls.__name__} has no Config (a pydantic model)", where)
     if issubclass(cls, TwoPhase) and not hasattr(cls, "pretraining_settings"):
-        raise UserError(f"class {cls.__name__} has no pretraining_settings", where, "see docs/add-a-method.md")
+        raise UserError(
+            f"class {cls.__name__} has no pretraining_settings", where, f"see {documentation('add-a-method.md')}"
+        )
     shared = plugin.meta.get("several_processes", [])
     if not isinstance(shared, list) or set(shared) - {"pretrain", "train"}:
         raise UserError(

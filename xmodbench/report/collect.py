@@ -16,8 +16,10 @@ from xmodbench.metrics.published import published
 from xmodbench.metrics.registry import DISTANCES, METRICS, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD, read_record
+from xmodbench.report.stale import stale
 from xmodbench.store import SliceStore
 
+AGAIN = "delete what it made and run again"
 Status = Literal["complete", "failed", "not run"]
 
 
@@ -34,6 +36,7 @@ class CellResult:
     intermediates: dict[str, dict[str, float]] = field(default_factory=dict)  # errors of images on the way, by name
     records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
     published: dict[str, float] | None = None
+    stale: bool = False  # what is there is of other data, models or settings than the plan's
 
     @property
     def complete(self) -> bool:
@@ -68,6 +71,8 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     result = partial(CellResult, cell, published=_published(plan, cell), records=records)
     if failure := _failure(plan, cell) or _other_supervision(plan, cell, records):
         return result("failed", failure)
+    if (reason := stale(plan, cell, records)) is not None:
+        return result("failed", f"{reason}; {AGAIN}", stale=True)
     if not plan.scores_file(cell).is_file():
         return result("not run", "not run")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64encode
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
 from xmodbench.files import write_text
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
@@ -44,15 +46,17 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
 
 
 def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
-    dots, choices = dot_plot(report)
+    plan, (dots, choices) = report.plan, dot_plot(report)
     way = way_plot(report)
     failed = [item for item in report.results if not item.complete]
     return {
         "report": report,
-        "plan": report.plan,
+        "plan": plan,
         "sections": [_section(report, group, pictures) for group in report.groups],
         "incomplete": report.partial or bool(failed),
         "failed": failed,
+        "again": os.environ.get(TYPED) or (None if plan.where.startswith("-") else command("run", plan.where)),
+        "inspect": [command("inspect", name, "--data", plan.data_dir(name)) for name in plan.config.datasets],
         "dots": Markup(to_html(dots, "dots")),
         "choices": choices,
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),

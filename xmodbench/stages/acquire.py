@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.fetched import ACQUIRED
+from xmodbench.data.raw_state import RawState
+from xmodbench.data.volumes.names import check_names
+from xmodbench.files import files_below, relative_name
 from xmodbench.plugins import Dataset
 from xmodbench.progress import Progress
 from xmodbench.records import recorded
@@ -15,10 +18,13 @@ if TYPE_CHECKING:
     from xmodbench.plugins import RemoteFile, SubjectRecord
 
 
-def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Progress, **facts: Any) -> None:
+def acquire(
+    dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Progress, seen: str | None = None, **facts: Any
+) -> None:
     """Let the data set fetch or simulate its volumes into ``raw_dir``.
 
-    ``<out>/acquire.record.json`` lists the subjects found, and what is wrong with those that cannot be used.
+    ``<out>/acquire.record.json`` lists the subjects found, and what is wrong with those that cannot be used;
+    ``<out>/raw.json`` the contents of the folder (`RawState`), with what the plan had `seen` of it.
 
     Raises:
         UserError: the volumes are not there and cannot be had; the message says how to get them.
@@ -28,10 +34,12 @@ def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Pro
     with recorded(out, "acquire", ACQUIRED, seed=seed, raw=str(raw_dir), **facts) as record, disk_errors(raw_dir):
         dataset.acquire(raw_dir, seed, progress)
         found = dataset.volumes(raw_dir)
-        record["subjects"] = {item.subject: _files(item) for item in found}
+        check_names(found, getattr(dataset.settings, "exclude", ()), raw_dir)
+        record["subjects"] = {item.subject: _files(item, raw_dir) for item in found}
         record["problems"] = {item.subject: item.problem for item in found if item.problem}
         unusable = f", {len(record['problems'])} of no use" if record["problems"] else ""
         progress.say(f"{len(found)} subjects in {raw_dir}{unusable}")
+        RawState.of(raw_dir, RawState.read(out), seen).write(out)
 
 
 def announce(dataset: Dataset, meta: dict[str, Any], raw_dir: Path) -> list[str]:
@@ -78,10 +86,13 @@ def _source(file: RemoteFile) -> str:
     return source + (f" (or {len(file.urls) - 1} mirrors)" if file.urls[1:] else "")
 
 
-def _files(item: SubjectRecord) -> dict[str, dict[str, Any]]:
-    return {name: {"file": Path(path).name, "bytes": _size(Path(path))} for name, path in sorted(item.files.items())}
+def _files(item: SubjectRecord, raw_dir: Path) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"file": relative_name(path, raw_dir), "bytes": _size(Path(path))}
+        for name, path in sorted(item.files.items())
+    }
 
 
 def _size(path: Path) -> int:
     # a DICOM series is a folder
-    return sum(part.stat().st_size for part in path.rglob("*")) if path.is_dir() else path.stat().st_size
+    return sum(part.stat().st_size for part in files_below(path)) if path.is_dir() else path.stat().st_size

@@ -56,6 +56,12 @@ class SimulatedDataset(Dataset):
         found = super().volumes(raw_dir)  # type: ignore[safe-super]  # of the class that this one is put before
         return [record for record in found if record.subject in wanted]
 
+    def outdated(self, raw_dir: Path, seed: int) -> str | None:
+        """A subject that was simulated with other settings, another seed or other code, or not at all."""
+        recipe = self._recipe(seed)
+        other = next((name for name in self.subjects() if not self._is_made(Path(raw_dir), name, recipe)), None)
+        return other and f"{other} was not simulated with these settings, this seed and this code"
+
     def _recipe(self, seed: int) -> str:
         """What decides the scans."""
         from xmodbench.plugins.code_hash import files_hash

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,10 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from xmodbench.data.volumes.names import check_names
 from xmodbench.data.volumes.settings import Preparation, Split
 from xmodbench.data.volumes.split import split_blocks, split_subjects
 from xmodbench.data.volumes.split_file import SPLIT_FILE, write_split
 from xmodbench.errors import UserError
+from xmodbench.files import scratch_dir
 from xmodbench.plugins import SubjectRecord
 from xmodbench.records import RECORD
 from xmodbench.store import StoreWriter
@@ -44,10 +45,13 @@ def prepare_dataset(
     Raises:
         UserError: the options contradict the data set, or too few subjects can be used.
     """
+    from xmodbench.data.volumes.identity import check_identity
+
     raw_dir, out_dir = Path(raw_dir).resolve(), Path(out_dir)
     modalities, settings = dataset.modalities(), cast(Preparation, dataset.settings)
     _check_names(modalities, settings, dataset_id)
     found = dataset.volumes(raw_dir)
+    check_names(found, settings.exclude, raw_dir)
     sites = {record.subject: record.site for record in found}
     records, excluded = _usable(found, modalities, settings, raw_dir)
     for item in excluded:
@@ -60,8 +64,8 @@ def prepare_dataset(
         chosen = {*parts["train"], *parts["test"]}
         records = [record for record in records if record.subject in chosen]
     out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".spool-", dir=out_dir) as spool:
-        tasks = _tasks(records, modalities, settings, raw_dir, Path(spool), seed)
+    with scratch_dir(out_dir / "spool") as spool:
+        tasks = _tasks(records, modalities, settings, raw_dir, spool, seed)
         outcomes = list(progress.track(_run(tasks, threads), f"prepare {dataset_id}", total=len(tasks)))
         for outcome in outcomes:
             for modality, remark in outcome.facts.get("headers", {}).items():
@@ -69,6 +73,8 @@ def prepare_dataset(
         failed = [{"subject": o.subject, "reason": o.failure} for o in outcomes if o.failure]
         for item in failed:
             progress.say(f"{item['subject']} left out: {item['reason']}")
+        for line in check_identity([scan for o in outcomes if not o.failure for scan in o.scans()], parts, raw_dir):
+            progress.say(line)
         done = [(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failure]
         rows = _assign(done, parts, settings, seed, failed)
         left_out = [_portable(item, raw_dir) for item in excluded + failed]

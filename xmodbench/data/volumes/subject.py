@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from xmodbench.data.volumes.bias import correct_bias
+from xmodbench.data.volumes.identity import Scan, Voxels
 from xmodbench.data.volumes.io import contradiction, read_volume
 from xmodbench.data.volumes.mask import head_mask
 from xmodbench.data.volumes.normalise import normalise, stretch
@@ -22,8 +23,8 @@ from xmodbench.data.volumes.register import one_thread, register_rigid
 from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
 from xmodbench.data.volumes.settings import Preparation
 from xmodbench.data.volumes.slicing import Plane, choose, field_of_view, plane_of, plane_view, slice_affine, to_square
-from xmodbench.errors import UserError
-from xmodbench.files import sha256_file
+from xmodbench.errors import UserError, plain, said
+from xmodbench.files import relative_name, sha256_file
 from xmodbench.plugins import SubjectRecord
 from xmodbench.seeding import derive_seed
 
@@ -50,6 +51,12 @@ class Outcome:
     rows: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     failure: str | None = None
+    voxels: dict[str, Voxels] = field(default_factory=dict)
+
+    def scans(self) -> list[Scan]:
+        """Its volumes, as far as their identity goes."""
+        files = self.facts["files"]
+        return [Scan(self.subject, m, files[m]["file"], files[m]["sha256"], found) for m, found in self.voxels.items()]
 
 
 def prepare_subject(task: Task) -> Outcome:
@@ -73,7 +80,7 @@ def prepare_subject(task: Task) -> Outcome:
 def _unforeseen(error: Exception) -> str:
     """One line for an exception that nobody has put into words, with the place it came from."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    text = plain(f"{type(error).__name__}: {error}")[:300]
     return f"{text} ({Path(place.filename).name}, line {place.lineno})"
 
 
@@ -105,7 +112,7 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     """All modalities on the reference's grid, each interpolated at most once, with the mask, and the slices' plane."""
     settings, files = task.settings, task.record.files
     name = settings.reference or task.modalities[0]
-    reference = _read(task, name)
+    reference = _read(task, name, outcome)
     stored = stored_axes(reference)
     reference = orient(reference)
     outcome.facts["files"] = {m: _source(files[m], task.raw_dir) for m in task.modalities}
@@ -119,7 +126,7 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     for other in task.modalities:
         if other == name:
             continue
-        image = _read(task, other)
+        image = _read(task, other, outcome)
         transform = _transform(task, other, image, reference, mask, outcome)
         if transform is None and same_grid(image, grid):
             volumes[other] = image
@@ -138,8 +145,16 @@ def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | Seq
     return [spacing[stored.index(axis)] for axis in range(3)]
 
 
-def _read(task: Task, name: str) -> sitk.Image:
-    image, how = read_volume(task.record.files[name]), task.settings.normalisation(name)
+def _read(task: Task, name: str, outcome: Outcome | None = None) -> sitk.Image:
+    """A volume with floor and bias field seen to; what tells it from others goes into the `outcome`."""
+    path, how = task.record.files[name], task.settings.normalisation(name)
+    try:
+        image = read_volume(path)
+    except (OSError, RuntimeError, ValueError) as error:  # a header can be odd in more ways than are foreseen
+        words = said(error) if isinstance(error, OSError) else plain(str(error).rpartition("ERROR:")[2])
+        raise UserError(f"cannot be read ({words or 'without a reason'})", path, "convert or fetch it again") from None
+    if outcome is not None:
+        outcome.voxels[name] = Voxels.of(image)
     if how.floor is not None:
         image = sitk.Maximum(image, how.floor)
     # a fixed window says that raw values have a meaning, as HU have
@@ -231,15 +246,11 @@ def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Im
         "position_mm": round(position, 4),
         "axis": plane.name,
         "index": index,
-        "source": _relative(record.files[settings.reference or task.modalities[0]], task.raw_dir),
+        "source": relative_name(record.files[settings.reference or task.modalities[0]], task.raw_dir),
         "volume_shape": json.dumps(list(grid.GetSize())),
         "affine": json.dumps(np.round(affine, 5).tolist()),
     }
 
 
 def _source(path: Path, raw_dir: Path) -> dict[str, str]:
-    return {"file": _relative(path, raw_dir), "sha256": sha256_file(path)}
-
-
-def _relative(path: Path, raw_dir: Path) -> str:
-    return path.relative_to(raw_dir).as_posix() if path.is_relative_to(raw_dir) else path.name
+    return {"file": relative_name(path, raw_dir), "sha256": sha256_file(path)}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, said
 from xmodbench.isolation import Wall
 
 DEPTH = 12  # frames between a plugin's own line and the library function that opens a file for it
@@ -72,7 +72,7 @@ class Refusals:
         if isinstance(error, UserError):
             return error
         traceback.print_exception(error)
-        what = f"{type(error).__name__}: {error}"
+        what = said(error)
         if self.looked_for and self.wall is not None:
             what += f", after it looked for '{self.looked_for[-1]}', which is not there for it"
             return UserError(what, where, f"it may see {seen}")
