@@ -47,7 +47,7 @@ class Voxels:
         _, counts = np.unique(views[0][1], return_counts=True)
         return cls(
             views,
-            hashlib.sha256(memoryview(np.ascontiguousarray(stored))).hexdigest(),
+            hashlib.sha256(np.ascontiguousarray(stored).data).hexdigest(),
             skewness,
             int(counts.sum() - counts.max()),
         )
