@@ -9,9 +9,10 @@ from scipy.ndimage import gaussian_filter, shift
 from typer.testing import CliRunner
 
 from xmodbench.cli.app import app
+from xmodbench.data.pairing.information import mutual_information
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, available, find
-from xmodbench.report.inspection.alignment import mutual_information, residual_shift
+from xmodbench.report.inspection.alignment import residual_shift
 from xmodbench.report.inspection.montage import EDGE_COLOUR, TILE, data_uri, montage
 from xmodbench.report.inspection.section import chosen_subjects, data_section
 from xmodbench.store import StoreWriter

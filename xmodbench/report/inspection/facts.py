@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from xmodbench.data.pairing.information import mutual_information
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
-from xmodbench.report.inspection.alignment import mutual_information, residual_shift
+from xmodbench.report.inspection.alignment import residual_shift
 from xmodbench.store import SliceStore
 
 SPLITS = ("train", "test")
