@@ -1,0 +1,58 @@
+"""A subject's pairs against other subjects' slices: who else's target fits its source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xmodbench.data.pairing.contrast import alike
+from xmodbench.data.pairing.gain import Gain, gain, spread
+from xmodbench.data.pairing.information import slice_information
+from xmodbench.data.pairing.subject import Measured
+
+STRANGERS = 32
+"""So many other subjects say whether a pair is special; all are searched where it is not."""
+USUAL = 0.9
+"""Share of other subjects' slices that have to fit worse than the own one."""
+
+
+@dataclass(frozen=True)
+class Others:
+    """``worse``: share of other subjects' slices that fit worse than the own; ``nearest``: who fits best, with the gain from
+    taking his slices instead; ``contrast``: median likeness of the two modalities' difference to others', negative where
+    they are exchanged. All None where there is nobody else.
+    """
+
+    worse: float | None = None
+    nearest: str | None = None
+    gain: Gain | None = None
+    contrast: float | None = None
+
+
+def against_others(names: Sequence[str], measured: Sequence[Measured]) -> list[Others]:
+    """Compare subjects, one of each name, in one pair of modalities."""
+    return [_against(index, names, measured) for index in range(len(names))]
+
+
+def _against(index: int, names: Sequence[str], measured: Sequence[Measured]) -> Others:
+    others = [place for place in range(len(names)) if place != index]
+    if not others:
+        return Others()
+    own, few = measured[index], [others[place] for place in spread(len(others), STRANGERS)]
+    stored = slice_information(*own.levels)
+    fits = {place: _with_slices_of(measured[place], own) for place in few}
+    worse = 1 - float(np.mean([(fit > stored + 1e-9).mean() for fit in fits.values()]))
+    if worse < USUAL:
+        fits |= {place: _with_slices_of(measured[place], own) for place in others if place not in fits}
+    nearest = max(fits, key=lambda place: fits[place].mean())
+    likeness = float(np.median([alike(own.contrast, measured[place].contrast) for place in others]))
+    return Others(worse, names[nearest], gain(stored, fits[nearest]), likeness)
+
+
+def _with_slices_of(other: Measured, own: Measured) -> np.ndarray:
+    """NMI of the own source with the other subject's target at the same share of the way through the slices."""
+    source, target = own.levels[0], other.levels[1]
+    places = np.linspace(0, len(target) - 1, len(source)).round().astype(int)
+    return slice_information(source, target[places])
