@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from xmodbench.data.pairing.gain import Gain, gain
-from xmodbench.data.pairing.information import grey_levels, shared_information, slice_information
+from xmodbench.data.pairing.information import shared_information, slice_information
 
 FLIPS = {"left-right": (2,), "up-down": (1,), "left-right and up-down": (1, 2)}
 WORTH_A_SEARCH = -0.15

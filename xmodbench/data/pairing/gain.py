@@ -8,10 +8,12 @@ import numpy as np
 
 LEAST = 0.005
 """Less shared information (NMI - 1) than this is noise, and nothing to compare with."""
+TIE = 1e-9
+"""Of two NMI: the same histogram, as the end of a stack that was shifted and filled up."""
 
 
 class Gain(NamedTuple):
-    """``mean``: relative to what is shared as stored; ``share``: of slices that gain."""
+    """``mean``: relative to what is shared as stored; ``share``: of slices that gain, among those that change."""
 
     mean: float
     share: float
@@ -24,7 +26,9 @@ class Gain(NamedTuple):
 def gain(stored: np.ndarray, other: np.ndarray) -> Gain:
     """Compare NMI slice by slice, [N] each."""
     difference = np.asarray(other) - stored
-    return Gain(float(difference.mean() / max(LEAST, stored.mean() - 1)), float((difference > 0).mean()))
+    changed = np.abs(difference) > TIE
+    share = float((difference > TIE).sum() / max(1, changed.sum()))
+    return Gain(float(difference.mean() / max(LEAST, stored.mean() - 1)), share)
 
 
 def spread(count: int, most: int) -> np.ndarray:

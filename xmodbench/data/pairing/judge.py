@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from xmodbench.data.pairing.flips import FLIPS
-from xmodbench.data.pairing.gain import Gain
+from xmodbench.data.pairing.gain import LEAST, Gain
 from xmodbench.data.pairing.others import USUAL, Others, against_others
 from xmodbench.data.pairing.subject import Measured, Pair
 
 MARGIN, SHARE = 0.02, 0.75
 """A gain above the margin in this share of the slices is no chance: sound pairs lose."""
+TELLING = 0.1
+"""Where a pair fits no better than any other, a smaller gain is chance and tells no cause."""
 IN_ORDER = 0.8
 """Share of a subject's other slices that have to fit worse than the own one."""
 EXCHANGED = -0.25
 NEARLY, TAKES, ENOUGH = -0.05, -0.15, 4
-"""A flip that takes nearly nothing, where it takes this much from the median of enough other subjects, has been made."""
+"""A flip that takes nearly nothing has been made, if it takes this much from the median of enough other subjects, and the
+pair shares less than theirs do by at least half of that."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ class Finding:
     def pair(self) -> Pair:
         """The modalities."""
         return self.measured.pair
+
+    @property
+    def rival(self) -> tuple[str, float]:
+        """What would fit best instead of what is stored, and its gain: negative where the pair is sound."""
+        gains = {name: found.mean for name, found in self.measured.gains.items()}
+        if self.others.nearest and self.others.gain:
+            gains[f"that of {self.others.nearest}"] = self.others.gain.mean
+        return max(gains.items(), key=lambda item: item[1])
 
     def facts(self) -> dict[str, Any]:
         """What goes into the manifest, rounded."""
@@ -60,19 +71,14 @@ def judge(subjects: Sequence[tuple[str, Sequence[Measured]]]) -> dict[str, list[
     found: dict[str, list[Finding]] = {name: [] for name, _ in subjects}
     names = list(found)
     for column in zip(*(measures for _, measures in subjects), strict=True):
-        usual = _usual_flips(column)
         for place, others in enumerate(against_others(names, column)):
-            flips = {name: values[np.arange(len(names)) != place] for name, values in usual.items()}
-            suspected = _suspected(column[place], others, flips)
+            rest = [measured for index, measured in enumerate(column) if index != place]
+            suspected = _suspected(column[place], others, rest)
             found[names[place]].append(Finding(names[place], column[place], others, suspected))
     return found
 
 
-def _usual_flips(column: Sequence[Measured]) -> dict[str, np.ndarray]:
-    return {name: np.array([each.gains[name].mean for each in column]) for name in FLIPS}
-
-
-def _suspected(measured: Measured, others: Others, flips: Mapping[str, np.ndarray]) -> str | None:
+def _suspected(measured: Measured, others: Others, rest: Sequence[Measured]) -> str | None:
     first, second = measured.pair
     reasons = {name: found for name, found in measured.gains.items() if found.clear(MARGIN, SHARE)}
     stranger = others.gain is not None and others.gain.clear(MARGIN, SHARE)
@@ -81,14 +87,15 @@ def _suspected(measured: Measured, others: Others, flips: Mapping[str, np.ndarra
     said = []
     if others.contrast is not None and others.contrast < EXCHANGED:
         said.append(f"{first} and {second} exchanged: each has the other subjects' intensities of the other")
-    if reasons:
-        best = max(reasons, key=lambda name: reasons[name].mean)
+    best = max(reasons, key=lambda name: reasons[name].mean, default=None)
+    astray = _below(others.worse, USUAL) or _below(measured.in_order, IN_ORDER)
+    if best and (reasons[best].mean > TELLING or not astray):
         said.append(_said(best, first, second, others.nearest))
-    elif _below(others.worse, USUAL) or _below(measured.in_order, IN_ORDER):
+    elif astray:
         shares = {"its own other slices": measured.in_order, "other subjects' slices": others.worse}
         seen = " and ".join(f"{share:.0%} of {whose}" for whose, share in shares.items() if share is not None)
         said.append(f"{second} of another place or subject: only {seen} fit {first} worse")
-    elif turned := _nearly_free(measured.gains, flips):
+    elif turned := _nearly_free(measured, rest):
         said.append(f"{second} flipped {turned}: turned back, it fits {first} about as well, unlike others")
     return "; ".join(said) or None
 
@@ -97,14 +104,18 @@ def _below(share: float | None, least: float) -> bool:
     return share is not None and share < least
 
 
-def _nearly_free(gains: Mapping[str, Gain], flips: Mapping[str, np.ndarray]) -> str | None:
-    """The flip that takes nearly nothing from this subject and much from the others."""
+def _nearly_free(measured: Measured, rest: Sequence[Measured]) -> str | None:
+    """The flip that takes nearly nothing from this subject and much from the others, where it has cost information."""
+    if len(rest) < ENOUGH:
+        return None
+    usual = {name: float(np.median([each.gains[name].mean for each in rest])) for name in FLIPS}
+    share = (measured.nmi - 1) / max(LEAST, float(np.median([each.nmi for each in rest])) - 1)
     free = [
         name
-        for name, others in flips.items()
-        if gains[name].mean > NEARLY and len(others) >= ENOUGH and np.median(others) < TAKES
+        for name, takes in usual.items()
+        if measured.gains[name].mean > NEARLY and takes < TAKES and share < 1 + takes / 2
     ]
-    return max(free, key=lambda name: gains[name].mean, default=None)
+    return max(free, key=lambda name: measured.gains[name].mean, default=None)
 
 
 def _said(name: str, first: str, second: str, nearest: str | None) -> str:

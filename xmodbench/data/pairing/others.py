@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xmodbench.data.pairing.contrast import alike
-from xmodbench.data.pairing.gain import Gain, gain, spread
+from xmodbench.data.pairing.gain import TIE, Gain, gain, spread
 from xmodbench.data.pairing.information import slice_information
 from xmodbench.data.pairing.subject import Measured
 
@@ -43,7 +43,7 @@ def _against(index: int, names: Sequence[str], measured: Sequence[Measured]) -> 
     own, few = measured[index], [others[place] for place in spread(len(others), STRANGERS)]
     stored = slice_information(*own.levels)
     fits = {place: _with_slices_of(measured[place], own) for place in few}
-    worse = 1 - float(np.mean([(fit > stored + 1e-9).mean() for fit in fits.values()]))
+    worse = 1 - float(np.mean([(fit > stored + TIE).mean() for fit in fits.values()]))
     if worse < USUAL:
         fits |= {place: _with_slices_of(measured[place], own) for place in others if place not in fits}
     nearest = max(fits, key=lambda place: fits[place].mean())

@@ -15,7 +15,7 @@ import numpy as np
 
 from xmodbench.data.pairing.contrast import contrast
 from xmodbench.data.pairing.flips import flip_gains
-from xmodbench.data.pairing.gain import Gain, gain, spread
+from xmodbench.data.pairing.gain import TIE, Gain, gain, spread
 from xmodbench.data.pairing.information import grey_levels, shared_information, slice_information
 
 SAMPLE = 12
@@ -71,10 +71,16 @@ def _pair(levels: Mapping[str, np.ndarray], first: str, second: str, beside: Map
     if len(a) > 1:
         gains["reversed"] = gain(stored, slice_information(a[chosen], b[::-1][chosen]))
     gains |= flip_gains(a[chosen], b[chosen], stored)
-    few, step = spread(len(a), COMPARED), -(-max(a.shape[1:]) // SIDE)
-    small = a[few, ::step, ::step], b[few, ::step, ::step]
+    step = -(-max(a.shape[1:]) // SIDE)
+    small = a[chosen, ::step, ::step], b[chosen, ::step, ::step]
+    few = spread(len(chosen), COMPARED)
     return Measured(
-        (first, second), float(stored.mean()), gains, _in_order(*small), small, contrast(a[chosen], b[chosen])
+        pair=(first, second),
+        nmi=float(stored.mean()),
+        gains=gains,
+        in_order=_in_order(*small),
+        levels=(small[0][few], small[1][few]),
+        contrast=contrast(a[chosen], b[chosen]),
     )
 
 
@@ -88,5 +94,5 @@ def _in_order(a: np.ndarray, b: np.ndarray) -> float | None:
     if len(a) < 3:
         return None
     shared = np.array([[shared_information(x, y) for y in b] for x in a])
-    better = shared > np.diag(shared)[:, None] + 1e-9
+    better = shared > np.diag(shared)[:, None] + TIE
     return 1 - float(better.sum() / (len(a) * (len(a) - 1)))
