@@ -37,14 +37,14 @@ def flip_gains(a: np.ndarray, b: np.ndarray, stored: np.ndarray) -> dict[str, Ga
     step = -(-max(a.shape[1:]) // SEARCH_SIDE)
     a, b = a[:, ::step, ::step], b[:, ::step, ::step]
     # what a small move alone brings is no sign of a flip
-    unturned = _best(a, b)
+    unturned = best_in_plane(a, b)
     for name in close:
-        moved = gain(unturned, _best(a, np.flip(b, FLIPS[name])))
+        moved = gain(unturned, best_in_plane(a, np.flip(b, FLIPS[name])))
         gains[name] = max(gains[name], moved)
     return gains
 
 
-def _best(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def best_in_plane(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """NMI [N] at the in-plane move of b, the same for all slices, at which they share most."""
     move = max(((0.0, 0.0, 0.0), (0.0, *_centroid(b) - _centroid(a))), key=lambda start: _shared(a, b, start))
     best = _shared(a, b, move)

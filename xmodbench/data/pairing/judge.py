@@ -80,15 +80,18 @@ def judge(subjects: Sequence[tuple[str, Sequence[Measured]]]) -> dict[str, list[
 
 def _suspected(measured: Measured, others: Others, rest: Sequence[Measured]) -> str | None:
     first, second = measured.pair
-    reasons = {name: found for name, found in measured.gains.items() if found.clear(MARGIN, SHARE)}
-    stranger = others.gain is not None and others.gain.clear(MARGIN, SHARE)
-    if stranger:
-        reasons["stranger"] = others.gain
+    if measured.nmi - 1 < LEAST:
+        return f"{second} shares no information with {first}: one may be blank or something else"
+    astray = _below(others.worse, USUAL) or _below(measured.in_order, IN_ORDER)
+    tried = measured.gains | {"stranger": others.gain}
+    reasons = {name: found for name, found in tried.items() if found is not None and found.clear(MARGIN, SHARE)}
+    if others.beside and (astray or "stranger" in reasons):
+        # how far modalities lie apart is the alignment's to say: here it only explains why others fit
+        reasons["beside"] = others.beside
     said = []
     if others.contrast is not None and others.contrast < EXCHANGED:
         said.append(f"{first} and {second} exchanged: each has the other subjects' intensities of the other")
     best = max(reasons, key=lambda name: reasons[name].mean, default=None)
-    astray = _below(others.worse, USUAL) or _below(measured.in_order, IN_ORDER)
     if best and (reasons[best].mean > TELLING or not astray):
         said.append(_said(best, first, second, others.nearest))
     elif astray:
@@ -121,6 +124,8 @@ def _nearly_free(measured: Measured, rest: Sequence[Measured]) -> str | None:
 def _said(name: str, first: str, second: str, nearest: str | None) -> str:
     if name == "stranger":
         return f"{second} of another subject: that of {nearest} fits {first} better"
+    if name == "beside":
+        return f"{second} lies beside {first} in the plane: moved, it fits better"
     if name == "reversed":
         return f"{second} in reverse order of slices"
     if name in FLIPS:
