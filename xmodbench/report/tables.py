@@ -112,6 +112,10 @@ def _group_section(report: Report, group: Group) -> str:
     parts = [f"## {_plain(group_title(report.plan, group))}", subjects_note(group).capitalize() + "."]
     if report.plan.simulated(group.dataset):
         parts.insert(1, f"> **{SIMULATED}**")
+    if named := report.mispaired(group):
+        parts.append(
+            "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(_plain, named))
+        )
     for name, title in FAMILIES.items():
         parts += [f"### {title}", _family_table(report, group, family(name)), *_footnotes(report, group, name)]
     if rows := published_rows(report, group):

@@ -76,6 +76,7 @@ def prepare_dataset(
         for line in check_identity([scan for o in outcomes if not o.failure for scan in o.scans()], parts, raw_dir):
             progress.say(line)
         done = [(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failure]
+        _judge_pairs(done, progress)
         rows = _assign(done, parts, settings, seed, failed)
         left_out = [_portable(item, raw_dir) for item in excluded + failed]
         manifest = _manifest(dataset, dataset_id, seed, parts, left_out, done, rows)
@@ -200,6 +201,18 @@ def _assign(done, parts, settings: Preparation, seed: int, failed) -> dict[str, 
             problem = f"all {name} subjects failed, {reasons[0]['subject']}: {reasons[0]['reason']}"
             raise UserError(problem, "prepare", "mend the volumes or choose other subjects")
     return rows
+
+
+def _judge_pairs(done: list[tuple[Task, Outcome]], progress: Progress) -> None:
+    """Add to each subject's facts how its modalities fit; a doubtful one is named and kept."""
+    from xmodbench.data.pairing.judge import judge
+
+    found = judge([(outcome.subject, outcome.pairing) for _, outcome in done])
+    for _, outcome in done:
+        outcome.facts["pairing"] = [item.facts() for item in found[outcome.subject]]
+        for item in found[outcome.subject]:
+            if item.suspected:
+                progress.say(f"{outcome.subject}, pairing doubtful: {item.suspected}")
 
 
 def _portable(item: dict[str, str], raw_dir: Path) -> dict[str, str]:

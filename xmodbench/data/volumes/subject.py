@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from xmodbench.data.pairing.subject import Measured, measure, sampled
 from xmodbench.data.volumes.bias import correct_bias
 from xmodbench.data.volumes.identity import Scan, Voxels
 from xmodbench.data.volumes.io import contradiction, read_volume
@@ -22,13 +23,24 @@ from xmodbench.data.volumes.normalise import normalise, stretch
 from xmodbench.data.volumes.register import one_thread, register_rigid
 from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
 from xmodbench.data.volumes.settings import Preparation
-from xmodbench.data.volumes.slicing import Plane, choose, field_of_view, plane_of, plane_view, slice_affine, to_square
+from xmodbench.data.volumes.slicing import (
+    Crop,
+    Plane,
+    choose,
+    field_of_view,
+    plane_of,
+    plane_view,
+    slice_affine,
+    to_square,
+)
 from xmodbench.errors import UserError, plain, said
 from xmodbench.files import relative_name, sha256_file
 from xmodbench.plugins import SubjectRecord
 from xmodbench.seeding import derive_seed
 
 MIN_OVERLAP = 0.5
+# slices nearer than this lie within what a registration leaves: one off is no fault that can be seen
+BESIDE_MM = 1.0
 
 
 @dataclass
@@ -45,13 +57,17 @@ class Task:
 
 @dataclass
 class Outcome:
-    """What became of a subject: rows of its slices (the images are in the spool file) or why there are none."""
+    """What became of a subject: rows of its slices (the images are in the spool file) or why there are none.
+
+    ``pairing``: what is to be judged against other subjects.
+    """
 
     subject: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     failure: str | None = None
     voxels: dict[str, Voxels] = field(default_factory=dict)
+    pairing: list[Measured] = field(default_factory=list)
 
     def scans(self) -> list[Scan]:
         """Its volumes, as far as their identity goes."""
@@ -95,9 +111,8 @@ def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
     crop = field_of_view(view, (spacing[plane.rows], spacing[plane.cols]), settings.fov_mm)
     arrays = {name: plane_view(_intensities(task, name, volume, mask), plane) for name, volume in volumes.items()}
     images: dict[str, list[np.ndarray]] = {name: [] for name in volumes}
-    for index in chosen:
-        if crop.cut(view[index], False).mean() < settings.min_foreground:
-            continue
+    kept = [index for index in chosen if crop.cut(view[index], False).mean() >= settings.min_foreground]
+    for index in kept:
         affine = slice_affine(affine_ras(grid), view.shape[1:], plane, index, crop, settings.image_size)
         outcome.rows.append(_row(task, plane, index, affine, grid))
         for name, array in arrays.items():
@@ -105,7 +120,31 @@ def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
     if not outcome.rows:
         raise UserError("no slice has enough foreground", task.record.subject, "lower min_foreground")
     outcome.facts["slices"] = {"chosen": len(chosen), "kept": len(outcome.rows)}
-    return outcome, {name: np.stack(stack) for name, stack in images.items()}
+    stacks = {name: np.stack(images[name]) for name in images}
+    beside = _beside(task, arrays, view, kept, crop) if spacing[plane.normal] >= BESIDE_MM else {}
+    outcome.pairing = measure({name: stacks[name] for name in _reference_first(task)}, beside)
+    return outcome, stacks
+
+
+def _reference_first(task: Task) -> list[str]:
+    first = task.settings.reference or task.modalities[0]
+    return sorted(task.modalities, key=lambda name: (name != first, name))
+
+
+def _beside(task: Task, arrays, view: np.ndarray, kept: list[int], crop: Crop) -> dict[str, dict[int, np.ndarray]]:
+    """By modality, the volume's slices before and after those the pairing is measured on, where slices are taken apart."""
+    if len(kept) > 1 and min(np.diff(kept)) == 1:
+        return {}
+    places, last = np.array(kept)[sampled(len(kept))], len(view) - 1
+    return {
+        name: {
+            step: np.stack(
+                [_image(task, name, arrays[name][i], view[i], crop) for i in np.clip(places + step, 0, last)]
+            )
+            for step in (-1, 1)
+        }
+        for name in _reference_first(task)[1:]
+    }
 
 
 def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.Image, sitk.Image, Plane]:

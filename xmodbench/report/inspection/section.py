@@ -99,7 +99,7 @@ def chosen_subjects(facts: DataFacts, most: int | None) -> list[SubjectFacts]:
     subjects = facts.subjects
     if most is None or len(subjects) <= most:
         return list(subjects)
-    chosen = {subject.anchor for subject in facts.doubtful[:most]}
+    chosen = set(list(dict.fromkeys(subject.anchor for subject in (*facts.mispaired, *facts.doubtful)))[:most])
     fine = [subject.anchor for subject in subjects if subject.anchor not in chosen]
     spaces = most - len(chosen)
     # the first, the last and some between: both training and test subjects are among them
