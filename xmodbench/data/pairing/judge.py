@@ -56,7 +56,7 @@ class Finding:
             "gains": {name: _rounded(found) for name, found in measured.gains.items()},
             "in_order": None if measured.in_order is None else round(measured.in_order, 4),
             "others_worse": None if others.worse is None else round(others.worse, 4),
-            "nearest_other": others.nearest and {"subject": others.nearest, "gain": _rounded(others.gain)},
+            "nearest_other": others.gain and {"subject": others.nearest, "gain": _rounded(others.gain)},
             "contrast": None if others.contrast is None else round(others.contrast, 4),
             "suspected": self.suspected,
         }

@@ -28,7 +28,7 @@ def findings(stores: Mapping[str, SliceStore], modalities: list[str]) -> dict[Pl
     names = [name for _, name in measured]
     alone = len(set(names)) < len(names)
     groups = [[place for place in measured if place[0] == split] for split in stores] if alone else [list(measured)]
-    found = {}
+    found: dict[Place, list[Finding]] = {}
     for group in groups:
         judged = judge([(name, measured[split, name]) for split, name in group])
         found |= {(split, name): judged[name] for split, name in group}
