@@ -246,5 +246,6 @@ def test_a_model_that_is_not_the_one_trained_is_refused(finished, make_store, tm
     store, job = make_store(tmp_path / "store", n=2), job_of(tmp_path, "toy")
     with pytest.raises(UserError, match="finished: its files are not those that were trained"):
         translate(job, finished, store, "pd", "t1", tmp_path / "out", 1)
+    write_json(finished / "record.json", read_json(finished / "record.json") | {"verb": "pretrain"})
     with pytest.raises(UserError, match="finished: its files are not those that were trained"):
         train(job, store, "t1", None, tmp_path / "model", tmp_path / "state", finished)

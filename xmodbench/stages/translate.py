@@ -141,7 +141,7 @@ def read_model_record(model_dir: Path) -> dict[str, Any]:
     """The record of a trained model.
 
     Raises:
-        UserError: there is none, it is not of a training, or the model's files were changed since.
+        UserError: there is none, or it is not of a training.
     """
     record = read_record(model_dir)
     if record.get("verb") != "train":
