@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from xmodbench.data.volumes.bias import correct_bias
-from xmodbench.data.volumes.io import contradiction, read_volume
+from xmodbench.data.volumes.io import read_volume
 from xmodbench.data.volumes.mask import head_mask
 from xmodbench.data.volumes.normalise import normalise, stretch
 from xmodbench.data.volumes.register import one_thread, register_rigid
@@ -105,12 +105,10 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     """All modalities on the reference's grid, each interpolated at most once, with the mask, and the slices' plane."""
     settings, files = task.settings, task.record.files
     name = settings.reference or task.modalities[0]
-    reference = _read(task, name)
+    reference = _read(task, name, outcome)
     stored = stored_axes(reference)
     reference = orient(reference)
     outcome.facts["files"] = {m: _source(files[m], task.raw_dir) for m in task.modalities}
-    remarks = {m: contradiction(files[m]) for m in task.modalities}
-    outcome.facts |= {"headers": found} if (found := {m: text for m, text in remarks.items() if text}) else {}
     grid = grid_like(reference, _spacing(settings, stored))
     if settings.spacing_mm is not None:
         reference = _on_grid(task, name, reference, grid, None)
@@ -119,7 +117,7 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     for other in task.modalities:
         if other == name:
             continue
-        image = _read(task, other)
+        image = _read(task, other, outcome)
         transform = _transform(task, other, image, reference, mask, outcome)
         if transform is None and same_grid(image, grid):
             volumes[other] = image
@@ -138,8 +136,12 @@ def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | Seq
     return [spacing[stored.index(axis)] for axis in range(3)]
 
 
-def _read(task: Task, name: str) -> sitk.Image:
-    image, how = read_volume(task.record.files[name]), task.settings.normalisation(name)
+def _read(task: Task, name: str, outcome: Outcome) -> sitk.Image:
+    """A modality's volume; what was assumed of its file goes into the facts, under ``headers``."""
+    path, how, remarks = task.record.files[name], task.settings.normalisation(name), []
+    image = read_volume(path, orientation=task.settings.assume_orientation, remark=remarks.append)
+    if remarks:
+        outcome.facts.setdefault("headers", {})[name] = "; ".join(remarks)
     if how.floor is not None:
         image = sitk.Maximum(image, how.floor)
     # a fixed window says that raw values have a meaning, as HU have
