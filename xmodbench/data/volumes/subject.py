@@ -138,7 +138,8 @@ def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | Seq
 
 def _read(task: Task, name: str, outcome: Outcome) -> sitk.Image:
     """A modality's volume; what was assumed of its file goes into the facts, under ``headers``."""
-    path, how, remarks = task.record.files[name], task.settings.normalisation(name), []
+    path, how = task.record.files[name], task.settings.normalisation(name)
+    remarks = [task.record.remarks[name]] if name in task.record.remarks else []
     image = read_volume(path, orientation=task.settings.assume_orientation, remark=remarks.append)
     if remarks:
         outcome.facts.setdefault("headers", {})[name] = "; ".join(remarks)
