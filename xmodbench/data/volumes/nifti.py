@@ -104,7 +104,7 @@ def _size(header: nibabel.Nifti1Header, path: Path, remarks: list[str]) -> tuple
 def _kind(header: nibabel.Nifti1Header, path: Path, remarks: list[str]) -> np.dtype:
     try:
         kind = header.get_data_dtype()
-    except HeaderDataError:
+    except (HeaderDataError, KeyError):
         raise UserError(
             f"its header cannot be understood (datatype {int(header['datatype'])} is none)", path, FETCH_AGAIN
         ) from None
