@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
 from xmodbench.errors import UserError
 
@@ -20,7 +22,7 @@ PROTOCOL = [
     "Manufacturer", "ManufacturerModelName", "MagneticFieldStrength", "RepetitionTime", "EchoTime", "FlipAngle", "KVP",
     "ConvolutionKernel", "SliceThickness",
 ]  # fmt: skip
-_TAGS = [
+TAGS = [
     "SOPClassUID", "SeriesInstanceUID", "Modality", "SeriesDescription", "FrameOfReferenceUID", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "ImageType", "InstanceNumber",
     "AcquisitionNumber", "EchoNumbers", "TemporalPositionIdentifier", "ImagesInAcquisition", "ConcatenationUID",
@@ -28,6 +30,7 @@ _TAGS = [
 ]  # fmt: skip
 # functional groups that are read as they are: their own items are the values
 _WHOLE = {"RealWorldValueMappingSequence"}
+_OPENED = {"SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "NumberOfFrames"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Slice:
     @property
     def has_place(self) -> bool:
         """Whether it says where it lies at all."""
-        return {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"} <= set(self.header.dir())
+        place = {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"}
+        return place <= set(self.header.dir()) or "PerFrameFunctionalGroupsSequence" in self.header
 
     def _numbers(self, tag: str, count: int) -> np.ndarray:
         """The numbers [count] of a tag; a UserError names the file where they are not there."""
@@ -93,18 +97,14 @@ def find_images(folder: Path) -> tuple[list[Slice], dict[Path, str]]:
             others[path] = "empty"
             continue
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+            header = read_tags(path, TAGS, pixels=False)
         except InvalidDicomError:
             others[path] = "named like an image, but no DICOM file"
             continue
-        except Exception:  # pydicom raises whatever a broken file leads it to
-            raise UserError("damaged DICOM file (its header cannot be read)", path, AGAIN) from None
-        if not _is_image(header):
-            continue
         if {"Rows", "Columns", "SeriesInstanceUID"} <= set(header.dir()):
             images += frames(path, header)
-        else:
-            damaged[path] = "cut short in the header"
+        elif (image := _is_image(header)) is not False:
+            (damaged if image else others)[path] = "cut short in the header"
     endings, shapes = {_ending(item.path) for item in images}, {_shape(item.path) for item in images}
     for path, problem in others.items():
         same = _ending(path) in endings - {""} or _shape(path) in shapes
@@ -113,20 +113,35 @@ def find_images(folder: Path) -> tuple[list[Slice], dict[Path, str]]:
     return images, damaged
 
 
+def read_tags(path: Path, tags: Sequence[str | int], *, pixels: bool) -> FileDataset:
+    """Some tags of a DICOM file, all of them decoded: pydicom does so when they are asked for, and stumbles then.
+
+    Raises:
+        InvalidDicomError: it is no DICOM file.
+        UserError: it cannot be read.
+    """
+    try:
+        file = pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=[*tags])
+        for _ in (*file.file_meta, *file):
+            pass
+        frames(path, file)
+    except InvalidDicomError:
+        raise
+    except Exception:  # pydicom raises whatever a broken file leads it to
+        raise UserError("damaged DICOM file (its header cannot be read)", path, AGAIN) from None
+    return file
+
+
 def frames(path: Path, header: Dataset) -> list[Slice]:
     """The slice of a plain image; of an enhanced one a slice for each frame, its functional groups laid open.
 
-    Raises:
-        UserError: functional groups and frames of an enhanced image differ in number.
+    One that describes another number of frames than it holds comes as it is; `check_whole` refuses it.
     """
-    if "PerFrameFunctionalGroupsSequence" not in header:
+    groups = header.get("PerFrameFunctionalGroupsSequence") or []
+    if not groups or len(groups) != frame_count(header):
         return [Slice(path, header)]
-    groups = header.PerFrameFunctionalGroupsSequence
-    count = int(header.get("NumberOfFrames") or 0)
-    if len(groups) != count:
-        raise UserError(f"it holds {count} frames, but describes {len(groups)}", path, AGAIN)
     common = Dataset()
-    common.update({e.tag: e for e in header if e.VR != "SQ" and e.keyword != "NumberOfFrames"})
+    common.update({element.tag: element for element in header if element.keyword not in _OPENED})
     for item in header.get("SharedFunctionalGroupsSequence") or []:
         common.update(_laid_open(item))
     slices = []
@@ -138,10 +153,19 @@ def frames(path: Path, header: Dataset) -> list[Slice]:
     return slices
 
 
+def frame_count(header: Dataset) -> int:
+    """How many frames a file holds, by its header; 1 where it does not say."""
+    try:
+        return int(header.get("NumberOfFrames") or 1)
+    except (TypeError, ValueError):
+        return 0
+
+
 def _laid_open(item: Dataset) -> Dataset:
     """What stands in the functional groups of a frame, in one level."""
     flat = Dataset()
-    for element in item:
+    # what makers add of their own need not be sound
+    for element in (item[tag] for tag in sorted(item.keys()) if not tag.is_private):
         if element.VR == "SQ" and element.keyword not in _WHOLE:
             for inner in element.value[:1]:
                 flat.update(inner)
@@ -150,14 +174,12 @@ def _laid_open(item: Dataset) -> Dataset:
     return flat
 
 
-def _is_image(header: Dataset) -> bool:
-    """By the class that the file states, else by what it holds; a file that states neither is none that is whole."""
-    uid = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
-    if uid:
-        known = pydicom.uid.UID(uid)
-        # the names of private classes are their numbers
-        return "Image Storage" in known.name if known.name != known else "Rows" in header
-    return "Rows" in header or not header.get("Modality")
+def _is_image(header: Dataset) -> bool | None:
+    """Whether a file says that it is an image; None where it does not say what it is, as one cut short may not."""
+    stated = (header.file_meta.get("MediaStorageSOPClassUID"), header.get("SOPClassUID"))
+    # the names of classes that are not known are their numbers
+    names = [known.name for uid in stated if uid and (known := UID(str(uid))).name != known]
+    return "Image Storage" in names[0] if names else None
 
 
 def _ending(path: Path) -> str:

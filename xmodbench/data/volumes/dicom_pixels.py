@@ -5,29 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import FileDataset
 from pydicom.encaps import generate_frames
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, RLELossless
 
-from xmodbench.data.volumes.dicom_files import AGAIN
+from xmodbench.data.volumes.dicom_files import AGAIN, TAGS, frame_count, read_tags
 from xmodbench.data.volumes.dicom_values import rescale
 from xmodbench.errors import UserError
 
+_TAGS = [
+    "PixelData", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "ModalityLUTSequence", "RealWorldValueMappingSequence", "LossyImageCompression",
+    *(0x60000010 + (group << 17) for group in range(16)),
+]  # fmt: skip
 _END_OF_IMAGE = b"\xff\xd9"
 
 
 def read_file(path: Path) -> FileDataset:
-    """A whole DICOM file.
+    """A DICOM file with its pixels and all that decides what they mean.
 
     Raises:
         UserError: it cannot be read.
     """
     try:
-        return pydicom.dcmread(path)
-    except Exception:  # pydicom raises whatever a broken file leads it to
-        raise UserError("damaged DICOM file (it cannot be read)", path, AGAIN) from None
+        return read_tags(path, [*TAGS, *_TAGS], pixels=True)
+    except InvalidDicomError:
+        raise UserError("damaged DICOM file (its header cannot be read)", path, AGAIN) from None
 
 
 def stored_values(file: FileDataset, path: Path) -> np.ndarray:
@@ -37,11 +43,8 @@ def stored_values(file: FileDataset, path: Path) -> np.ndarray:
         UserError: they are in colour, of another kind or length than the header says, or cannot be decoded here.
     """
     _check_grey(file, path)
-    frames = int(file.get("NumberOfFrames") or 1)
-    if (
-        file.file_meta.TransferSyntaxUID.is_compressed
-        and file.file_meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian
-    ):
+    frames = frame_count(file)
+    if file.file_meta.TransferSyntaxUID.is_compressed:
         values = _decompressed(file, path, frames)
     else:
         needed, there = frames * file.Rows * file.Columns * file.BitsAllocated // 8, len(file.PixelData)
@@ -49,7 +52,10 @@ def stored_values(file: FileDataset, path: Path) -> np.ndarray:
             raise UserError(f"truncated: {there:,} of {needed:,} bytes of pixels are there", path, AGAIN)
         if there > needed + 1 and file.PixelData[needed:].strip(b"\0"):
             raise UserError(f"holds {there:,} bytes of pixels where its header says {needed:,}", path, AGAIN)
-        values = _by_pydicom(file, path)
+        # not by pydicom, which takes the bits above those stated away
+        order = "<" if file.file_meta.TransferSyntaxUID.is_little_endian else ">"
+        kind = f"{order}{'i' if file.PixelRepresentation else 'u'}{file.BitsAllocated // 8}"
+        values = np.frombuffer(file.PixelData[:needed], kind)
     values = np.reshape(values, (frames, file.Rows, file.Columns))
     return _used_bits(file, values, path)
 
@@ -60,7 +66,7 @@ def quality(file: FileDataset, path: Path) -> str | None:
     Raises:
         UserError: it is a picture of the screen.
     """
-    if "Secondary Capture" in pydicom.uid.UID(str(file.get("SOPClassUID") or "")).name:
+    if "Secondary Capture" in UID(str(file.get("SOPClassUID") or "")).name:
         if file.BitsAllocated == 8:
             problem = "it is a secondary capture of 8 bits, whose grey values are those of a screen"
             raise UserError(problem, path, "export the original series")
@@ -83,7 +89,8 @@ def _check_grey(file: FileDataset, path: Path) -> None:
         raise UserError("its greys are inverted (MONOCHROME1)", path, "export it as MONOCHROME2")
     if file.BitsAllocated not in (8, 16, 32):
         raise UserError(f"it has {file.BitsAllocated} bits per pixel", path, "export it with 16")
-    if "TransferSyntaxUID" not in file.file_meta:
+    syntax = file.file_meta.get("TransferSyntaxUID")
+    if syntax is None or not UID(syntax).is_transfer_syntax:
         raise UserError("damaged DICOM file (no TransferSyntaxUID)", path, AGAIN)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from xmodbench.data.volumes.dicom_files import AGAIN, Slice
+from xmodbench.data.volumes.dicom_files import AGAIN, Slice, frame_count
 from xmodbench.errors import UserError
 
 # shares of a pixel and of the slice distance by which slices may be off
@@ -38,9 +38,11 @@ def check_whole(name: str, slices: Sequence[Slice]) -> None:
         UserError: they are not, or frames are left out.
     """
     for item in slices:
-        count = int(item.header.get("NumberOfFrames") or 1)
-        if item.frame is None and count > 1:
-            problem = f"it holds {count} frames, without their positions, where a plain image has one"
+        count = frame_count(item.header)
+        if item.frame is None and count != 1:
+            described = len(item.header.get("PerFrameFunctionalGroupsSequence") or [])
+            but = f"but describes {described}" if described else "without their positions, where a plain image has one"
+            problem = f"it holds {count} frames, {but}"
             raise UserError(problem, item.path, "split it into images of one frame, or export it as an enhanced image")
         total = int(item.header.get("InConcatenationTotalNumber") or 1)
         if total > len({other.path for other in slices}):

@@ -45,17 +45,11 @@ def read_volume(
     ending = suffix(path)
     if ending is None:
         raise UserError(f"not a volume file (known: {', '.join(SUFFIXES)})", path, "convert it, to NIfTI for example")
-    try:
-        stored = _READERS[ending](path)
-    except (OSError, MemoryError) as error:
-        raise UserError(
-            f"cannot be read ({error})", path, "check the disk, the memory and the size in its header"
-        ) from None
-    if min(stored.size) < 2:
-        shape = "x".join(map(str, stored.size))
-        raise UserError(f"a single slice ({shape})", path, "give the whole volume; slices are cut from it")
-    affine = located(stored, path, orientation)
-    image = placed(sitk.GetImageFromArray(_grey_values(stored, path)), affine, stored.frame)
+    # numbers of a damaged header are checked, not warned of
+    with np.errstate(all="ignore"):
+        stored = _stored(path, ending)
+        affine = located(stored, path, orientation)
+        image = placed(sitk.GetImageFromArray(_grey_values(stored, path)), affine, stored.frame)
     for clause in stored.remarks:
         if remark is not None:
             remark(clause)
@@ -75,17 +69,28 @@ def write_volume(image: sitk.Image, path: str | Path) -> None:
             named.unlink(missing_ok=True)
 
 
+def _stored(path: Path, ending: str) -> Stored:
+    try:
+        stored = _READERS[ending](path)
+    except (OSError, MemoryError) as error:
+        fix = "check the disk, the memory and the size in its header"
+        raise UserError(f"cannot be read ({error})", path, fix) from None
+    if min(stored.size) < 2:
+        shape = "x".join(map(str, stored.size))
+        raise UserError(f"a single slice ({shape})", path, "give the whole volume; slices are cut from it")
+    return stored
+
+
 def _grey_values(stored: Stored, path: Path) -> np.ndarray:
     """Float32 [z, y, x], scaled as the file says."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if stored.slope is None:
-            values = stored.voxels.astype(np.float32)
-        else:
-            exact = stored.voxels.astype(np.float64)
-            exact *= stored.slope
-            exact += stored.intercept
-            values = exact.astype(np.float32)
-        bad = values.size - int(np.isfinite(values).sum())
+    if stored.slope is None:
+        values = stored.voxels.astype(np.float32)
+    else:
+        exact = stored.voxels.astype(np.float64)
+        exact *= stored.slope
+        exact += stored.intercept
+        values = exact.astype(np.float32)
+    bad = values.size - int(np.isfinite(values).sum())
     if bad:
         raise UserError(f"{bad:,} voxels are NaN or infinite", path, "replace them, by 0 for example")
     if values.min() == values.max():

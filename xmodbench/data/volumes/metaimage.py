@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -199,7 +200,7 @@ def _voxels(fields: _Fields, data: bytes, begin: int, kind: np.dtype, size, rema
         parts = [Part(item, None) for item in listed(data[begin:].decode("utf-8", "replace").splitlines(), path)]
     else:
         parts = [Part(item, None) for item in listed(where, path)]
-    count = int(np.prod(size, dtype=np.int64))
+    count = prod(size)
     if count % len(parts):
         raise UserError(f"its voxels cannot be shared out among {len(parts)} files", path, FETCH_AGAIN)
     each, one_slice = count // len(parts) * kind.itemsize, size[0] * size[1] * kind.itemsize

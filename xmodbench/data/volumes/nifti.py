@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from math import prod
 from pathlib import Path
 
 import nibabel
@@ -40,12 +41,12 @@ def read_nifti(path: Path) -> Stored:
         text = " ".join(str(error).split())
         raise UserError(f"its header cannot be understood ({text})", path, FETCH_AGAIN) from None
     _intent(header, remarks)
-    count = int(np.prod(size, dtype=np.int64))
+    count = prod(size)
     needed, one = count * kind.itemsize, size[0] * size[1] * kind.itemsize
     voxels = np.frombuffer(exactly(memoryview(data)[offset:], needed, one, path, remarks), kind, count)
     spacing = tuple(float(value) * mm for value in header["pixdim"][1:4])
     unstated = "qform_code and sform_code are 0"
-    frame = None if affine is None else _frame(path)
+    frame = _frame(path) if affine is not None and _is_plain(header, affine) else None
     return Stored(voxels.reshape(size[::-1]), affine, spacing, unstated, slope, intercept, frame, remarks)
 
 
@@ -159,14 +160,28 @@ def _intent(header: nibabel.Nifti1Header, remarks: list[str]) -> None:
         remarks.append(f"intent_code {code} ({name}) in its header: its values are taken as grey values all the same")
 
 
+def _is_plain(header: nibabel.Nifti1Header, affine: np.ndarray) -> bool:
+    """Whether ITK can be asked for the position; it talks to standard error about one that is none."""
+    fields = [f"{name}_{letter}" for name, letters in (("quatern", "bcd"), ("qoffset", "xyz")) for letter in letters]
+    numbers = [*affine[:3].ravel(), *(float(header[name]) for name in fields if header["qform_code"])]
+    if not np.isfinite(numbers).all() or np.abs(numbers).max() > 1e9:
+        return False
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-3)
+
+
 def _frame(path: Path) -> Frame | None:
     """The place that ITK reads from the header, in its own arithmetic; None where it does not understand it."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    warns = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         reader.ReadImageInformation()
     except RuntimeError:
         return None
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(warns)
     axes = reader.GetDimension()
     if axes < 3:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def _voxels(
     else:
         names = fields["files"].split("\n") if "files" in fields else fields["datafile"]
         parts = [Part(item, None) for item in listed(names, path)]
-    count = int(np.prod(axes.size, dtype=np.int64))
+    count = prod(axes.size)
     if count % len(parts):
         raise UserError(f"its voxels cannot be shared out among {len(parts)} files", path, FETCH_AGAIN)
     each, one_slice = count // len(parts) * kind.itemsize, axes.size[0] * axes.size[1] * kind.itemsize
