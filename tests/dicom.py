@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pydicom
+import pytest
+import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     CTImageStorage,
@@ -16,6 +19,9 @@ from pydicom.uid import (
     MRImageStorage,
     generate_uid,
 )
+
+from xmodbench.data.volumes.dicom import choose_series, find_series, read_series
+from xmodbench.errors import UserError
 
 SLICES, ROWS, COLUMNS = 5, 6, 7
 STORED = (np.arange(SLICES * ROWS * COLUMNS).reshape(SLICES, ROWS, COLUMNS) * 7 % 1500).astype(np.uint16)
@@ -113,3 +119,36 @@ def edit(path: Path, **tags: object) -> None:
         else:
             setattr(item, name, value)
     item.save_as(path)
+
+
+def read(folder, modality="MR"):
+    """Voxels, image, and what was said."""
+    said = []
+    image = read_series(choose_series(find_series(folder), modality, "T1"), said.append)
+    return sitk.GetArrayFromImage(image), image, "; ".join(said)
+
+
+def refused(folder, expected, modality="MR"):
+    with pytest.raises(UserError, match=expected) as caught:
+        read(folder, modality)
+    text = str(caught.value)
+    assert "\n" not in text and "Traceback" not in text and not re.search(r"\w+Error", text)
+    assert "IM" in text or "enhanced" in text
+
+
+def tags(**given):
+    """A tweak that sets tags of every slice; what is callable is given the slice's number; None deletes one."""
+
+    def tweak(index, item):
+        for name, value in given.items():
+            value = value(index) if callable(value) else value
+            if value is not None:
+                setattr(item, name, value)
+            elif name in item:
+                delattr(item, name)
+
+    return tweak
+
+
+def only(number, **given):
+    return lambda index, item: tags(**given)(index, item) if index == number else None
