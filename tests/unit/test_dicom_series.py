@@ -49,6 +49,7 @@ def frame(number, sequence, **given):
 
 
 ENHANCED = {
+    "shared": (lambda item: delattr(item, "SharedFunctionalGroupsSequence"), "enhanced.dcm, frame 1 has no ImageOrientationPatient and no PixelSpacing"),
     "stacks": (frame(4, "FrameContentSequence", StackID="2"), "mixes stacks: 1 in .* and 2 in"),
     "times": (frame(4, "FrameContentSequence", TemporalPositionIndex=2), "mixes points in time"),
     "components": (lambda item: [
@@ -119,11 +120,14 @@ def test_pictures_without_a_place_do_not_stand_for_a_series(tmp_path):
     assert read(tmp_path)[0].shape == STORED.shape
 
 
-def test_series_in_one_folder_are_told_apart_by_their_uid(tmp_path):
+def test_series_in_one_folder_are_told_apart_by_their_uid_and_chosen_by_their_description(tmp_path):
     for path in write_plain(tmp_path / "t2", description="T2 tra"):
         path.rename(tmp_path / f"other{path.name}")
     write_plain(tmp_path)
     np.testing.assert_array_equal(read(tmp_path)[0], RAMP)
+    for path in tmp_path.glob("IM*"):
+        edit(path, SeriesDescription="T1 again")
+    assert read(tmp_path)[0].shape == STORED.shape
 
 
 @pytest.mark.parametrize("syntax", [RLELossless])

@@ -178,6 +178,17 @@ def test_read_right(tmp_path, name):
 
 
 REFUSED = {
+    "Rows": (
+        "MR",
+        only(2, Rows=ROWS - 1, PixelData=STORED[2, 1:].tobytes()),
+        "different size or direction, IM000.dcm and IM002",
+    ),
+    "Columns": (
+        "MR",
+        only(2, Columns=COLUMNS - 1, PixelData=STORED[2, :, 1:].tobytes()),
+        "different size or direction",
+    ),
+    "Rows, none": ("MR", only(2, Rows=None), "may not be whole: cut short in the header: IM002.dcm"),
     "RescaleIntercept": ("CT", tags(**NO_RESCALE), "IM000.dcm: it does not say how its values become HU"),
     "RescaleIntercept alone": ("MR", tags(RescaleSlope=None), "its RescaleSlope is None, its RescaleIntercept 0"),
     "RescaleSlope": ("MR", only(2, RescaleSlope=0), "IM002.dcm: its RescaleSlope is 0"),

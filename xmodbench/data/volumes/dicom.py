@@ -46,7 +46,7 @@ class Series:
     @property
     def has_place(self) -> bool:
         """Whether any of its images says where it lies."""
-        return any(item.has_place for item in self.slices)
+        return any(not item.lacking for item in self.slices)
 
     def facts(self) -> dict[str, Any]:
         """What was chosen and how it was scanned; nothing about the patient."""
@@ -76,9 +76,11 @@ def find_series(folder: Path) -> list[Series]:
     found: dict[str, list[Slice]] = defaultdict(list)
     for item in images:
         found[str(item.header.get("SeriesInstanceUID", ""))].append(item)
-    if not any(item.has_place for item in images):
+    if not any(not item.lacking for item in images):
+        why = [f"{images[0].name} has no {' and no '.join(images[0].lacking)}"] if images else []
+        why += [_listed(damaged)] if damaged else []
         what = f"no DICOM images here{' that say where they lie' if images else ''}"
-        raise UserError(f"{what} ({_listed(damaged)})" if damaged else what, folder, AGAIN)
+        raise UserError(f"{what} ({'; '.join(why)})" if why else what, folder, AGAIN)
     occupied = {item.path.parent for item in images}
     series = []
     for _, slices in sorted(found.items()):

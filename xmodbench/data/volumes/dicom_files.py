@@ -67,10 +67,11 @@ class Slice:
         return self.path.name if self.frame is None else f"{self.path.name}, frame {self.frame + 1}"
 
     @property
-    def has_place(self) -> bool:
-        """Whether it says where it lies at all."""
-        place = {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"}
-        return place <= set(self.header.dir()) or "PerFrameFunctionalGroupsSequence" in self.header
+    def lacking(self) -> list[str]:
+        """The tags of its place that are not there."""
+        if "PerFrameFunctionalGroupsSequence" in self.header:
+            return []
+        return [t for t in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing") if t not in self.header]
 
     def _numbers(self, tag: str, count: int) -> np.ndarray:
         """The numbers [count] of a tag; a UserError names the file where they are not there."""
