@@ -22,6 +22,7 @@ from tests.dicom import (
     write_enhanced,
     write_plain,
 )  # fmt: skip
+from xmodbench.data.volumes.dicom_pixels import read_file, stored_values
 from xmodbench.data.volumes.dicom_volumes import convert_patient
 from xmodbench.errors import UserError
 
@@ -49,7 +50,7 @@ def frame(number, sequence, **given):
 
 
 ENHANCED = {
-    "shared": (lambda item: delattr(item, "SharedFunctionalGroupsSequence"), "enhanced.dcm, frame 1 has no ImageOrientationPatient and no PixelSpacing"),
+    "shared": (lambda item: delattr(item, "SharedFunctionalGroupsSequence"), "frame 1 has no ImageOrientationPatient"),
     "stacks": (frame(4, "FrameContentSequence", StackID="2"), "mixes stacks: 1 in .* and 2 in"),
     "times": (frame(4, "FrameContentSequence", TemporalPositionIndex=2), "mixes points in time"),
     "components": (lambda item: [
@@ -166,6 +167,23 @@ def test_jpeg_2000_and_its_end(tmp_path, tmp_path_factory):
     item["PixelData"].VR, item["PixelData"].is_undefined_length = "OB", True
     item.save_as(paths[3])
     refused(tmp_path, "IM003.dcm: truncated: its compressed pixels end early", "CT")
+
+
+def test_an_enhanced_image_in_jpeg_2000(tmp_path, tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("scratch")
+    packed = []
+    for path in write_plain(scratch / "plain"):
+        jpeg2000(path, scratch)
+        packed += pydicom.encaps.generate_frames(pydicom.dcmread(path).PixelData, number_of_frames=1)
+    for number in (1, SLICES):
+        path = write_enhanced(tmp_path / f"{number}" / "enhanced.dcm", order=range(number))
+        item = pydicom.dcmread(path)
+        item.file_meta.TransferSyntaxUID, item.PixelData = JPEG2000Lossless, pydicom.encaps.encapsulate(packed[:number])
+        item["PixelData"].VR, item["PixelData"].is_undefined_length = "OB", True
+        item.save_as(path)
+    np.testing.assert_array_equal(read(tmp_path / f"{SLICES}")[0], RAMP * np.arange(1, 6)[:, None, None])
+    single = stored_values(read_file(tmp_path / "1" / "enhanced.dcm"), tmp_path)
+    np.testing.assert_array_equal(single, STORED[:1])
 
 
 def test_a_compression_that_is_not_read_is_named(tmp_path):

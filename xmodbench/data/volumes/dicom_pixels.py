@@ -112,20 +112,26 @@ def _decompressed(file: FileDataset, path: Path, frames: int) -> np.ndarray:
         return _by_pydicom(file, path)
     if len(encoded) != frames or any(not item.rstrip(b"\0").endswith(_END_OF_IMAGE) for item in encoded):
         raise UserError("truncated: its compressed pixels end early", path, AGAIN)
-    if frames == 1:
-        try:
-            image = sitk.ReadImage(str(path), sitk.sitkFloat64)
-        except RuntimeError:
-            image = None
-        if image is not None and image.GetNumberOfComponentsPerPixel() == 1:
-            # GDCM has applied slope and intercept
-            slope, intercept = rescale(file, path) or (1.0, 0.0)
-            return np.rint((sitk.GetArrayFromImage(image) - intercept) / slope).astype(np.int64)
-    raise UserError(
-        f"its pixels are compressed ({syntax.name}), which is not read here",
-        path,
-        "decompress it (dcmdjpeg, gdcmconv --raw)",
-    )
+    # GDCM reads more kinds than pydicom alone, of plain images, and applies slope and intercept
+    values = _by_gdcm(file, path) if "PerFrameFunctionalGroupsSequence" not in file else None
+    if values is not None:
+        return values
+    try:
+        return file.pixel_array
+    except Exception:  # as above
+        problem = f"its pixels are compressed ({syntax.name}), which is not read here"
+        raise UserError(problem, path, "decompress it (dcmdjpeg, gdcmconv --raw)") from None
+
+
+def _by_gdcm(file: FileDataset, path: Path) -> np.ndarray | None:
+    try:
+        image = sitk.ReadImage(str(path), sitk.sitkFloat64)
+    except RuntimeError:
+        return None
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        return None
+    slope, intercept = rescale(file, path) or (1.0, 0.0)
+    return np.rint((sitk.GetArrayFromImage(image) - intercept) / slope).astype(np.int64)
 
 
 def _used_bits(file: FileDataset, values: np.ndarray, path: Path) -> np.ndarray:

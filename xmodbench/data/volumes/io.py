@@ -83,13 +83,9 @@ def _stored(path: Path, ending: str) -> Stored:
 
 def _grey_values(stored: Stored, path: Path) -> np.ndarray:
     """Float32 [z, y, x], scaled as the file says."""
-    if stored.slope is None:
-        values = stored.voxels.astype(np.float32)
-    else:
-        exact = stored.voxels.astype(np.float64)
-        exact *= stored.slope
-        exact += stored.intercept
-        values = exact.astype(np.float32)
+    values = np.empty(stored.voxels.shape, np.float32)
+    for number, plane in enumerate(stored.voxels):
+        values[number] = plane if stored.slope is None else plane * np.float64(stored.slope) + stored.intercept
     bad = values.size - int(np.isfinite(values).sum())
     if bad:
         raise UserError(f"{bad:,} voxels are NaN or infinite", path, "replace them, by 0 for example")

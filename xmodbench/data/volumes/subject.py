@@ -141,6 +141,8 @@ def _read(task: Task, name: str, outcome: Outcome) -> sitk.Image:
     path, how = task.record.files[name], task.settings.normalisation(name)
     remarks = [task.record.remarks[name]] if name in task.record.remarks else []
     image = read_volume(path, orientation=task.settings.assume_orientation, remark=remarks.append)
+    if how.method == "window" and how.range[0] < 0 <= sitk.GetArrayViewFromImage(image).min():
+        remarks.append(f"no value is below 0, though its window begins at {how.range[0]:g}: check that these are HU")
     if remarks:
         outcome.facts.setdefault("headers", {})[name] = "; ".join(remarks)
     if how.floor is not None:
