@@ -72,16 +72,16 @@ def _rebuild_case(
     paths = {name: obtain(file, raw_dir, progress) for name, file in files.items()}
     for path in [made, *targets.values()]:
         path.unlink(missing_ok=True)
-    images = {name: _read(files[name], path, raw_dir) for name, path in paths.items()}
+    images = {name: _read(files[name], path, raw_dir, progress) for name, path in paths.items()}
     grid = frame_grid(images[FRAME])
     for name, target in targets.items():
         write_volume(resample(images[name], grid), target)
     write_json(made, _recipe(files, raw_dir))
 
 
-def _read(file: RemoteFile, path: Path, raw_dir: Path) -> sitk.Image:
+def _read(file: RemoteFile, path: Path, raw_dir: Path, progress: Progress) -> sitk.Image:
     try:
-        return read_volume(path)
+        return read_volume(path, remark=lambda clause: progress.say(f"{file.name}: {clause}"))
     except UserError as error:
         if not (file.md5 or file.sha256):
             LockFile(raw_dir).forget_file(file.name)  # a sound one may take its place
