@@ -35,10 +35,9 @@ def listed(names: str | Sequence[str], header: Path) -> list[Path]:
         UserError: none is named, the pattern cannot be understood, or a file is not there.
     """
     if isinstance(names, str):
-        name, words = names, names.split()
-        if len(words) in (3, 4, 5) and "%" in words[0] and not (header.parent / names).is_file():
-            name = _numbered(words, header)
-        names = [name] if isinstance(name, str) else name
+        words = names.split()
+        pattern = len(words) in (3, 4, 5) and "%" in words[0] and not (header.parent / names).is_file()
+        names = _numbered(words, header) if pattern else [names]
     paths = [header.parent / name.strip() for name in names if name.strip()]
     if not paths:
         raise UserError("it names no file with its voxels", header, FETCH_AGAIN)

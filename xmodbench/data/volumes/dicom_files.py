@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
@@ -22,12 +24,13 @@ PROTOCOL = [
     "Manufacturer", "ManufacturerModelName", "MagneticFieldStrength", "RepetitionTime", "EchoTime", "FlipAngle", "KVP",
     "ConvolutionKernel", "SliceThickness",
 ]  # fmt: skip
-TAGS = [
+_KEYWORDS = [
     "SOPClassUID", "SeriesInstanceUID", "Modality", "SeriesDescription", "FrameOfReferenceUID", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "ImageType", "InstanceNumber",
     "AcquisitionNumber", "EchoNumbers", "TemporalPositionIdentifier", "ImagesInAcquisition", "ConcatenationUID",
     "InConcatenationTotalNumber", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *PROTOCOL,
 ]  # fmt: skip
+TAGS = [tag_for_keyword(word) or 0 for word in _KEYWORDS]
 # functional groups that are read as they are: their own items are the values
 _WHOLE = {"RealWorldValueMappingSequence"}
 _OPENED = {"SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "NumberOfFrames"}
@@ -114,7 +117,7 @@ def find_images(folder: Path) -> tuple[list[Slice], dict[Path, str]]:
     return images, damaged
 
 
-def read_tags(path: Path, tags: Sequence[str | int], *, pixels: bool) -> FileDataset:
+def read_tags(path: Path, tags: Sequence[int], *, pixels: bool) -> FileDataset:
     """Some tags of a DICOM file, all of them decoded: pydicom does so when they are asked for, and stumbles then.
 
     Raises:
@@ -165,14 +168,18 @@ def frame_count(header: Dataset) -> int:
 def _laid_open(item: Dataset) -> Dataset:
     """What stands in the functional groups of a frame, in one level."""
     flat = Dataset()
-    # what makers add of their own need not be sound
-    for element in (item[tag] for tag in sorted(item.keys()) if not tag.is_private):
+    for element in _public(item):
         if element.VR == "SQ" and element.keyword not in _WHOLE:
             for inner in element.value[:1]:
-                flat.update(inner)
+                flat.update({deeper.tag: deeper for deeper in _public(inner)})
         else:
             flat.add(element)
     return flat
+
+
+def _public(item: Dataset) -> Iterator[DataElement]:
+    """Its elements, decoded; what makers add of their own need not be sound."""
+    return (item[tag] for tag in sorted(item.keys()) if not tag.is_private)
 
 
 def _is_image(header: Dataset) -> bool | None:

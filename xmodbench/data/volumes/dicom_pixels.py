@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileDataset
 from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
@@ -15,12 +16,13 @@ from xmodbench.data.volumes.dicom_files import AGAIN, TAGS, frame_count, read_ta
 from xmodbench.data.volumes.dicom_values import rescale
 from xmodbench.errors import UserError
 
-_TAGS = [
+_KEYWORDS = [
     "PixelData", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
     "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "ModalityLUTSequence", "RealWorldValueMappingSequence", "LossyImageCompression",
-    *(0x60000010 + (group << 17) for group in range(16)),
 ]  # fmt: skip
+_OVERLAYS = [0x60000010 + (group << 17) for group in range(16)]
+_TAGS = [*TAGS, *(tag_for_keyword(word) or 0 for word in _KEYWORDS), *_OVERLAYS]
 _END_OF_IMAGE = b"\xff\xd9"
 
 
@@ -31,7 +33,7 @@ def read_file(path: Path) -> FileDataset:
         UserError: it cannot be read.
     """
     try:
-        return read_tags(path, [*TAGS, *_TAGS], pixels=True)
+        return read_tags(path, _TAGS, pixels=True)
     except InvalidDicomError:
         raise UserError("damaged DICOM file (its header cannot be read)", path, AGAIN) from None
 
@@ -90,7 +92,7 @@ def _check_grey(file: FileDataset, path: Path) -> None:
     if file.BitsAllocated not in (8, 16, 32):
         raise UserError(f"it has {file.BitsAllocated} bits per pixel", path, "export it with 16")
     syntax = file.file_meta.get("TransferSyntaxUID")
-    if syntax is None or not UID(syntax).is_transfer_syntax:
+    if syntax is None or not UID(str(syntax)).is_transfer_syntax:
         raise UserError("damaged DICOM file (no TransferSyntaxUID)", path, AGAIN)
 
 

@@ -150,8 +150,8 @@ def _word(*tags: str) -> Callable[[Dataset], str | None]:
 
 def _echo_time(header: Dataset) -> float | None:
     try:
-        return float(_word("EffectiveEchoTime", "EchoTime")(header))
-    except (TypeError, ValueError):
+        return float(_word("EffectiveEchoTime", "EchoTime")(header) or "")
+    except ValueError:
         return None
 
 

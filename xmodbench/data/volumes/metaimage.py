@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def _fields(data: bytes, path: Path) -> tuple[_Fields, int]:
     return _Fields(values, path), begin
 
 
-def _size(fields: _Fields, path: Path) -> tuple[int, int, int]:
+def _size(fields: _Fields, path: Path) -> tuple[int, ...]:
     sizes = [int(n) for n in fields.numbers("DimSize") or []]
     if fields.values["NDims"] != str(len(sizes)) or min(sizes, default=0) < 1:
         problem = f"its header gives the sizes '{fields.values['DimSize']}' for {fields.values['NDims']} axes"
@@ -116,8 +117,8 @@ def _kind(fields: _Fields, path: Path, remarks: list[str]) -> np.dtype:
 
 
 def _position(
-    fields: _Fields, size: tuple[int, int, int], path: Path, remarks: list[str]
-) -> tuple[tuple[float, float, float], np.ndarray | None, Frame | None]:
+    fields: _Fields, size: tuple[int, ...], path: Path, remarks: list[str]
+) -> tuple[Sequence[float], np.ndarray | None, Frame | None]:
     """Voxel size in mm; where the header says how the axes run, the matrix to RAS mm, and the same as it is spelled."""
     axes = int(fields.values["NDims"])
     unit = (fields.first("DistanceUnits") or "mm").lower()
@@ -132,7 +133,9 @@ def _position(
         )
     spacing = tuple(value * _MM[unit] for value in given[:3])
     directions, code = _directions(fields, axes, path), _code(fields)
-    if directions is None and code is None:
+    if directions is None and code is not None:
+        directions = _LPS @ axes_along(code, (1, 1, 1), size)[:3, :3]
+    if directions is None:
         return spacing, None, None
     offset = fields.numbers("Offset", "Position", "Origin")
     if offset is None:
@@ -140,10 +143,7 @@ def _position(
         offset = [0.0] * axes
     if len(offset) != axes:
         raise UserError(f"its Offset has {len(offset)} numbers for {axes} axes", path, "correct its header")
-    if directions is None:
-        directions = _LPS @ axes_along(code, (1, 1, 1), size)[:3, :3]
-    elif code is not None:
-        _compare(directions, code, remarks)
+    _compare(directions, code, remarks)
     origin = np.multiply(offset[:3], _MM[unit])
     exact = directions / np.linalg.norm(directions, axis=0)
     return spacing, Frame(np.array(spacing), origin, exact).affine(), Frame(np.array(spacing), origin, directions)
@@ -170,11 +170,11 @@ def _code(fields: _Fields) -> str | None:
     return code if sorted(min(letter, _TOWARDS.get(letter, "")) for letter in code) == ["A", "I", "L"] else None
 
 
-def _compare(directions: np.ndarray, code: str, remarks: list[str]) -> None:
+def _compare(directions: np.ndarray, code: str | None, remarks: list[str]) -> None:
     # the axis of the world that each of the file's runs along most
     nearest = np.abs(directions).argmax(axis=0)
     ours = "".join("LPS"[axis] if directions[axis, i] > 0 else "RAI"[axis] for i, axis in enumerate(nearest))
-    if ours != code:
+    if code not in (None, ours):
         remarks.append(
             f"TransformMatrix says that its axes run to {ours}, AnatomicalOrientation {code}; the matrix is used"
         )

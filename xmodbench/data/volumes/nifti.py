@@ -84,7 +84,7 @@ def _header(data: bytes, path: Path) -> nibabel.Nifti1Header:
     return header
 
 
-def _size(header: nibabel.Nifti1Header, path: Path, remarks: list[str]) -> tuple[int, int, int]:
+def _size(header: nibabel.Nifti1Header, path: Path, remarks: list[str]) -> tuple[int, ...]:
     dim = [int(n) for n in header["dim"]]
     if not 1 <= dim[0] <= 7:
         raise UserError(f"dim[0] is {dim[0]}, not a number of axes", path, FETCH_AGAIN)
@@ -127,7 +127,7 @@ def _offset(header: nibabel.Nifti1Header, path: Path) -> int:
     return int(offset)
 
 
-def _unit(header: nibabel.Nifti1Header, size: tuple[int, int, int], path: Path, remarks: list[str]) -> float:
+def _unit(header: nibabel.Nifti1Header, size: tuple[int, ...], path: Path, remarks: list[str]) -> float:
     """Millimetres per unit of length."""
     voxel = np.array(header["pixdim"][1:4], float)
     if not np.isfinite(voxel).all() or voxel.min() <= 0:

@@ -15,7 +15,7 @@ _TOO_LONG, _ROUNDED = 1e-3, 1e-6
 
 
 def positions(
-    header: nibabel.Nifti1Header, size: tuple[int, int, int], mm: float, path: Path, remarks: list[str]
+    header: nibabel.Nifti1Header, size: tuple[int, ...], mm: float, path: Path, remarks: list[str]
 ) -> np.ndarray | None:
     """The 4x4 matrix from voxel index to RAS mm: of the sform, else of the qform; None where both codes are 0.
 
@@ -75,7 +75,7 @@ def _qform(header: nibabel.Nifti1Header, remarks: list[str]) -> tuple[np.ndarray
     return matrix, None
 
 
-def _compare_voxels(sform: np.ndarray, voxel: np.ndarray, size: tuple[int, int, int], remarks: list[str]) -> None:
+def _compare_voxels(sform: np.ndarray, voxel: np.ndarray, size: tuple[int, ...], remarks: list[str]) -> None:
     own = np.linalg.norm(sform[:3, :3], axis=0)
     if (np.abs(own - voxel) * size).max() > APART_MM:
         ours, theirs = (" x ".join(f"{value:.4g}" for value in item) for item in (own, voxel))

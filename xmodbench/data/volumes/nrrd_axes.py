@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,8 @@ _NOT_SPACE = re.compile(
 class Axes:
     """The three axes of space: their lengths, and as in `Stored`; those of length 1 beside them are dropped."""
 
-    size: tuple[int, int, int]
-    spacing: tuple[float, float, float]
+    size: tuple[int, ...]
+    spacing: Sequence[float]
     affine: np.ndarray | None
     unstated: str
     frame: Frame | None = None
@@ -56,9 +57,8 @@ def read_axes(fields: dict[str, str], path: Path, remarks: list[str]) -> Axes:
     mm = _millimetres(fields, kept, len(sizes), path, remarks)
     size = tuple(sizes[axis] for axis in kept)
     if directions is None:
-        spacing = _spacings(fields, kept, len(sizes), path)
-        return Axes(size, tuple(np.multiply(spacing, mm)), None, _unstated(fields))
-    columns = np.stack([directions[axis] for axis in kept], axis=1) * mm
+        return Axes(size, [mm * step for step in _spacings(fields, kept, len(sizes), path)], None, _unstated(fields))
+    columns = np.stack([vector for vector in directions if vector is not None][:3], axis=1) * mm
     spacing = tuple(float(length) for length in np.linalg.norm(columns, axis=0))
     if not np.isfinite(spacing).all() or min(spacing) <= 0:
         raise UserError(f"its space directions are '{fields['spacedirections']}'", path, "correct them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -53,7 +54,7 @@ class Stored:
 
     voxels: np.ndarray
     affine: np.ndarray | None
-    spacing: tuple[float, float, float]
+    spacing: Sequence[float]
     unstated: str = ""
     slope: float | None = None
     intercept: float = 0.0
@@ -61,18 +62,18 @@ class Stored:
     remarks: list[str] = field(default_factory=list)
 
     @property
-    def size(self) -> tuple[int, int, int]:
+    def size(self) -> tuple[int, ...]:
         """Voxels along x, y and z."""
         return self.voxels.shape[::-1]
 
 
-def farthest(a: np.ndarray, b: np.ndarray, size: tuple[int, int, int]) -> float:
+def farthest(a: np.ndarray, b: np.ndarray, size: tuple[int, ...]) -> float:
     """Largest distance between where two 4x4 matrices put a corner of a grid, mm."""
     corners = np.array([[*corner, 1] for corner in product(*((0, n - 1) for n in size))])
     return float(np.linalg.norm((corners @ (a - b).T)[:, :3], axis=1).max())
 
 
-def rectangular(affine: np.ndarray, size: tuple[int, int, int], path: Path, remarks: list[str]) -> np.ndarray:
+def rectangular(affine: np.ndarray, size: tuple[int, ...], path: Path, remarks: list[str]) -> np.ndarray:
     """The matrix, its axes made exactly perpendicular; more than rounding is remarked upon.
 
     Raises:
@@ -96,7 +97,7 @@ def rectangular(affine: np.ndarray, size: tuple[int, int, int], path: Path, rema
     return straight
 
 
-def axes_along(code: str, spacing: tuple[float, float, float], size: tuple[int, int, int]) -> np.ndarray:
+def axes_along(code: str, spacing: Sequence[float], size: tuple[int, ...]) -> np.ndarray:
     """A matrix whose axes run to the directions of a code (``LPS``: left, back, head), the grid's middle at the origin."""
     affine = np.eye(4)
     affine[:3, :3] = 0
@@ -114,10 +115,10 @@ def located(stored: Stored, path: Path, orientation: str | None) -> np.ndarray:
         UserError: neither says it, or it cannot be used; its size is none of a person in mm.
     """
     affine = stored.affine
-    if affine is None and orientation is None:
-        fix = "set `assume_orientation` if you know how its axes run (to left, back and head: LPS), or convert it again"
-        raise UserError(f"its orientation is not known ({stored.unstated})", path, fix)
     if affine is None:
+        if orientation is None:
+            fix = "set `assume_orientation` if you know how its axes run (to left, back and head: LPS), or convert it again"
+            raise UserError(f"its orientation is not known ({stored.unstated})", path, fix)
         affine = axes_along(orientation, stored.spacing, stored.size)
         stored.remarks.append(
             f"its orientation is not known ({stored.unstated}): its axes are taken to run to {orientation}, as set by "
