@@ -14,7 +14,7 @@ from xmodbench.data.download.obtain import obtain
 from xmodbench.data.volumes.io import read_volume, write_volume
 from xmodbench.data.volumes.resample import resample
 from xmodbench.errors import UserError
-from xmodbench.files import read_json, write_json
+from xmodbench.files import files_below, read_json, write_json
 from xmodbench.plugins import RemoteFile
 from xmodbench.plugins.code_hash import files_hash
 from xmodbench.progress import Progress
@@ -59,7 +59,7 @@ def rebuild(
                 raise
             left_out[case] = str(error)
             progress.say(f"{case} is left out: {error}")
-    if not list((raw_dir / FOLDER).rglob("*.nii")):
+    if not any(path.suffix == ".nii" for path in files_below(raw_dir / FOLDER)):
         raise UserError(f"no case of RESECT can be used ({next(iter(left_out.values()))})", raw_dir, advice)
     about = "made of RESECT (doi 10.11582/2017.00004) by linear interpolation; not the published EASY-RESECT"
     facts = {"about": about, "size": SIZE, "spacing_mm": SPACING_MM, "centre_and_axes": FRAME, "left_out": left_out}

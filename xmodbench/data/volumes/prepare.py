@@ -71,13 +71,15 @@ def prepare_dataset(
         failed = [{"subject": o.subject, "reason": o.failure} for o in outcomes if o.failure]
         for item in failed:
             progress.say(f"{item['subject']} left out: {item['reason']}")
-        for line in check_identity([scan for o in outcomes if not o.failure for scan in o.scans()], parts, raw_dir):
+        copies = check_identity([scan for o in outcomes if not o.failure for scan in o.scans()], parts, raw_dir)
+        for line in copies:
             progress.say(line)
         done = [(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failure]
         _judge_pairs(done, progress)
         rows = _assign(done, parts, settings, seed, failed)
         left_out = [_portable(item, raw_dir) for item in excluded + failed]
         manifest = _manifest(dataset, dataset_id, seed, parts, left_out, done, rows)
+        manifest |= {"copies": copies} if copies else {}
         _write(out_dir, rows, modalities, settings, manifest)
         _write_split(out_dir, manifest, sites)
     counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
