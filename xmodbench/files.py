@@ -119,8 +119,8 @@ def read_json(path: str | os.PathLike) -> Any:
         raise UserError(f"not valid JSON ({error})", where=path, fix="delete it and run again") from None
 
 
-def files_below(folder: str | os.PathLike) -> Iterator[Path]:
-    """Files below a folder in the order of their names, also through symbolic links to folders; nothing hidden.
+def files_below(folder: str | os.PathLike, *, linked: bool = True) -> Iterator[Path]:
+    """Files below a folder in the order of their names, also through symbolic links to folders if `linked`; nothing hidden.
 
     A link to a folder above itself is not followed, so that no loop is walked. A link that leads nowhere is yielded. What
     vanishes meanwhile, as the temporary folders of other processes do, is passed over.
@@ -128,10 +128,10 @@ def files_below(folder: str | os.PathLike) -> Iterator[Path]:
     Raises:
         PermissionError: a folder may not be read.
     """
-    return _below(os.fspath(folder), ())
+    return _below(os.fspath(folder), (), linked)
 
 
-def _below(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+def _below(folder: str, above: tuple[tuple[int, int], ...], linked: bool) -> Iterator[Path]:
     try:
         status = os.stat(folder)
         with os.scandir(folder) as found:
@@ -145,7 +145,8 @@ def _below(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
         if entry.name.startswith("."):
             continue
         if _is_folder(entry):
-            yield from _below(entry.path, (*above, here))
+            if linked or not entry.is_symlink():
+                yield from _below(entry.path, (*above, here), linked)
         elif entry.is_symlink() or entry.is_file():
             yield Path(entry.path)
 

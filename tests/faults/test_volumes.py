@@ -1,5 +1,6 @@
 """Bad volumes get one clear line that names the file and says what to do."""
 
+import gzip
 import multiprocessing
 import os
 import re
@@ -82,8 +83,8 @@ FAULTS = {
     "no gzip": ("a.nii.gz", lambda p: p.write_bytes(b"hello" * 99), "not compressed with gzip"),
     "half gzip": ("a.nii.gz", half, "truncated"),
     "half nifti": ("a.nii", half, "truncated: .* bytes of voxels are there"),
-    "half nrrd": ("a.nrrd", half, "cannot be read"),
-    "half mha": ("a.mha", half, "cannot be read"),
+    "half nrrd": ("a.nrrd", half, "truncated"),
+    "half mha": ("a.mha", half, "truncated"),
     "text": ("a.nii", lambda p: p.write_bytes(b"x" * 999), "not a NIfTI"),
     "nan": ("a.nii.gz", not_finite(np.nan), "3 voxels are NaN"),
     "inf": ("a.nii.gz", not_finite(-np.inf), "3 voxels are NaN or infinite"),
@@ -384,3 +385,51 @@ def test_a_header_that_contradicts_itself_is_told_and_kept(tmp_path, capsys):
     assert "headers" not in volumes["s0"]
     # by its sform the pair is on one grid, as the others are
     assert volumes["s2"]["slices"] == volumes["s0"]["slices"]
+
+
+def without_orientation(path):
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    data[252:256] = bytes(4)  # qform_code, sform_code
+    path.write_bytes(gzip.compress(data))
+
+
+def test_a_file_that_does_not_say_how_it_lies_is_left_out_unless_a_setting_does(tmp_path, capsys):
+    _, run = group(tmp_path)
+    for name in ("s1_T1.nii.gz", "s1_PD.nii.gz"):
+        without_orientation(tmp_path / name)
+    (left_out,) = run()["excluded"]
+    assert left_out["reason"].startswith(
+        "s1_T1.nii.gz: its orientation is not known (qform_code and sform_code are 0); set"
+    )
+    _, run = group(tmp_path, assume_orientation="LPS")
+    for name in ("s1_T1.nii.gz", "s1_PD.nii.gz"):
+        without_orientation(tmp_path / name)
+    manifest = run()
+    assert manifest["excluded"] == [] and manifest["settings"]["assume_orientation"] == "LPS"
+    assert "its axes are taken to run to LPS" in manifest["volumes"]["s1"]["headers"]["t1"]
+    assert "s1, t1: its orientation is not known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", ["LPX", "LLS", "lps", "LP"])
+def test_an_orientation_that_is_none(code):
+    with pytest.raises(UserError, match="assume_orientation"):
+        folder(patterns={"t1": "a.nii", "pd": "b.nii"}, assume_orientation=code)
+
+
+def test_what_is_assumed_of_many_is_one_line(tmp_path, capsys):
+    _, run = group(tmp_path, count=5)
+    for path in tmp_path.glob("*_PD.nii.gz"):
+        file = nibabel.load(path)
+        file.header.set_xyzt_units("unknown")
+        nibabel.save(file, path)
+    run()
+    lines = [line for line in capsys.readouterr().err.splitlines() if "not stated" in line]
+    assert len(lines) == 1 and "s0, s1, s2 and 2 more, pd: its unit of length is not stated (xyzt_units 0)" in lines[0]
+
+
+def test_values_that_are_no_hu_are_said(tmp_path, capsys):
+    _, run = group(tmp_path, normalise={"pd": {"method": "window", "low": -1000, "high": 1000, "mask_above": 50}})
+    run()
+    assert (
+        "pd: no value is below 0, though its window begins at -1000: check that these are HU" in capsys.readouterr().err
+    )

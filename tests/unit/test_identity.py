@@ -137,6 +137,8 @@ def test_a_set_of_copies_alone_is_told_and_prepared(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "'a' (train) and 'b' (train) and 'z' (test) are one scan under 3 names: a/PD.nii.gz and b/PD.nii.gz" in said
     assert "no method can be tested on copies of one scan" in said
+    line, _ = SliceStore(tmp_path / "out" / "test").manifest["copies"]
+    assert line in said
 
 
 def test_different_scans_are_different(tmp_path):

@@ -183,3 +183,18 @@ def test_preparing_what_has_changed_since_is_refused(raw, quiet, change, said):
     CHANGES[change](raw)
     with pytest.raises(UserError, match=f"raw: {said} since it was acquired; run `.*acquire"):
         prepare(raw.dataset, raw.raw, raw.out, name="toy", seed=1, threads=1, progress=quiet)
+
+
+def test_simulated_scans_of_another_seed_or_recipe_are_not_prepared(tmp_path, monkeypatch, quiet):
+    monkeypatch.chdir(tmp_path)
+    plugin = find(DATASETS, "sim_ixi").cls
+    made = plugin(plugin.Config(n_subjects=2, scale=4))
+    made.acquire(tmp_path / "raw", 1, quiet)
+    smaller = plugin(plugin.Config(n_subjects=2, scale=4, image_size=16))
+    assert made.outdated(tmp_path / "raw", 1) is smaller.outdated(tmp_path / "raw", 1) is None
+    other = plugin(plugin.Config(n_subjects=2, scale=3.5))
+    for dataset, seed in ((made, 2), (other, 1)):
+        with pytest.raises(
+            UserError, match="IXI901-SIM-0001 was not simulated with these settings, this seed and this code"
+        ):
+            prepare(dataset, tmp_path / "raw", tmp_path / "out", name="x", seed=seed, threads=1, progress=quiet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class SubjectRecord:
     """A subject found in the raw folder: a volume file per modality; a modality without a file is left out.
 
-    ``problem`` says why the files found cannot be used (two candidates for one modality, for example).
+    ``problem`` says why the files found cannot be used (two candidates for one modality, for example), ``remarks`` by
+    modality what was assumed where a file was made from others.
     """
 
     subject: str
     site: str
     files: dict[str, Path]
     problem: str | None = None
+    remarks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

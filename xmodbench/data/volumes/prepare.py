@@ -67,19 +67,19 @@ def prepare_dataset(
     with scratch_dir(out_dir / "spool") as spool:
         tasks = _tasks(records, modalities, settings, raw_dir, spool, seed)
         outcomes = list(progress.track(_run(tasks, threads), f"prepare {dataset_id}", total=len(tasks)))
-        for outcome in outcomes:
-            for modality, remark in outcome.facts.get("headers", {}).items():
-                progress.say(f"{outcome.subject}, {modality}: {remark}")
+        _say_remarks(outcomes, progress)
         failed = [{"subject": o.subject, "reason": o.failure} for o in outcomes if o.failure]
         for item in failed:
             progress.say(f"{item['subject']} left out: {item['reason']}")
-        for line in check_identity([scan for o in outcomes if not o.failure for scan in o.scans()], parts, raw_dir):
+        copies = check_identity([scan for o in outcomes if not o.failure for scan in o.scans()], parts, raw_dir)
+        for line in copies:
             progress.say(line)
         done = [(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failure]
         _judge_pairs(done, progress)
         rows = _assign(done, parts, settings, seed, failed)
         left_out = [_portable(item, raw_dir) for item in excluded + failed]
         manifest = _manifest(dataset, dataset_id, seed, parts, left_out, done, rows)
+        manifest |= {"copies": copies} if copies else {}
         _write(out_dir, rows, modalities, settings, manifest)
         _write_split(out_dir, manifest, sites)
     counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
@@ -175,6 +175,17 @@ def _prepare_marked(task: Task) -> Outcome:
 
 def _mark(task: Task) -> Path:
     return task.spool.with_suffix(".busy")
+
+
+def _say_remarks(outcomes: list[Outcome], progress: Progress) -> None:
+    """What was assumed of files, a line for all subjects that it is the same for."""
+    subjects: dict[tuple[str, str], list[str]] = {}
+    for outcome in outcomes:
+        for item in outcome.facts.get("headers", {}).items():
+            subjects.setdefault(item, []).append(outcome.subject)
+    for (modality, remark), names in subjects.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        progress.say(f"{', '.join(names[:3])}{more}, {modality}: {remark}")
 
 
 def _assign(done, parts, settings: Preparation, seed: int, failed) -> dict[str, list[tuple[Task, int, dict]]]:

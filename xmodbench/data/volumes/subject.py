@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from xmodbench.data.pairing.subject import Measured, measure, sampled
 from xmodbench.data.volumes.bias import correct_bias
 from xmodbench.data.volumes.identity import Scan, Voxels
-from xmodbench.data.volumes.io import contradiction, read_volume
+from xmodbench.data.volumes.io import read_volume
 from xmodbench.data.volumes.mask import head_mask
 from xmodbench.data.volumes.normalise import normalise, stretch
 from xmodbench.data.volumes.register import one_thread, register_rigid
@@ -155,8 +155,6 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     stored = stored_axes(reference)
     reference = orient(reference)
     outcome.facts["files"] = {m: _source(files[m], task.raw_dir) for m in task.modalities}
-    remarks = {m: contradiction(files[m]) for m in task.modalities}
-    outcome.facts |= {"headers": found} if (found := {m: text for m, text in remarks.items() if text}) else {}
     grid = grid_like(reference, _spacing(settings, stored))
     if settings.spacing_mm is not None:
         reference = _on_grid(task, name, reference, grid, None)
@@ -184,16 +182,21 @@ def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | Seq
     return [spacing[stored.index(axis)] for axis in range(3)]
 
 
-def _read(task: Task, name: str, outcome: Outcome | None = None) -> sitk.Image:
-    """A volume with floor and bias field seen to; what tells it from others goes into the `outcome`."""
+def _read(task: Task, name: str, outcome: Outcome) -> sitk.Image:
+    """A modality's volume, with floor and bias field seen to; what tells it from others goes into the `outcome`, and what
+    was assumed of its file into the facts, under ``headers``."""
     path, how = task.record.files[name], task.settings.normalisation(name)
+    remarks = [task.record.remarks[name]] if name in task.record.remarks else []
     try:
-        image = read_volume(path)
+        image = read_volume(path, orientation=task.settings.assume_orientation, remark=remarks.append)
     except (OSError, RuntimeError, ValueError) as error:  # a header can be odd in more ways than are foreseen
         words = said(error) if isinstance(error, OSError) else plain(str(error).rpartition("ERROR:")[2])
         raise UserError(f"cannot be read ({words or 'without a reason'})", path, "convert or fetch it again") from None
-    if outcome is not None:
-        outcome.voxels[name] = Voxels.of(image)
+    if how.method == "window" and how.range[0] < 0 <= sitk.GetArrayViewFromImage(image).min():
+        remarks.append(f"no value is below 0, though its window begins at {how.range[0]:g}: check that these are HU")
+    if remarks:
+        outcome.facts.setdefault("headers", {})[name] = "; ".join(remarks)
+    outcome.voxels[name] = Voxels.of(image)
     if how.floor is not None:
         image = sitk.Maximum(image, how.floor)
     # a fixed window says that raw values have a meaning, as HU have
