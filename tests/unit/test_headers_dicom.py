@@ -307,7 +307,18 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+LINE = "one line with the file, what is wrong and what to do; its subject is left out, the others go on"
+CASES = {
+    "colour": "a DICOM series in colour",
+    "palette": "a DICOM series in colour",
+    "PhotometricInterpretation": "a DICOM series with inverted greys (MONOCHROME1)",
+    "PixelData short": "a DICOM image whose pixels are fewer or more than its header says",
+    "PixelData none": "a DICOM image whose pixels are fewer or more than its header says",
+}
+MARKS = {name: pytest.mark.fault("volumes", case, LINE) for name, case in CASES.items()}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in REFUSED])
 def test_refused_in_a_line_that_names_a_file(tmp_path, name):
     modality, tweak, expected = REFUSED[name]
     write_plain(tmp_path, modality, tweak)
