@@ -320,3 +320,34 @@ def test_no_orphan_trains_on_beside_its_successor(tmp_path, make_store):
     train(job_of(tmp_path, "slow", SLOW), tmp_path / "store", "t1", None, tmp_path / "out", tmp_path / "state")
     pids = [line.split()[0] for line in (tmp_path / "out" / "steps").read_text().splitlines()]
     assert len(set(pids)) == 2 and pids.index(pids[-1]) == len(pids) - 1
+
+
+STOPPING = """
+class Toy(Method):
+    supervision = Supervision.ZERO_SHOT
+    def fit(self, train, run):
+        state = run.state_dir / "deep" / "state"
+        self.found = state.is_file()
+        state.parent.mkdir(exist_ok=True)
+        state.write_text("half way")
+        if not self.found: raise RuntimeError("stopped")
+    def save(self, directory): (directory / "found").write_text(str(self.found))
+    def load(self, directory, run): pass
+    def translate(self, source, generators): return source
+"""
+
+
+@fault(
+    "checkpoints", "a method's code is changed after its training was stopped", "said in one line; training begins anew"
+)
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_state_of_other_code_is_not_resumed(tmp_path, make_store, changed):
+    store = make_store(tmp_path / "data" / "toy" / "train")
+    job = job_of(tmp_path, f"stopping{changed}".lower(), STOPPING)
+    with pytest.raises(UserError, match="stopped"):
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    code = job.location.folder / "method.py"
+    if changed:
+        code.write_text(code.read_text().replace("if not self.found: raise", "if False: raise"))
+    train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    assert (tmp_path / "model" / "found").read_text() == str(not changed)

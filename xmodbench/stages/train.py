@@ -15,14 +15,14 @@ from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw
 from xmodbench.records import read_record, recorded
 from xmodbench.stages.given import Expected, check_made, check_model, check_store, model_sha256, prepared
-from xmodbench.stages.state_folder import owned
+from xmodbench.stages.state_folder import OWNER, owned
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
 from xmodbench.store import SliceStore
 
-SAVED = "saved"
-"""Folder, within the state's, that a method saves its model into."""
+SAVED, CODE = "saved", ".code"
+"""Within the state's folder: the one that a method saves its model into; the hash of the code that left the state."""
 
 
 def train(
@@ -98,12 +98,23 @@ class _Training:
             if self.state.is_symlink():
                 raise UserError("is a link", f"--state {self.state}", "give a folder of its own")
             with owned(self.state, self.job.progress) as held:
+                self._forget_other_code()
                 saved = self.state / SAVED
                 shutil.rmtree(saved, ignore_errors=True)
                 saved.mkdir(parents=True)
                 self._perform(self.verb, record, saved, held)
                 record["outputs_sha256"] = adopt(saved, out)
                 shutil.rmtree(self.state, ignore_errors=True)
+
+    def _forget_other_code(self) -> None:
+        """Empty a state that the method's code left before it was changed: both would have a part in the result."""
+        note, code = self.state / CODE, self.job.location.code_hash
+        if note.is_file() and note.read_text(encoding="utf-8") != code:
+            self.job.progress.say("the method's code has changed since it was stopped: training begins anew")
+            for path in self.state.iterdir():
+                if path.name != OWNER:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        note.write_text(code, encoding="utf-8")
 
     def _first_phase(self, folder: Path) -> dict[str, Any]:
         """The record of what was pretrained: of this target, these data and this plan, and as it was saved."""
