@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from xmodbench.commands import remake
 from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_file
@@ -18,7 +19,6 @@ from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD, read_record
 from xmodbench.report.stale import stale
 
-AGAIN = "delete what it made and run again"
 Status = Literal["complete", "failed", "not run"]
 
 
@@ -54,7 +54,9 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     if failure := _failure(plan, cell) or _other_supervision(plan, cell, known["records"]):
         return CellResult(cell, "failed", failure, **known)
     if (reason := stale(plan, cell, known["records"])) is not None:
-        return CellResult(cell, "failed", f"{reason}; {AGAIN}", **known, stale=True)
+        verb = reason.partition(":")[0]
+        folder, record = _places(plan, cell)[verb]
+        return CellResult(cell, "failed", f"{reason}; {remake(folder / record, f'{verb} again')}", **known, stale=True)
     if not plan.scores_file(cell).is_file():
         return CellResult(cell, "not run", "not run", **known)
     try:

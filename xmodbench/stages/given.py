@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xmodbench.commands import remake
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file, sha256_files
 from xmodbench.records import FAILURE, RECORD, is_recorded, other_than, read_record
@@ -30,7 +31,7 @@ def check_store(store: SliceStore, expect: Expected, *modalities: str) -> None:
             its files are not those of its manifest.
     """
     folder = store.directory.parent
-    fix = f"delete {folder} and run again, or prepare it again"
+    fix = remake(folder / RECORD, "prepare the data set again")
     wanted = dict(expect.get("prepared", {}))
     if (difference := other_than({key: store.manifest.get(key) for key in ("settings", "seed")}, wanted)) is not None:
         raise UserError(f"prepared with {difference}", store.directory, fix)
@@ -63,7 +64,7 @@ def check_made(record: Mapping[str, Any], wanted: Mapping[str, Any] | None, fold
         UserError: another plugin, seed or setting; `done` says what was done, such as ``trained``.
     """
     if wanted is not None and (difference := other_than(record, wanted)) is not None:
-        raise UserError(f"{done} with {difference}", folder, f"delete {folder} and run again")
+        raise UserError(f"{done} with {difference}", folder, remake(folder / RECORD, f"have it {done} again"))
 
 
 def check_model(folder: Path, record: Mapping[str, Any]) -> None:
@@ -72,9 +73,11 @@ def check_model(folder: Path, record: Mapping[str, Any]) -> None:
     Raises:
         UserError: they are not those.
     """
-    files = [path for path in folder.rglob("*") if path.is_file() and path not in (folder / RECORD, folder / FAILURE)]
+    # links are none of its files, and lead a method nowhere: the wall sees to them
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    files = [path for path in files if path not in (folder / RECORD, folder / FAILURE)]
     if record.get("outputs_sha256") != sha256_files(files, folder):
-        raise UserError("its files are not those that were trained", folder, f"delete {folder} and train again")
+        raise UserError("its files are not those that were trained", folder, remake(folder / RECORD, "train it again"))
 
 
 def check_data(record: Mapping[str, Any], store: SliceStore, expect: Expected, folder: Path) -> None:
@@ -94,7 +97,7 @@ def check_data(record: Mapping[str, Any], store: SliceStore, expect: Expected, f
         raise UserError(
             f"trained on another preparation of the data than {store.directory}",
             folder,
-            f"delete {folder} and run again",
+            remake(folder / RECORD, "train it again"),
         )
     if trained.get("dataset") != store.manifest.get("dataset"):
         return
