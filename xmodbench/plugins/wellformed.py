@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from xmodbench.commands import documentation
 from xmodbench.errors import UserError
 from xmodbench.plugins.settings import validated
 
@@ -82,4 +83,4 @@ def check_signatures(cls: type, base: type, where: Path) -> None:
                 problem = (
                     f"class {cls.__name__}: {name}{inspect.signature(own)} cannot be called with {', '.join(asked)}"
                 )
-                raise UserError(problem, where, "see docs/add-a-method.md") from None
+                raise UserError(problem, where, f"see {documentation('add-a-method.md')}") from None
