@@ -17,7 +17,13 @@ class UserError(Exception):
     def __init__(self, what: str, where: object = None, fix: str | None = None):
         self.what, self.where, self.fix = str(what), where, fix
         text = self.what if where is None else f"{where}: {self.what}"
-        super().__init__(" ".join((text if fix is None else f"{text}; {fix}").split()))
+        super().__init__(one_line(text if fix is None else f"{text}; {fix}"))
+
+
+def one_line(text: str) -> str:
+    """Text that fits one line of any terminal, log or page: no line breaks, control characters or halves of characters."""
+    text = " ".join(text.split()).encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def did_you_mean(word: str, known) -> str | None:

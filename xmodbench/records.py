@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import resource
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench import __version__
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, one_line
 from xmodbench.files import read_json, write_json
 
 RECORD = "record.json"
@@ -67,7 +68,7 @@ def recorded(directory: Path, verb: str, file: str = RECORD, **facts: Any) -> It
     except KeyboardInterrupt:
         raise
     except Exception as error:
-        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        message = str(error) if isinstance(error, UserError) else one_line(f"{type(error).__name__}: {error}")
         directory.mkdir(parents=True, exist_ok=True)
         write_json(failure, {**_jsonable(record), "status": "failed", "error": message})
         if isinstance(error, UserError):
@@ -100,9 +101,15 @@ def read_record(directory: Path, name: str = RECORD) -> dict[str, Any]:
     """The record of a finished job.
 
     Raises:
-        UserError: there is none, or it is not of a finished job.
+        UserError: there is none, it is not of a finished job, or it holds what no job writes.
     """
     record = read_json(Path(directory) / name)
     if not isinstance(record, dict) or record.get("status") != "complete":
         raise UserError("not the record of a finished job", Path(directory) / name, "run the job again")
+    memory = record.get("peak_memory_mb", {"cpu": 0.0})
+    numbers = {key: record.get(key, 0) for key in ("duration_s", "parts_duration_s", "n_test", "n_train")}
+    numbers |= memory if isinstance(memory, dict) and "cpu" in memory else {"peak_memory_mb": memory}
+    for key, value in numbers.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+            raise UserError(f"{key} is {value!r:.40}, which is no number", Path(directory) / name, "run the job again")
     return record

@@ -185,6 +185,11 @@ def test_a_damaged_summary_is_a_failed_cell(copied, cell, text):
     assert ".json: not" in found.reason
 
 
+@pytest.mark.fault(
+    "report and command line",
+    "a record that is no JSON, or not a record",
+    "it counts as none: scores without theirs are not shown",
+)
 @pytest.mark.parametrize("text", ["{", "[]", '"x"', '{"status": "failed"}', ""])
 def test_damaged_records_are_a_failed_cell_or_left_out(copied, cell, text):
     scores = copied.scores_file(cell)

@@ -46,6 +46,7 @@ def test_errors_are_one_line(tmp_path, arguments, expected):
     assert expected in done.stderr
 
 
+@pytest.mark.fault("report and command line", "an option that does not exist", "the usage, and exit code 2")
 def test_bad_flags_are_usage_errors(tmp_path):
     done = xmodbench("train", "oracle", "--nonsense", cwd=tmp_path)
     assert done.returncode == 2

@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Entry point: a UserError is one line and exit code 1."""
+    """Entry point: a UserError is one line and exit code 1, and so is what the system refuses."""
     from xmodbench.errors import UserError
 
     try:
@@ -17,5 +17,11 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"xmodbench: error: {error}", file=sys.stderr)
-        sys.exit(1)
+        problem = error
+    except OSError as error:
+        problem = UserError(error.strerror or str(error), error.filename or "output")
+    else:
+        return
+    print(f"xmodbench: error: {problem}", file=sys.stderr)
+    sys.stdout = None  # what it still holds might be refused once more
+    sys.exit(1)

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from xmodbench.data.download.fetched import ACQUIRED
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, one_line
 from xmodbench.files import read_json, sha256_file
 from xmodbench.metrics.published import published
 from xmodbench.metrics.registry import DISTANCES, METRICS, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
+from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
 from xmodbench.store import SliceStore
 
@@ -110,9 +111,13 @@ def _read_summary(path: Path) -> dict[str, Any]:
             found = summary["distances"][name]
             _within_bounds(name, [value for value in (found["value"], found.get("floor")) if value is not None], path)
         shared = [int(summary["counts"][name]) for name in ("images", "subjects")]
-        errors = [float(error) for found in summary.get("intermediates", {}).values() for error in found.values()]
+        on_the_way = summary.get("intermediates", {})
+        checked_names(list(on_the_way))
+        errors = [float(found[f"mse_{to}"]) for found in on_the_way.values() for to in ("target", "source")]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError("not the summary of scores", path, "score again") from None
+    except UserError as error:
+        raise UserError(str(error), path, "score again") from None
     if min(shared) < 1 or not all(0 <= error <= 1 for error in errors):
         raise UserError("holds counts or errors that cannot be", path, "score again")
     return summary
@@ -163,7 +168,7 @@ def _failure(plan: Plan, cell: Cell) -> str | None:
             failure = read_json(path)
         except UserError as error:
             return f"{verb}: {error}"
-        return f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}"
+        return one_line(f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}")
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, UndefinedError
 
 from xmodbench.errors import UserError
 from xmodbench.files import read_json
@@ -60,9 +60,25 @@ def data_section(
         heading: level of the section's heading, 1 to 4.
 
     Raises:
-        UserError: the data set is not prepared.
+        UserError: the data set is not prepared, or its manifest or list is damaged.
     """
-    progress = progress or Progress(quiet=True)
+    try:
+        return _section(Path(data_dir), label, published, max_subjects, tile, heading, progress or Progress(quiet=True))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, UndefinedError) as error:
+        problem = f"the manifest or slices.csv holds what preparing does not write ({type(error).__name__}: {error})"
+        raise UserError(problem, data_dir, "prepare the data set again") from error
+
+
+def _section(
+    data_dir: Path,
+    label: str | None,
+    published: dict[str, Any] | None,
+    max_subjects: int | None,
+    tile: int,
+    heading: int,
+    progress: Progress,
+) -> DataSection:
+    """See `data_section`."""
     if published is None:
         published = _published(Path(data_dir))
     facts = collect_facts(Path(data_dir), published, progress)
