@@ -42,6 +42,7 @@ test: setup
 lint: setup
 	ruff check .
 	ruff format --check .
+	mypy
 	snakefmt --check Snakefile workflow
 	codespell
 	xmodbench generate --check

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_ADDRESS = re.compile(r"<([\w.]+)[^<>]*? at 0x[0-9a-fA-F]+>|\s*(?:\(0x[0-9a-fA-F]{6,}\)|\bat 0x[0-9a-fA-F]{6,}\b)")
+
 
 class UserError(Exception):
     """Something the user can put right.
@@ -17,13 +21,27 @@ class UserError(Exception):
     def __init__(self, what: str, where: object = None, fix: str | None = None):
         self.what, self.where, self.fix = str(what), where, fix
         text = self.what if where is None else f"{where}: {self.what}"
-        super().__init__(one_line(text if fix is None else f"{text}; {fix}"))
+        super().__init__(plain(text if fix is None else f"{text}; {fix}"))
 
 
-def one_line(text: str) -> str:
-    """Text that fits one line of any terminal, log or page: no line breaks, control characters or halves of characters."""
-    text = " ".join(text.split()).encode("utf-8", "backslashreplace").decode("utf-8")
+def plain(text: str) -> str:
+    """A text as one line of any terminal, log or page.
+
+    Without the addresses in memory that libraries put into theirs, and without control characters or halves of characters.
+    """
+    text = " ".join(_ADDRESS.sub(lambda match: match[1] or "", text).split())
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def said(error: BaseException) -> str:
+    """What to tell of an exception that no UserError foresaw, in one line.
+
+    What the system refused is told by the file and the system's words; of others the kind is told too, for who mends them.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return plain(error.strerror if error.filename is None else f"{error.filename}: {error.strerror}")
+    return plain(f"{type(error).__name__}: {error}")
 
 
 def did_you_mean(word: str, known) -> str | None:

@@ -6,12 +6,14 @@ target, flushes it to disk and renames it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,45 @@ SHIPPED = REPOSITORY if IS_CHECKOUT else PACKAGE_ROOT / "shipped"
 """Where the Snakefile, ``methods``, ``data_prep``, ``workflow``, ``config`` and ``profiles`` lie."""
 
 
+_count = itertools.count()
+
+
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    return path.with_name(f".{path.name}.tmp-{os.getpid()}-{next(_count)}")
+
+
+@contextmanager
+def scratch_dir(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`, removed afterwards, with what processes that were killed left of such.
+
+    A folder is held for as long as it is used, so that those of other processes stay, and the kernel lets go of it for a
+    process that is killed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        with ExitStack() as meanwhile:
+            _hold(path.parent, meanwhile, wait=True)
+            for left in path.parent.iterdir():
+                with ExitStack() as other:
+                    if left.name.startswith(f".{path.name}.tmp-") and left.is_dir() and _hold(left, other):
+                        shutil.rmtree(left, ignore_errors=True)
+            temporary = _temporary(path)
+            temporary.mkdir()
+            stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+            _hold(temporary, stack)
+        yield temporary
+
+
+def _hold(folder: Path, stack: ExitStack, *, wait: bool = False) -> bool:
+    """Hold a folder until the stack ends; False where another process does, or where the disk has no locks."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        stack.callback(os.close, handle)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -50,17 +89,11 @@ def atomic_dir(path: str | os.PathLike) -> Iterator[Path]:
     An existing folder at `path` is removed just before the rename, so a reader sees the old one, none, or the new one.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    with scratch_dir(path) as temporary:
         yield temporary
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -86,6 +119,51 @@ def read_json(path: str | os.PathLike) -> Any:
         raise UserError(f"cannot be read ({error.strerror})", where=path) from None
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise UserError(f"not valid JSON ({error})", where=path, fix="delete it and run again") from None
+
+
+def files_below(folder: str | os.PathLike, *, linked: bool = True) -> Iterator[Path]:
+    """Files below a folder in the order of their names, also through symbolic links to folders if `linked`; nothing hidden.
+
+    A link to a folder above itself is not followed, so that no loop is walked. A link that leads nowhere is yielded. What
+    vanishes meanwhile, as the temporary folders of other processes do, is passed over.
+
+    Raises:
+        PermissionError: a folder may not be read.
+    """
+    return _below(os.fspath(folder), (), linked)
+
+
+def _below(folder: str, above: tuple[tuple[int, int], ...], linked: bool) -> Iterator[Path]:
+    try:
+        status = os.stat(folder)
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if _is_folder(entry):
+            if linked or not entry.is_symlink():
+                yield from _below(entry.path, (*above, here), linked)
+        elif entry.is_symlink() or entry.is_file():
+            yield Path(entry.path)
+
+
+def relative_name(path: str | os.PathLike, folder: str | os.PathLike) -> str:
+    """A file's name relative to a folder, as records hold it; its own name alone where it lies elsewhere."""
+    path, folder = Path(path), Path(folder)
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links that lead to each other
+        return False
 
 
 def sha256_file(path: str | os.PathLike) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import platform
@@ -9,14 +10,14 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from xmodbench import __version__
-from xmodbench.errors import UserError, one_line
+from xmodbench.errors import UserError, said
 from xmodbench.files import read_json, write_json
 
 RECORD = "record.json"
@@ -68,12 +69,14 @@ def recorded(directory: Path, verb: str, file: str = RECORD, **facts: Any) -> It
     except KeyboardInterrupt:
         raise
     except Exception as error:
-        message = str(error) if isinstance(error, UserError) else one_line(f"{type(error).__name__}: {error}")
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json(failure, {**_jsonable(record), "status": "failed", "error": message})
+        message = str(error) if isinstance(error, UserError) else said(error)
+        with suppress(FileExistsError, NotADirectoryError):  # a file stands in the way, which is what is told
+            directory.mkdir(parents=True, exist_ok=True)
+            write_json(failure, {**_jsonable(record), "status": "failed", "error": message})
         if isinstance(error, UserError):
             raise
-        traceback.print_exc()
+        if not isinstance(error, OSError):
+            traceback.print_exc()
         raise UserError(message, verb) from error
     record.update(
         status="complete",
@@ -113,3 +116,44 @@ def read_record(directory: Path, name: str = RECORD) -> dict[str, Any]:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
             raise UserError(f"{key} is {value!r:.40}, which is no number", Path(directory) / name, "run the job again")
     return record
+
+
+def is_recorded(directory: Path, verb: str) -> bool:
+    """Whether a finished job of this verb left its record in a folder."""
+    try:
+        return read_record(directory).get("verb") == verb
+    except UserError:
+        return False
+
+
+def other_than(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+    """How what made something differs from what was wanted, such as ``image_size 32, not 48``; None where it does not.
+
+    Args:
+        found: of a record or manifest. What it does not tell is not compared.
+        wanted: plugin, seed and settings of the plan; of settings only those that decide.
+    """
+    for key in ("plugin", "seed"):
+        if key in wanted and found.get(key) not in (None, wanted[key]):
+            return f"{key} {found[key]}, not {wanted[key]}"
+    settings = found.get("settings")
+    if not isinstance(settings, Mapping):
+        return None
+    decisive = wanted.get("settings", {})
+    return _difference({key: settings.get(key) for key in decisive}, decisive, "")
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], path: str) -> str | None:
+    for key in sorted({*found, *wanted}):
+        one, other = found.get(key), wanted.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            if (difference := _difference(one, other, f"{path}{key}.")) is not None:
+                return difference
+        elif one != other:
+            return f"{path}{key} {_short(one)}, not {_short(other)}"
+    return None
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

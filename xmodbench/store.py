@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_dir, read_json, sha256_file, write_json
+from xmodbench.files import atomic_dir, read_json, sha256_file, sha256_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT_VERSION = 1
+OF_ONE_SPLIT = frozenset({"split", "arrays", "slices_sha256", "count", "subjects", "shape", "format"})
 REQUIRED_COLUMNS = ("id", "subject", "site", "position_mm")
 
 
@@ -36,26 +37,46 @@ class SliceStore:
     def __init__(self, directory: str | os.PathLike):
         self.directory = Path(directory)
         if not (self.directory / "manifest.json").is_file():
-            raise UserError("no slice store here (manifest.json is missing)", self.directory, "run `xmodbench prepare`")
-        self.manifest: dict[str, Any] = read_json(self.directory / "manifest.json")
-        version = self.manifest.get("format") if isinstance(self.manifest, dict) else None
-        if version != FORMAT_VERSION:
-            raise UserError(f"slice store of format {version}", self.directory, "prepare it again")
-        if missing := [key for key in ("arrays", "count", "shape") if key not in self.manifest]:
-            raise UserError(f"manifest.json lacks {', '.join(missing)}", self.directory, "prepare it again")
+            raise UserError(
+                "no slice store here (manifest.json is missing)", self.directory, "prepare the data set first"
+            )
+        self.manifest: dict[str, Any] = self._read_manifest()
         if self.manifest["count"] == 0:
             raise UserError("a slice store without slices", self.directory, "prepare it again")
-        try:
-            with open(self.directory / "slices.csv", newline="", encoding="utf-8") as handle:
-                self.rows: list[dict[str, str]] = list(csv.DictReader(handle))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"slices.csv cannot be read ({error})", self.directory, "prepare it again") from None
+        self.rows: list[dict[str, str]] = self._read_rows()
         if len(self.rows) != self.manifest["count"]:
             raise UserError(
                 f"slices.csv has {len(self.rows)} rows, the manifest says {self.manifest['count']}",
                 self.directory,
                 "prepare it again",
             )
+
+    def _read_manifest(self) -> dict[str, Any]:
+        path = self.directory / "manifest.json"
+        manifest = read_json(path)
+        lacking = {"format", "count", "shape", "arrays"} - set(manifest if isinstance(manifest, dict) else ())
+        if lacking:
+            raise UserError(
+                f"no manifest of a slice store ({', '.join(sorted(lacking))} missing)", path, "prepare it again"
+            )
+        if manifest["format"] != FORMAT_VERSION:
+            raise UserError(f"slice store of format {manifest['format']}", self.directory, "prepare it again")
+        return manifest
+
+    def _read_rows(self) -> list[dict[str, str]]:
+        path = self.directory / "slices.csv"
+        try:
+            with open(path, newline="", encoding="utf-8") as handle:
+                table = csv.DictReader(handle)
+                rows = list(table)
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(
+                f"cannot be read ({getattr(error, 'strerror', None) or error})", path, "prepare it again"
+            ) from None
+        lacking = [name for name in REQUIRED_COLUMNS if name not in (table.fieldnames or ())]
+        if lacking:
+            raise UserError(f"has no column {', '.join(lacking)}", path, "prepare it again")
+        return rows
 
     @cached_property
     def slices(self) -> pd.DataFrame:
@@ -95,11 +116,23 @@ class SliceStore:
             raise UserError(f"holds {array.dtype} {array.shape}, expected float32 {expected}", path, "prepare it again")
         return array
 
-    def verify(self) -> None:
-        """Compare every array with the hash in the manifest; raises UserError naming the first that differs."""
-        for modality, entry in self.manifest["arrays"].items():
-            path = self.directory / f"{modality}.npy"
-            if not path.is_file() or sha256_file(path) != entry["sha256"]:
+    @property
+    def preparation_sha256(self) -> str:
+        """Hash of what the stores of one preparation share: settings, seed, volumes, who is in which split."""
+        return sha256_json({key: value for key, value in self.manifest.items() if key not in OF_ONE_SPLIT})
+
+    def verify(self, *modalities: str) -> None:
+        """Compare ``slices.csv`` and the arrays (all, if none is named) with the hashes in the manifest.
+
+        Raises:
+            UserError: one differs; the message names it.
+        """
+        hashes = {f"{name}.npy": entry["sha256"] for name, entry in self.manifest["arrays"].items()}
+        if modalities:
+            hashes = {f"{name}.npy": hashes[f"{name}.npy"] for name in modalities if f"{name}.npy" in hashes}
+        for file, known in {**hashes, "slices.csv": self.manifest.get("slices_sha256")}.items():
+            path = self.directory / file
+            if known is not None and (not path.is_file() or sha256_file(path) != known):
                 raise UserError("changed since it was prepared", path, "prepare the data set again")
 
 
@@ -112,7 +145,7 @@ class StoreWriter:
             writer.add({"pd": image, "t1": image}, id=..., subject=..., site=..., position_mm=...)
     """
 
-    def __init__(self, directory: str | os.PathLike, modalities, shape: tuple[int, int], manifest: Mapping[str, Any]):
+    def __init__(self, directory: str | os.PathLike, modalities, shape: tuple[int, ...], manifest: Mapping[str, Any]):
         self.directory, self.shape = Path(directory), tuple(shape)
         self.modalities, self.manifest = sorted(modalities), dict(manifest)
         self.rows: list[dict[str, Any]] = []

@@ -45,7 +45,7 @@ def check_contrast(records: Sequence[SubjectRecord], raw_dir: Path, progress: Pr
             "exchange them in `patterns`, or set `check_contrast: false` once you have looked",
         )
     if odd:
-        progress.say(f"look at {', '.join(odd)} with `xmodbench inspect`: T1 and FLAIR might be exchanged")
+        progress.say(f"look at {', '.join(odd)} once prepared (inspect shows them): T1 and FLAIR might be exchanged")
     if unclear:
         progress.say(
             f"whether T1 and FLAIR are exchanged cannot be told in {len(unclear)} of {len(verdicts)} cases, they show too "

@@ -11,6 +11,7 @@ from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.volumes.pattern import PatternConfig, PatternDataset
 from xmodbench.data.volumes.settings import Normalisation, SliceSelection, Spacing, Split
 from xmodbench.errors import UserError
+from xmodbench.files import files_below, relative_name
 from xmodbench.plugins import RemoteFile
 from xmodbench.plugins.settings import Modality
 
@@ -111,7 +112,7 @@ class Curious(FromArchives, PatternDataset):
     def _is_rebuilt(self, raw_dir: Path) -> bool:
         """Whether the volumes come from RESECT: some are made, or someone put its folder there."""
         easy = (raw_dir / EASY.name).is_file() or (raw_dir / "EASY-RESECT").is_dir()
-        made = any((raw_dir / "RESECT-resized").rglob("*.nii"))
+        made = any(path.suffix == ".nii" for path in files_below(raw_dir / "RESECT-resized"))
         if easy and made:
             raise UserError(
                 "EASY-RESECT and RESECT-resized are both here", raw_dir, "delete one: they are the same cases"
@@ -123,7 +124,9 @@ class Curious(FromArchives, PatternDataset):
 
         # those we fetched are what an earlier job got before it broke off: EASY-RESECT may be there again
         lock = LockFile(raw_dir)
-        found = (path.relative_to(raw_dir).as_posix() for path in (raw_dir / "NIFTI").rglob("*.nii.gz"))
+        found = (
+            relative_name(path, raw_dir) for path in files_below(raw_dir / "NIFTI") if path.name.endswith(".nii.gz")
+        )
         return any(not (lock.file(name) or {}).get("url") for name in found)
 
     def _unpack_or_rebuild(self, raw_dir: Path, progress: Progress) -> None:

@@ -14,7 +14,7 @@ from xmodbench.data.download.obtain import obtain
 from xmodbench.data.volumes.io import read_volume, write_volume
 from xmodbench.data.volumes.resample import resample
 from xmodbench.errors import UserError
-from xmodbench.files import read_json, write_json
+from xmodbench.files import files_below, read_json, write_json
 from xmodbench.plugins import RemoteFile
 from xmodbench.plugins.code_hash import files_hash
 from xmodbench.progress import Progress
@@ -59,7 +59,7 @@ def rebuild(
                 raise
             left_out[case] = str(error)
             progress.say(f"{case} is left out: {error}")
-    if not list((raw_dir / FOLDER).rglob("*.nii")):
+    if not any(path.suffix == ".nii" for path in files_below(raw_dir / FOLDER)):
         raise UserError(f"no case of RESECT can be used ({next(iter(left_out.values()))})", raw_dir, advice)
     about = "made of RESECT (doi 10.11582/2017.00004) by linear interpolation; not the published EASY-RESECT"
     facts = {"about": about, "size": SIZE, "spacing_mm": SPACING_MM, "centre_and_axes": FRAME, "left_out": left_out}
@@ -72,16 +72,16 @@ def _rebuild_case(
     paths = {name: obtain(file, raw_dir, progress) for name, file in files.items()}
     for path in [made, *targets.values()]:
         path.unlink(missing_ok=True)
-    images = {name: _read(files[name], path, raw_dir) for name, path in paths.items()}
+    images = {name: _read(files[name], path, raw_dir, progress) for name, path in paths.items()}
     grid = frame_grid(images[FRAME])
     for name, target in targets.items():
         write_volume(resample(images[name], grid), target)
     write_json(made, _recipe(files, raw_dir))
 
 
-def _read(file: RemoteFile, path: Path, raw_dir: Path) -> sitk.Image:
+def _read(file: RemoteFile, path: Path, raw_dir: Path, progress: Progress) -> sitk.Image:
     try:
-        return read_volume(path)
+        return read_volume(path, remark=lambda clause: progress.say(f"{file.name}: {clause}"))
     except UserError as error:
         if not (file.md5 or file.sha256):
             LockFile(raw_dir).forget_file(file.name)  # a sound one may take its place

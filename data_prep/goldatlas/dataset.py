@@ -32,7 +32,7 @@ HOW = (
     "ZENODO_TOKEN, or put the zips there by hand, as they are"
 )
 # left out by others, for a reason they do not give: to be looked at, not left out
-WATCH = {"2_10_P": "others left this patient out: look at it with `xmodbench inspect`"}
+WATCH = {"2_10_P": "others left this patient out: look at it once prepared (inspect shows it)"}
 
 
 class GoldAtlasConfig(CtMrConfig):

@@ -8,14 +8,14 @@ import torch
 from torch.nn.functional import interpolate
 
 from xmodbench.errors import UserError
-from xmodbench.files import read_json
-from xmodbench.learning.diffusion.model import DESCRIPTION, DiffusionModel, unconditional
+from xmodbench.learning.diffusion.model import DiffusionModel, unconditional
 from xmodbench.learning.diffusion.samplers import Noise, ancestral_std, denoiser, times
+from xmodbench.learning.training.weights import read_description
 
 
 def check_process(directory: Path) -> None:
     """Raise UserError for a model this sampler is not defined for."""
-    if read_json(directory / DESCRIPTION)["settings"]["process"] != "vp":
+    if read_description(directory)["settings"]["process"] != "vp":
         raise UserError("a variance-exploding model; ILVR is defined for variance-preserving ones", directory)
 
 

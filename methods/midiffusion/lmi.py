@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from xmodbench.commands import documentation
 from xmodbench.errors import UserError
 
 from . import lmi_torch
@@ -91,7 +92,9 @@ def _path(asked: Path, device: torch.device, options: LmiOptions) -> Path:
         return kernel if kernel == "compiled" or (kernel == "triton" and _trusted(device, options)) else "torch"
     if asked not in ("torch", kernel):
         problem = f"path '{asked}' cannot make this map on {device.type}"
-        raise UserError(problem, "lmi_map", "use path='torch', or see docs/lmi.md for what each path covers")
+        raise UserError(
+            problem, "lmi_map", f"use path='torch', or see {documentation('lmi.md')} for what each path covers"
+        )
     return asked
 
 

@@ -2,6 +2,9 @@
 
 Differs from the definition by less than 5e-6: bins are left out where the kernel is below `NEGLIGIBLE` of its largest
 value for that grey level (so the saturated values far outside [0, 1] stay right), and the logarithm is a polynomial.
+
+Everything is inlined into `_rows`. A function that stayed one of its own would, in the process that compiles it, be taken
+from another module than in processes that load it from numba's cache, and with ``fastmath`` differ in the last digit.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = _log2_coefficients()
 _SQRT_HALF = np.int32(0x3F3504F3)
 
 
-@numba.njit(fastmath=True)
+@numba.njit(fastmath=True, forceinline=True)
 def _log2(x):
     """log2 of a positive normal float32."""
     bits = np.int32(np.float32(x).view(np.int32) - _SQRT_HALF)
@@ -63,7 +66,7 @@ def _log2(x):
     return np.float32(np.float32(exponent) + f * s)
 
 
-@numba.njit(fastmath=True)
+@numba.njit(fastmath=True, forceinline=True)
 def _gather(image, rows, cols, table, levels):
     """Fill a window's `levels`; returns the first bin it touches, the one after the last, and whether it is constant."""
     low, high, flat, p = np.int32(2**30), np.int32(0), True, rows.size
@@ -76,7 +79,7 @@ def _gather(image, rows, cols, table, levels):
     return low, high, flat
 
 
-@numba.njit(fastmath=True)
+@numba.njit(fastmath=True, forceinline=True)
 def _nine(weights, k, r, kernels, c):
     """Nine terms of the histogram, from kernel `k` on, in row `r` and column `c`."""
     p = weights[k, r] * kernels[k, c] + weights[k + 1, r] * kernels[k + 1, c] + weights[k + 2, r] * kernels[k + 2, c]
@@ -85,7 +88,7 @@ def _nine(weights, k, r, kernels, c):
     return p + weights[k + 7, r] * kernels[k + 7, c] + weights[k + 8, r] * kernels[k + 8, c]
 
 
-@numba.njit(fastmath=True)
+@numba.njit(fastmath=True, forceinline=True)
 def _entropy(weights, row0, row1, kernels, scale, eps):
     """Entropy in bits of the histogram ``scale * sum_k weights[k, r] * kernels[k]`` over the rows ``row0 <= r < row1``.
 
@@ -117,7 +120,7 @@ def _entropy(weights, row0, row1, kernels, scale, eps):
     return h
 
 
-@numba.njit(fastmath=True)
+@numba.njit(fastmath=True, forceinline=True)
 def _row(i, ref, slide, table, windows, normalise, eps, out):
     """Row `i` of the map of one image."""
     lanes, n = table.values.shape[1], windows.ref_rows.shape[1] ** 2
@@ -146,7 +149,7 @@ def _row(i, ref, slide, table, windows, normalise, eps, out):
         out[j] = best
 
 
-@numba.njit(fastmath=True)
+@numba.njit(fastmath=True, forceinline=True)
 def _entropies(levels, low, high, ks, row0, row1, scale, ones, table, kernels, eps):
     """Entropies of the window with these `levels`, which touches the bins ``low <= b < high``, and of it with `ks`."""
     n = levels.size
@@ -167,7 +170,7 @@ def _entropies(levels, low, high, ks, row0, row1, scale, ones, table, kernels, e
     return h2, h12
 
 
-@numba.njit(fastmath=True)
+@numba.njit(fastmath=True, forceinline=True)
 def _information(h1, h2, h12, normalise, eps):
     """Mutual information from entropies, or symmetric uncertainty."""
     if normalise:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -106,6 +109,32 @@ def cut(count: int, tag: bool = True) -> Callable:
         handler.end_headers()
         handler.wfile.write(body[:count])
         handler.wfile.flush()
+        handler.close_connection = True
+        return True
+
+    return fault
+
+
+def reset(count: int, tag: bool = True) -> Callable:
+    """As `cut`, but with a TCP reset instead of an orderly end."""
+
+    def fault(handler, body):
+        cut(count, tag)(handler, body)
+        time.sleep(0.1)  # a reset throws away what is still on its way
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(handler.connection.detach())
+        return True
+
+    return fault
+
+
+def endless(count: int) -> Callable:
+    """Announce no length, send `count` bytes and close, as if that were all."""
+
+    def fault(handler, body):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(body[:count])
         handler.close_connection = True
         return True
 

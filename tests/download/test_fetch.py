@@ -8,11 +8,12 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.download.server import cut, disguised_html, html, redirect, silent, status
+from tests.download.server import cut, disguised_html, endless, html, redirect, reset, silent, status
 from xmodbench.data.download.access import Access
 from xmodbench.data.download.disk import disk_errors
 from xmodbench.data.download.errors import Damaged, NotFetched
@@ -25,6 +26,7 @@ from xmodbench.plugins import RemoteFile
 from xmodbench.progress import Progress
 
 QUIET = Progress(quiet=True)
+fault = pytest.mark.fault
 BODY = np.random.default_rng(0).bytes(3_000_001)
 MD5, SHA256 = hashlib.md5(BODY).hexdigest(), hashlib.sha256(BODY).hexdigest()
 PATH = "/data.org/set/volumes.bin"
@@ -52,10 +54,16 @@ def test_a_file_arrives_whole_and_is_described(served, tmp_path):
     assert names(tmp_path) == ["volumes.bin"]
 
 
+@fault(
+    "download",
+    "the connection is reset in the middle",
+    "the same call goes on from there, however often; bytes as published",
+)
 @pytest.mark.parametrize("etags", [True, False])
-def test_a_broken_connection_is_resumed(served, tmp_path, etags):
+@pytest.mark.parametrize("broken", [cut, reset])
+def test_a_broken_connection_is_resumed(served, tmp_path, etags, broken):
     served.etags = etags
-    served.faults[PATH] = [cut(1_200_000, tag=etags), status(503)]
+    served.faults[PATH] = [broken(1_200_000, tag=etags), status(503)]
     fetch(remote(md5=MD5), tmp_path / "volumes.bin", QUIET)
     assert (tmp_path / "volumes.bin").read_bytes() == BODY
     first, second, third = served.ranges_asked()
@@ -64,6 +72,11 @@ def test_a_broken_connection_is_resumed(served, tmp_path, etags):
     assert int(second.removeprefix("bytes=").rstrip("-")) >= 1_000_000
 
 
+@fault(
+    "download",
+    "a download that was given up is begun again",
+    "goes on where it stopped (Range), and keeps no trace of it",
+)
 def test_a_later_call_goes_on_where_the_first_gave_up(served, tmp_path):
     served.faults[PATH] = [cut(1_200_000), *[status(500)] * ATTEMPTS]
     with pytest.raises(UserError, match=r"data.org.*answers 500, 5 times in a row.*run again"):
@@ -76,6 +89,7 @@ def test_a_later_call_goes_on_where_the_first_gave_up(served, tmp_path):
     assert names(tmp_path) == ["volumes.bin"]
 
 
+@fault("download", "the server takes no notice of Range", "starts over; bytes as published")
 def test_a_server_without_ranges_starts_over(served, tmp_path):
     served.ranges = False
     served.faults[PATH] = [cut(1_200_000)]
@@ -83,6 +97,11 @@ def test_a_server_without_ranges_starts_over(served, tmp_path):
     assert (tmp_path / "volumes.bin").read_bytes() == BODY
 
 
+@fault(
+    "download",
+    "the file there has changed since the first half came (another ETag)",
+    "fetched anew; halves are never mixed",
+)
 def test_a_file_that_changed_between_is_fetched_anew(served, tmp_path):
     served.faults[PATH] = [cut(1_200_000), *[status(500)] * ATTEMPTS]
     with pytest.raises(UserError):
@@ -136,8 +155,26 @@ FAILURES = {
     "redirected for ever": ([redirect(PATH)] * 20, {}, "redirects without end"),
 }
 
+CASES = {
+    "missing": "there is no such file (404)",
+    "refused": "access is refused (403)",
+    "silent": "the server never answers",
+    "always short": "the body is always shorter than announced",
+    "wrong md5": "other bytes than published (size, MD5, SHA-256)",
+    "wrong sha256": "other bytes than published (size, MD5, SHA-256)",
+    "wrong size": "other bytes than published (size, MD5, SHA-256)",
+    "redirected to a file": "a redirect leads to file://",
+    "redirected for ever": "redirects without end",
+    "login page": "a web page comes in place of the file",
+    "web page in disguise": "a web page comes in place of the file",
+}
+REFUSED = "one line with the address, the reason and what to do; nothing is left behind"
 
-@pytest.mark.parametrize("name", FAILURES)
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=fault("download", CASES[name], REFUSED) if name in CASES else ()) for name in FAILURES],
+)
 def test_what_cannot_be_fetched_says_why_and_leaves_nothing(served, tmp_path, name):
     faults, facts, expected = FAILURES[name]
     served.faults[PATH] = list(faults)
@@ -151,9 +188,21 @@ def test_what_cannot_be_fetched_says_why_and_leaves_nothing(served, tmp_path, na
     assert names(tmp_path) == []
 
 
+@fault(
+    "download",
+    "the server answers 500 or 429, times out, breaks off, and is well again",
+    "tried again; bytes as published",
+)
 def test_passing_troubles_are_ridden_out(served, tmp_path):
-    served.faults[PATH] = [status(500), silent(0.8), status(429, Retry_After="0"), cut(0), redirect(PATH)]
-    fetch(remote(), tmp_path / "volumes.bin", QUIET)
+    served.faults[PATH] = [
+        status(500),
+        silent(0.8),
+        status(429, Retry_After="0"),
+        cut(0),
+        endless(1000),
+        redirect(PATH),
+    ]
+    fetch(remote(size=len(BODY)), tmp_path / "volumes.bin", QUIET)
     assert (tmp_path / "volumes.bin").read_bytes() == BODY
 
 
@@ -202,6 +251,7 @@ except UserError as error:
 """
 
 
+@fault("download", "the disk fills up", "one line; what came is kept, and the next call goes on from it")
 def test_a_full_disk_is_one_line_and_loses_nothing(served, tmp_path):
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "volumes.bin")]
     done = subprocess.run([*command, "2000000"], capture_output=True, text=True, check=False)
@@ -220,11 +270,21 @@ def test_space_is_asked_for_beforehand(served, tmp_path, monkeypatch):
         fetch(remote(), tmp_path / "volumes.bin", QUIET)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_named(served, tmp_path):
+@pytest.fixture
+def closed(tmp_path):
+    """A folder that may not be written, by root neither."""
+    if os.geteuid() == 0:
+        return Path("/sys/kernel")
     (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(UserError, match="cannot be written here"):
-        fetch(remote(), tmp_path / "closed" / "volumes.bin", QUIET)
+    return tmp_path / "closed"
+
+
+@fault("download", "the raw folder may not be written", "one line that names it, before anything is fetched")
+@pytest.mark.parametrize("inner", ["", "new"])
+def test_a_read_only_folder_is_named(served, closed, inner):
+    with pytest.raises(UserError, match=f"{closed}.*: cannot be written here; change the folder's rights"):
+        fetch(remote(), closed / inner / "volumes.bin", QUIET)
+    assert served.requests == []
 
 
 def test_what_may_not_be_read_is_not_called_unwritable(tmp_path, monkeypatch):

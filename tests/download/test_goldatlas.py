@@ -220,7 +220,7 @@ FAULTS = {
     cut_a_file: "",
     empty_the_spacing: r"damaged DICOM file \(no usable PixelSpacing\)",
     spoil_the_position: r"damaged DICOM file \(no usable ImagePositionPatient\)",
-    unforeseen: r"2_03_P: its series cannot be read \(TypeError: odd\)",
+    unforeseen: r"2_03_P: its series cannot be read \(odd\)",
 }
 
 

@@ -50,7 +50,7 @@ def collected(*paths: str) -> Rows:
     said = io.StringIO()
     with redirect_stdout(said):
         code = pytest.main([*options, *(paths or [str(REPOSITORY / "tests")])], [collector])
-    assert code == 0, f"the tests cannot be collected\n{said.getvalue()}"
+    assert code == 0, f"the tests cannot be collected\n{said.getvalue()[-2000:]}"
     return collector.rows
 
 

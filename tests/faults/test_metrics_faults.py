@@ -15,6 +15,7 @@ from xmodbench.plan.config import Scoring
 from xmodbench.progress import Progress
 from xmodbench.report.inspection.page import inspect_dataset
 from xmodbench.stages.gather import gather
+from xmodbench.stages.given import model_sha256
 from xmodbench.stages.score import score
 from xmodbench.stages.train import train
 from xmodbench.stages.translate import translate
@@ -65,7 +66,8 @@ def empty(tmp_path, make_store):
 @pytest.mark.parametrize("stage", ["train", "translate", "gather", "score", "floor", "inspect"])
 def test_nothing_to_work_on(tmp_path, make_store, empty, stage):
     job, full = job_of(tmp_path, "toy", SEEING), make_store(tmp_path / "full")
-    write_json(tmp_path / "model/record.json", {"status": "complete", "verb": "train", "outputs_sha256": "0"})
+    facts = {"status": "complete", "verb": "train", "outputs_sha256": model_sha256(tmp_path / "model")}
+    write_json(tmp_path / "model/record.json", facts)
     write_json(empty / "record.json", {"status": "complete"})
     out = tmp_path / "out"
     stages = {
@@ -87,10 +89,13 @@ def test_nothing_to_work_on(tmp_path, make_store, empty, stage):
 @pytest.mark.parametrize(
     ("harm", "expected"),
     [
-        (lambda folder: (folder / "slices.csv").unlink(), "slices.csv cannot be read"),
-        (lambda folder: (folder / "slices.csv").write_bytes(b"\xff\xfe"), "slices.csv cannot be read"),
-        (lambda folder: (folder / "manifest.json").write_text("[]"), "slice store of format None"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format": 1, "count": 6}'), "lacks arrays, shape"),
+        (lambda folder: (folder / "slices.csv").unlink(), "slices.csv: cannot be read"),
+        (lambda folder: (folder / "slices.csv").write_bytes(b"\xff\xfe"), "slices.csv: cannot be read"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "no manifest of a slice store"),
+        (
+            lambda folder: (folder / "manifest.json").write_text('{"format": 1, "count": 6}'),
+            "no manifest of a slice store .arrays, shape missing",
+        ),
         (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: not valid JSON"),
     ],
 )

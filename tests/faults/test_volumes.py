@@ -1,9 +1,13 @@
 """Bad volumes get one clear line that names the file and says what to do."""
 
+import gzip
 import multiprocessing
 import os
+import re
 import signal
 import struct
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import nibabel
@@ -44,10 +48,33 @@ def header(path, offset, value):
     path.write_bytes(data)
 
 
-def nan(path):
-    values = np.ones((8, 9, 10))
-    values[0, 0, :3] = np.nan
-    put(path, values)
+def field(path, kind, offset, *values):
+    data = bytearray(path.read_bytes())
+    struct.pack_into(f"<{len(values)}{kind}", data, offset, *values)
+    path.write_bytes(data)
+
+
+def sizes(path, *values):
+    """Other sizes in the header of a NIfTI, NRRD or MetaImage file, whose voxels stay as they are."""
+    if path.suffix == ".nii":
+        field(path, "h", 42, *values)
+    else:
+        text = " ".join(map(str, values)).encode()
+        path.write_bytes(re.sub(rb"(?m)^(sizes: |DimSize = ).*$", rb"\g<1>" + text, path.read_bytes(), count=1))
+
+
+def sform(path, *values):
+    field(path, "h", 252, 0, 1)
+    field(path, "f", 280, *values)
+
+
+def not_finite(value):
+    def spoil(path):
+        values = np.ones((8, 9, 10))
+        values[0, 0, :3] = value
+        put(path, values)
+
+    return spoil
 
 
 FAULTS = {
@@ -56,20 +83,51 @@ FAULTS = {
     "no gzip": ("a.nii.gz", lambda p: p.write_bytes(b"hello" * 99), "not compressed with gzip"),
     "half gzip": ("a.nii.gz", half, "truncated"),
     "half nifti": ("a.nii", half, "truncated: .* bytes of voxels are there"),
-    "half nrrd": ("a.nrrd", half, "cannot be read"),
-    "half mha": ("a.mha", half, "cannot be read"),
+    "half nrrd": ("a.nrrd", half, "truncated"),
+    "half mha": ("a.mha", half, "truncated"),
     "text": ("a.nii", lambda p: p.write_bytes(b"x" * 999), "not a NIfTI"),
-    "nan": ("a.nii.gz", nan, "3 voxels are NaN"),
+    "nan": ("a.nii.gz", not_finite(np.nan), "3 voxels are NaN"),
+    "inf": ("a.nii.gz", not_finite(-np.inf), "3 voxels are NaN or infinite"),
+    "inf nrrd": ("a.nrrd", not_finite(np.inf), "3 voxels are NaN or infinite"),
     "constant": ("a.nii.gz", lambda p: put(p, np.full((8, 9, 10), 7)), "every voxel is 7"),
     "single slice": ("a.nii.gz", lambda p: put(p, np.arange(90).reshape(1, 9, 10)), "single slice"),
+    "one pixel wide": ("a.nii.gz", lambda p: put(p, np.arange(80).reshape(8, 1, 10)), "single slice"),
+    "one pixel wide mha": ("a.mha", lambda p: put(p, np.arange(80).reshape(8, 10, 1)), "single slice"),
+    "no voxels": ("a.nii", lambda p: sizes(p, 0, 9, 8), r"a\.nii: "),
+    "no voxels nrrd": ("a.nrrd", lambda p: sizes(p, 10, 0, 8), r"a\.nrrd: "),
+    "no voxels mha": ("a.mha", lambda p: sizes(p, 10, 9, 0), r"a\.mha: "),
+    "petabyte": ("a.nii", lambda p: sizes(p, 32767, 32767, 32767), "truncated: .* of 140,724,603,846,652 bytes"),
+    "petabyte nrrd": ("a.nrrd", lambda p: sizes(p, 100000, 100000, 100000), r"a\.nrrd: "),
+    "petabyte mha": ("a.mha", lambda p: sizes(p, 100000, 100000, 100000), r"a\.mha: "),
+    "sform of zeros": ("a.nii", lambda p: sform(p, *[0.0] * 12), "sform is no position"),
+    "sform of nan": ("a.nii", lambda p: sform(p, *[np.nan] * 12), "sform is no position"),
+    "flat sform": ("a.nii", lambda p: sform(p, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0), "sform is no position"),
     "zero spacing": ("a.nii", lambda p: header(p, 80, 0.0), "voxel size 0 x 1 x 1"),
     "negative spacing": ("a.nii", lambda p: header(p, 84, -2.0), "voxel size 1 x -2 x 1"),
     "4-D": ("a.nii.gz", lambda p: sitk.WriteImage(sitk.JoinSeries([image()] * 2), str(p)), "4-D image"),
     "colour": ("a.mha", lambda p: sitk.WriteImage(sitk.Compose([image()] * 3), str(p)), "3 values per voxel"),
 }
 
+NAMED = "one line with the file, what is wrong and what to do; its subject is left out, the others go on"
+CASES = {
+    "a file is truncated, compressed or not": ("half gzip", "half nifti", "half nrrd", "half mha"),
+    "a file is empty": ("empty",),
+    "a file is not what its name says": ("no gzip", "text"),
+    "voxels are NaN or infinite": ("nan", "inf", "inf nrrd"),
+    "every voxel has the same value": ("constant",),
+    "a volume of a single slice": ("single slice",),
+    "a volume one pixel wide": ("one pixel wide", "one pixel wide mha"),
+    "a volume without voxels": ("no voxels", "no voxels nrrd", "no voxels mha"),
+    "a header claims more voxels than any memory holds": ("petabyte", "petabyte nrrd", "petabyte mha"),
+    "a position in space that is none (zeros, NaN, flat)": ("sform of zeros", "sform of nan", "flat sform"),
+    "a voxel size of zero or below": ("zero spacing", "negative spacing"),
+    "a 4-D volume": ("4-D",),
+    "a volume in colour": ("colour",),
+}
+MARKS = {name: pytest.mark.fault("volumes", case, NAMED) for case, names in CASES.items() for name in names}
 
-@pytest.mark.parametrize("name", FAULTS)
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in FAULTS])
 def test_a_bad_file_is_named_in_one_line(tmp_path, name):
     file, spoil, expected = FAULTS[name]
     spoil(put(tmp_path / file))
@@ -90,9 +148,9 @@ def folder(**settings):
     return plugin.cls(validated(plugin.cls.Config, settings, "c.yaml", "settings"))
 
 
-def ball(path, shift=0.0):
+def ball(path, shift=0.0, tilt=0.0):
     z, y, x = np.mgrid[-10:10, -10:10, -10:10]
-    volume = image(np.where(x**2 + y**2 + z**2 < 49, 100 + 5 * x + 3 * z, 0))
+    volume = image(np.where(x**2 + y**2 + z**2 < 49, 100 + 5 * x + 3 * z + tilt * y, 0))
     volume.SetSpacing((5, 5, 5))
     volume.SetOrigin((shift, 0, 0))
     sitk.WriteImage(volume, str(path))
@@ -138,6 +196,11 @@ def prepare(tmp_path, **settings):
     prepare_dataset(dataset, tmp_path, tmp_path / "out", dataset_id="mine", seed=1, threads=1, progress=QUIET)
 
 
+@pytest.mark.fault(
+    "volumes",
+    "the volumes of a pair lie apart in space",
+    "one line with the share that overlaps; never shown as a pair",
+)
 def test_volumes_apart_in_the_world_are_refused(tmp_path):
     ball(tmp_path / "t1.nii.gz")
     ball(tmp_path / "pd.nii.gz", shift=80)
@@ -156,6 +219,9 @@ def test_a_gap_that_leaves_nothing_is_refused(tmp_path):
         prepare(tmp_path, split={"gap_mm": 500})
 
 
+@pytest.mark.fault(
+    "volumes", "two files of a subject may be the same modality", "the subject is left out with a line that names both"
+)
 def test_two_candidates_for_one_modality_exclude_the_subject(tmp_path):
     for name in ("p_a_T1", "p_b_T1", "p_PD"):
         ball(tmp_path / f"{name}.nii.gz")
@@ -168,7 +234,7 @@ def group(tmp_path, count=3, **settings):
     """A data set of the subjects s0, s1, ... and what prepares it."""
     for number in range(count):
         for name in ("T1", "PD"):
-            ball(tmp_path / f"s{number}_{name}.nii.gz")
+            ball(tmp_path / f"s{number}_{name}.nii.gz", tilt=number)
     names = {"t1": "{subject}_T1.nii.gz", "pd": "{subject}_PD.nii.gz"}
     dataset = folder(patterns=names, image_size=16, **settings)
 
@@ -230,6 +296,11 @@ class Deadly(SubjectRecord):
         return super().__getattribute__(name)
 
 
+@pytest.mark.fault(
+    "volumes",
+    "a worker process is killed for want of memory",
+    "one line that names the subject; nothing is left behind",
+)
 def test_a_killed_worker_names_whom_it_worked_on(tmp_path, monkeypatch):
     dataset, run = group(tmp_path, count=6)
     records = dataset.volumes(tmp_path)
@@ -270,6 +341,33 @@ def test_a_preparation_that_stops_between_its_stores_leaves_no_record(tmp_path, 
     assert record.exists() and SliceStore(tmp_path / "out" / "test").ids
 
 
+STOPPED = """
+import sys, time
+from xmodbench.data.volumes import subject
+subject._prepare = lambda task: (print("working", flush=True), time.sleep(60))
+from xmodbench.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_preparation_that_is_stopped_leaves_no_spool_behind(tmp_path, number):
+    """At once, or where it was killed, when the next one begins."""
+    _, run = group(tmp_path)
+    words = ["prepare", "mine", "--plugin", "folder", "--raw", str(tmp_path), "--out", str(tmp_path / "out")]
+    settings = '{"patterns": {"t1": "{subject}_T1.nii.gz", "pd": "{subject}_PD.nii.gz"}}'
+    command = [sys.executable, "-c", STOPPED, *words, "--settings", settings]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert job.stdout.readline().strip() == "working"
+    assert [path.name.startswith(".spool") for path in (tmp_path / "out").iterdir()] == [True]
+    job.send_signal(number)
+    assert job.wait(30) != 0
+    if number != signal.SIGKILL:
+        assert list((tmp_path / "out").iterdir()) == []
+    run()
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+
+
 def test_a_header_that_contradicts_itself_is_told_and_kept(tmp_path, capsys):
     _, run = group(tmp_path)
     file = nibabel.load(tmp_path / "s2_PD.nii.gz")
@@ -287,3 +385,56 @@ def test_a_header_that_contradicts_itself_is_told_and_kept(tmp_path, capsys):
     assert "headers" not in volumes["s0"]
     # by its sform the pair is on one grid, as the others are
     assert volumes["s2"]["slices"] == volumes["s0"]["slices"]
+
+
+def without_orientation(path):
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    data[252:256] = bytes(4)  # qform_code, sform_code
+    path.write_bytes(gzip.compress(data))
+
+
+@pytest.mark.fault(
+    "volumes",
+    "a file does not say how it lies (no affine)",
+    "its subject is left out with a line, unless `assume_orientation` says it; then recorded",
+)
+def test_a_file_that_does_not_say_how_it_lies_is_left_out_unless_a_setting_does(tmp_path, capsys):
+    _, run = group(tmp_path)
+    for name in ("s1_T1.nii.gz", "s1_PD.nii.gz"):
+        without_orientation(tmp_path / name)
+    (left_out,) = run()["excluded"]
+    assert left_out["reason"].startswith(
+        "s1_T1.nii.gz: its orientation is not known (qform_code and sform_code are 0); set"
+    )
+    _, run = group(tmp_path, assume_orientation="LPS")
+    for name in ("s1_T1.nii.gz", "s1_PD.nii.gz"):
+        without_orientation(tmp_path / name)
+    manifest = run()
+    assert manifest["excluded"] == [] and manifest["settings"]["assume_orientation"] == "LPS"
+    assert "its axes are taken to run to LPS" in manifest["volumes"]["s1"]["headers"]["t1"]
+    assert "s1, t1: its orientation is not known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", ["LPX", "LLS", "lps", "LP"])
+def test_an_orientation_that_is_none(code):
+    with pytest.raises(UserError, match="assume_orientation"):
+        folder(patterns={"t1": "a.nii", "pd": "b.nii"}, assume_orientation=code)
+
+
+def test_what_is_assumed_of_many_is_one_line(tmp_path, capsys):
+    _, run = group(tmp_path, count=5)
+    for path in tmp_path.glob("*_PD.nii.gz"):
+        file = nibabel.load(path)
+        file.header.set_xyzt_units("unknown")
+        nibabel.save(file, path)
+    run()
+    lines = [line for line in capsys.readouterr().err.splitlines() if "not stated" in line]
+    assert len(lines) == 1 and "s0, s1, s2 and 2 more, pd: its unit of length is not stated (xyzt_units 0)" in lines[0]
+
+
+def test_values_that_are_no_hu_are_said(tmp_path, capsys):
+    _, run = group(tmp_path, normalise={"pd": {"method": "window", "low": -1000, "high": 1000, "mask_above": 50}})
+    run()
+    assert (
+        "pd: no value is below 0, though its window begins at -1000: check that these are HU" in capsys.readouterr().err
+    )

@@ -9,10 +9,13 @@ from scipy.ndimage import gaussian_filter, shift
 from typer.testing import CliRunner
 
 from xmodbench.cli.app import app
+from xmodbench.data.pairing.information import mutual_information
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, available, find
-from xmodbench.report.inspection.alignment import mutual_information, residual_shift
+from xmodbench.progress import Progress
+from xmodbench.report.inspection.alignment import residual_shift
 from xmodbench.report.inspection.montage import EDGE_COLOUR, TILE, data_uri, montage
+from xmodbench.report.inspection.page import inspect_dataset
 from xmodbench.report.inspection.section import chosen_subjects, data_section
 from xmodbench.store import StoreWriter
 
@@ -185,3 +188,45 @@ def test_margins_of_air_are_cut_off():
 def test_what_is_not_prepared_is_said(tmp_path):
     with pytest.raises(UserError, match="no slice store here"):
         data_section(tmp_path / "data/none")
+
+
+def unlike(folder, harm=None):
+    """Stores of six subjects with heads of their own; `harm` changes PD of the test subject."""
+    for split, names in (("train", "abcde"), ("test", "f")):
+        with StoreWriter(folder / split, ["pd", "t1"], (64, 64), {"dataset": "heads"}) as writer:
+            for subject in names:
+                pairs = [head(100 * ord(subject) + n) for n in range(4)]
+                t1, pd = (np.stack(images).astype(np.float32) for images in zip(*pairs, strict=True))
+                pd = harm(pd) if harm and split == "test" else pd
+                for n in range(4):
+                    row = {"id": f"{subject}_{n}", "subject": subject, "site": "a", "position_mm": float(n)}
+                    writer.add({"pd": pd[n], "t1": t1[n]}, **row)
+    return folder
+
+
+def test_pairs_that_belong_together_are_said_to(tmp_path):
+    section = data_section(unlike(tmp_path))
+    assert section.facts.mispaired == ()
+    assert "✓ In all 6 subjects the pairs belong together" in section.html
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [(lambda pd: pd[:, :, ::-1], "t1 flipped left-right"), (lambda pd: np.roll(pd, 1, 0), "t1 one slice off")],
+)
+def test_a_pair_of_different_places_is_named_and_shown(tmp_path, capsys, harm, said):
+    section = data_section(unlike(tmp_path, harm), max_subjects=1)
+    assert [subject.name for subject in section.facts.mispaired] == ["f"]
+    assert "✗ In 1 of 6 subjects the pairs seem not to belong together: f</p>" in section.html
+    assert f'<span class="look">f</span> (test): {said}' in section.html
+    assert 'id="heads-test-f"' in section.html
+    inspect_dataset(tmp_path, tmp_path / "page", Progress())
+    assert f"f, pairing doubtful: {said}" in capsys.readouterr().err
+
+
+def test_what_only_the_volume_told_is_kept(tmp_path):
+    """Between the slices of a store lie others, which the preparation has seen."""
+    gains = {"volume -1": [-0.05, 0.0], "volume +1": [0.06, 1.0], "left-right": [0.9, 1.0]}
+    write(tmp_path, volumes={"p2": {"pairing": [{"pair": ["t1", "pd"], "gains": gains}]}})
+    (subject,) = data_section(tmp_path).facts.mispaired
+    assert subject.suspected == ("pd one slice of the volume off: its next one fits t1 better",)

@@ -227,7 +227,7 @@ def test_a_closed_pipe(tmp_path):
 def test_output_that_cannot_be_written(tmp_path):
     with open("/dev/full", "w") as full:
         done = xmodbench("plugins", cwd=tmp_path, stdout=full)
-    assert (done.returncode, done.stderr) == (1, "xmodbench: error: output: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "xmodbench: error: No space left on device\n")
     (tmp_path / "file").write_text("")
     config = '{"run": "r", "datasets": {"sim_ixi": {}}, "methods": {"oracle": {}}}'
     done = xmodbench("report", "--config", config, "--out", tmp_path / "file", cwd=tmp_path)

@@ -36,9 +36,17 @@ def test_check_says_what_would_run(tmp_path):
             "--settings: not valid JSON",
         ),
         (["train", "oracle", "--data", "x", "--target", "t1", "--out", "o", "--state", "s"], "x: no slice store here"),
+        (["report", "--config", "{"], "--config: not valid JSON"),
+        (
+            ["run", "smoke", "--set", "a=[1"],
+            "--set a:1:3: not valid YAML: expected ',' or ']', but got '<stream end>'; quote it",
+        ),
+        (["acquire", "sim_ixi", "--raw", "a file", "--settings", '{"n_subjects": 2}'], "a file: File exists"),
+        (["acquire", "sim_ixi", "--out", "a file/x", "--settings", '{"n_subjects": 2, "scale": 0}'], "scale: "),
     ],
 )
 def test_errors_are_one_line(tmp_path, arguments, expected):
+    (tmp_path / "a file").touch()
     done = xmodbench(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1

@@ -103,6 +103,13 @@ class Exact(torch.nn.Module):
         ("heun", 80),
         ("euler_maruyama", 500),
         ("euler", 100),
+        # steps of floating-point numbers would give a time too many, -1
+        ("dpmpp_2m", 61),
+        ("unipc", 61),
+        ("heun", 61),
+        ("euler", 103),
+        ("ancestral", 244),
+        ("euler_maruyama", 484),
     ],
 )
 @pytest.mark.parametrize("start", [None, 400])
@@ -160,6 +167,17 @@ def test_every_prediction_leads_back_to_image_and_noise(prediction, kind):
     back, noise = process.clean_and_eps(prediction, process.target(prediction, clean, t, eps), x, t)
     torch.testing.assert_close(back, clean, atol=2e-4, rtol=1e-3)
     torch.testing.assert_close(noise, eps, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("length", [1, 2, 50, 100, 999, 1000])
+def test_as_many_times_as_steps_whatever_their_number(length):
+    for steps in range(1, length + 1):
+        found = times(length, steps)
+        assert len(found) == steps == len(set(found))
+        assert found[0] == length - 1 and found[-1] >= 0 and found == sorted(found, reverse=True)
+        exact = [length - i * length / steps - 1 for i in range(steps)]
+        assert max(abs(t - e) for t, e in zip(found, exact, strict=True)) <= 0.5 + 1e-9
+        assert times(length, steps, start=1 + length // 3) == ([t for t in found if t <= length // 3] or [0])
 
 
 def test_times_start_at_the_top_and_respect_the_start():

@@ -1,5 +1,6 @@
 """Atomic writes: whatever interrupts a writer, the old content or nothing is what a reader finds."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -8,8 +9,8 @@ import time
 
 import pytest
 
-from xmodbench.errors import UserError, did_you_mean
-from xmodbench.files import atomic_dir, atomic_file, read_json, sha256_files, sha256_json, write_json
+from xmodbench.errors import UserError, did_you_mean, said
+from xmodbench.files import atomic_dir, atomic_file, read_json, scratch_dir, sha256_files, sha256_json, write_json
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):
@@ -50,6 +51,45 @@ def test_kill_during_a_write_leaves_no_file_at_the_target(tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
+HOLDING = (
+    "import sys, time; from xmodbench.files import scratch_dir\n"
+    "with scratch_dir(sys.argv[1]) as t:\n"
+    "    (t / 'half').write_text('x'); print(t.name, flush=True); time.sleep(60)\n"
+)
+
+
+def holding(path):
+    job = subprocess.Popen([sys.executable, "-c", HOLDING, str(path)], stdout=subprocess.PIPE, text=True)
+    return job, job.stdout.readline().strip()
+
+
+def test_what_a_killed_process_left_is_removed_and_what_others_use_is_not(tmp_path):
+    (killed, left), (alive, used) = holding(tmp_path / "spool"), holding(tmp_path / "spool")
+    other, _ = holding(tmp_path / "other")
+    killed.kill(), other.kill()
+    killed.wait(10), other.wait(10)
+    try:
+        assert {left, used} < set(os.listdir(tmp_path))
+        with scratch_dir(tmp_path / "spool") as ours:
+            names = set(os.listdir(tmp_path))
+            assert {used, ours.name} < names and left not in names
+            assert any("other" in name for name in names)
+        assert (tmp_path / used / "half").is_file()
+    finally:
+        alive.kill()
+
+
+def test_a_folder_that_is_given_up_late_takes_nothing_away(tmp_path):
+    """A context manager that nobody left, as after Ctrl-C, is closed whenever Python comes to it."""
+    late = atomic_dir(tmp_path / "store")
+    late.__enter__()
+    with atomic_dir(tmp_path / "store") as folder:
+        del late
+        gc.collect()
+        (folder / "a").touch()
+    assert os.listdir(tmp_path / "store") == ["a"] and os.listdir(tmp_path) == ["store"]
+
+
 def test_json_refuses_nan(tmp_path):
     with pytest.raises(ValueError):
         write_json(tmp_path / "a.json", {"x": float("nan")})
@@ -76,3 +116,24 @@ def test_error_is_one_line():
     assert str(UserError("is\nbad", "here", "fix it")) == "here: is bad; fix it"
     assert did_you_mean("midifusion", ["midiffusion", "sdedit"]) == "did you mean 'midiffusion'?"
     assert did_you_mean("xyz", ["midiffusion"]) is None
+
+
+class Odd:
+    def method(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    "thing", [object(), Odd(), Odd().method, lambda: 0, "NiftiImageIO (0x55d0c0ffee00): bad header"]
+)
+def test_no_message_has_an_address_in_memory(thing):
+    for text in (str(UserError(f"cannot take {thing}", thing)), said(RuntimeError(f"no {thing}"))):
+        assert "0x" not in text and "\n" not in text
+
+
+def test_what_the_system_refuses_is_told_by_the_file():
+    with pytest.raises(OSError) as caught:
+        os.stat("/no/such/file")
+    assert said(caught.value) == "/no/such/file: No such file or directory"
+    assert said(KeyError("x")) == "KeyError: 'x'"
+    assert str(UserError("x", "a/0x1234567 b.nii")) == "a/0x1234567 b.nii: x"

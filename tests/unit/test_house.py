@@ -20,6 +20,7 @@ FLOORS = (
     {"data", "learning"},
     {"plugins"},
     {"records", "store", "devices", "isolation"},
+    {"commands"},
     {"files", "progress", "seeding"},
     {"errors"},
 )

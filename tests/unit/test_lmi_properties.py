@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from xmodbench.files import REPOSITORY
 from xmodbench.plugins import METHODS, find
 
 find(METHODS, "midiffusion")
@@ -138,3 +142,24 @@ def test_compiled_path_needs_memory_for_the_images_only():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * s.numel() * 4 + 2**20
+
+
+FRESH = """
+import hashlib, torch
+from xmodbench.files import REPOSITORY
+from xmodbench.plugins import METHODS, find
+find(METHODS, "midiffusion")
+from xmodbench_methods.midiffusion.lmi import lmi_map
+torch.set_num_threads(1)
+s = torch.nn.functional.avg_pool2d(torch.rand(2, 1, 24, 24, generator=torch.Generator().manual_seed(0)), 5, 1, 2)
+y = s + 0.5 * torch.randn(s.shape, generator=torch.Generator().manual_seed(1))
+maps = [lmi_map(s, other, normalise=normalise, path="compiled") for other in (s, y) for normalise in (True, False)]
+print(hashlib.md5(torch.cat(maps).numpy().tobytes()).hexdigest())
+"""
+
+
+def test_maps_are_the_same_whether_compiled_here_or_loaded_from_the_cache(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", FRESH]
+    compiled, loaded = (subprocess.check_output(command, env=environment, text=True) for _ in range(2))
+    assert compiled == loaded

@@ -68,3 +68,26 @@ def test_damage_is_named(tmp_path, make_store):
     (store / "manifest.json").unlink()
     with pytest.raises(UserError, match="manifest.json is missing"):
         SliceStore(store)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("manifest.json", "[]", "no manifest of a slice store"),
+        (
+            "manifest.json",
+            '{"format": 1, "shape": [4, 4], "arrays": {}}',
+            r"no manifest of a slice store \(count missing\)",
+        ),
+        ("slices.csv", None, r"cannot be read \(No such file or directory\)"),
+        ("slices.csv", b"\xff\xfe,id", "cannot be read"),
+        ("slices.csv", "id,subject\n1,2\n", "has no column site, position_mm"),
+    ],
+)
+def test_a_damaged_store_is_named(tmp_path, make_store, file, content, said):
+    path = make_store(tmp_path / "s") / file
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(UserError, match=f"{file}: {said}.*; prepare it again"):
+        SliceStore(tmp_path / "s")

@@ -119,7 +119,7 @@ def test_state_comes_back_and_a_damaged_one_is_none(tmp_path):
     assert torch.equal(part("x", found)["w.0"], torch.ones(3))
     assert facts["done"] == 3 and (tmp_path / "s" / "more").exists()
     assert load_state(tmp_path / "s", "other") is None
-    (tmp_path / "s" / "state.safetensors").write_bytes(b"x")
+    next((tmp_path / "s").glob("*.safetensors")).write_bytes(b"x")
     assert load_state(tmp_path / "s", "f") is None
 
 
@@ -159,6 +159,26 @@ def test_no_state_is_saved_of_losses_that_are_not_finite(tmp_path, quiet):
     with pytest.raises(UserError, match="'value' is not finite by step 4"):
         loop.train(Counting(bad=3, checkpoint_s=1e-9), Run(1, "cpu", tmp_path, quiet))
     assert load_state(tmp_path / "count", "f")[1]["done"] == 3
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(300.0, [16, 47, 108, 229, 470]), (40.0, [16, 47, 88, 129, 170]), (7.0, [8, 16])]
+)
+def test_the_first_state_is_saved_early(tmp_path, quiet, monkeypatch, most, expected):
+    clock, saved = SimpleNamespace(now=0.0), []
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(loop, "save_state", lambda folder, tensors, facts, others: saved.append(facts["done"]))
+
+    class Slow(Counting):
+        steps = 800
+
+        def step(self, step):
+            clock.now += 1
+            return super().step(step)
+
+    log = loop.train(Slow(checkpoint_s=most), Run(1, "cpu", tmp_path, quiet))
+    assert saved[: len(expected)] == expected
+    assert log.column("step") == list(range(4, 801, 4))
 
 
 def test_a_method_for_one_process_says_so(tmp_path, quiet, monkeypatch):

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from xmodbench.data.volumes.bias import correct_bias
 from xmodbench.data.volumes.register import one_thread
 from xmodbench.data.volumes.settings import Normalisation, Preparation
-from xmodbench.data.volumes.subject import Task, _read
+from xmodbench.data.volumes.subject import Outcome, Task, _read
 from xmodbench.plugins import SubjectRecord
 
 
@@ -55,7 +55,7 @@ def test_only_modalities_without_a_fixed_window_are_corrected(uneven, tmp_path):
     def read(name, n4):
         settings = Preparation(n4=n4, normalise=window)
         return sitk.GetArrayFromImage(
-            _read(Task(record, ("ct", "mr"), settings, tmp_path, tmp_path / "s.npz", 1), name)
+            _read(Task(record, ("ct", "mr"), settings, tmp_path, tmp_path / "s.npz", 1), name, Outcome("s"))
         )
 
     assert np.array_equal(read("ct", True), raw)

@@ -126,6 +126,9 @@ def test_window_and_zscore_and_slice_range():
         normalise(np.ones((1, 2, 2)), np.ones((1, 2, 2), bool), Normalisation())
 
 
+@pytest.mark.fault(
+    "volumes", "a patient has slices for training and for the test", "impossible: subjects are divided, never slices"
+)
 def test_subjects_are_never_in_both_parts():
     names = [f"s{i:02d}" for i in range(11)]
     for how in (Split(), Split(order="random"), Split(n_train=4, n_test=3), Split(test_subjects=("s03",))):

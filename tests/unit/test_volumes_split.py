@@ -89,6 +89,9 @@ FAULTS = {
 }
 
 
+@pytest.mark.fault(
+    "volumes", "a split file names a patient twice or in both parts, or is none", "one line with file, name and reason"
+)
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_file_that_is_no_split_is_named(tmp_path, name):
     content, expected = FAULTS[name]

@@ -1,10 +1,15 @@
 """The whole workflow on tiny real volumes: from NIfTI to the report, and what it does when run again."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
+import yaml
 
+from tests.workflow.conftest import ENVIRONMENT
 from xmodbench.files import REPOSITORY
 
 CELLS = 3  # one direction, three methods
@@ -42,6 +47,19 @@ def test_every_job_has_a_log_and_a_benchmark(finished):
 
 def test_a_second_run_does_nothing(finished):
     assert finished.planned() == {}
+
+
+def test_a_renamed_subject_is_prepared_again_once(work):
+    assert work.planned() == {}  # the copy's files have other places on the disk
+    for name in ("T1", "PD"):
+        (work.folder / "volumes" / f"sub3_{name}.nii.gz").rename(work.folder / "volumes" / f"sub9_{name}.nii.gz")
+    planned = work.planned()
+    assert planned["acquire"] == planned["prepare"] == 1
+    done = work.run()
+    assert done.returncode == 0, done.stderr
+    assert work.planned() == {}
+    split = (work.folder / "data" / "heads" / "split.csv").read_text()
+    assert "sub9,test" in split and "sub3" not in split
 
 
 def test_editing_a_plugin_reruns_only_its_cells(work):
@@ -89,6 +107,52 @@ def test_another_config_with_the_same_run_name_is_refused(work):
     assert "results/tiny: holds the results of config.yaml, whose run is called 'tiny' as well" in done.stderr
     assert "Traceback" not in done.stderr
     assert (work.results / "table.csv").read_bytes() == before
+
+
+def changed(work, image_size=32, **changes):
+    values = yaml.safe_load(work.config.read_text())
+    values["datasets"]["heads"]["settings"]["image_size"] = image_size
+    work.config.write_text(yaml.safe_dump(values | changes))
+
+
+def test_data_of_another_run_are_not_used_in_silence(work):
+    """Where Snakemake does not know what its outputs were made with: a copy without its notes, or another's data folder."""
+    shutil.rmtree(work.folder / ".snakemake")
+    (work.results / "report.html").unlink()
+    changed(work, image_size=48)
+    done = work.run()
+    assert done.returncode == 1
+    line = "prepared with image_size 32, not 48; delete data/heads and run again, or prepare it again"
+    assert line in done.stdout + done.stderr
+    assert not (work.results / "report.html").exists()
+    shutil.rmtree(work.folder / "data" / "heads")
+    done = work.run()
+    assert done.returncode == 0, done.stderr
+    assert json.loads((work.results / "table.json").read_text())
+
+
+def test_a_report_by_hand_refuses_what_was_made_otherwise(work):
+    command = [sys.executable, "-m", "xmodbench", "report", "--config", "config.yaml"]
+
+    def report(*options):
+        done = subprocess.run(
+            [*command, *options], cwd=work.folder, capture_output=True, text=True, check=False, env=ENVIRONMENT
+        )
+        return done.returncode, done.stderr.splitlines()[-1]
+
+    assert report()[0] == 0
+    changed(work, image_size=48)
+    code, line = report()
+    assert (
+        code == 1 and "and 2 other cells: prepare: done with image_size 32, not 48; delete what it made and run" in line
+    )
+    assert report("--partial")[0] == 0
+    page = (work.results / "partial" / "report.html").read_text()
+    assert "Incomplete: 0 of 3 cells." in page and "image_size 32, not 48" in page
+    changed(work, scoring={"bootstrap": 200})
+    assert "score: done with bootstrap 100, not 200" in report()[1]
+    changed(work, seed=4, scoring={"bootstrap": 100})
+    assert "prepare: done with seed 3, not 4" in report()[1]
 
 
 def test_both_entries_plan_the_same(fresh):

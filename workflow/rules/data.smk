@@ -40,11 +40,12 @@ rule acquire:
     params:
         options=jobs.dataset_options,
         code=jobs.dataset_code,
-        raw=jobs.raw_listing,
+        archives=jobs.raw_listing,
+        seen=jobs.raw_seen,
         out=subpath(output.record, parent=True),
     shell:
         "python -m xmodbench acquire {wildcards.dataset} {params.options:q}"
-        " --out {params.out:q} 2> {log:q}"
+        " --seen {params.seen:q} --out {params.out:q} 2> {log:q}"
 
 
 rule prepare:

@@ -24,6 +24,7 @@ rule train:
         launcher=jobs.asks.launcher,
         options=jobs.training_options,
         modalities=jobs.training_modalities,
+        expect=jobs.training_expects,
         pretrained=jobs.pretrained_option,
         code=jobs.training_code,
         data=subpath(input.data, parent=True),
@@ -33,7 +34,7 @@ rule train:
         out=subpath(output.record, parent=True),
     shell:
         "{params.launcher:q} xmodbench {params.verb} {params.name} {params.options:q} {params.modalities:q}"
-        " {params.pretrained:q}"
+        " {params.pretrained:q} --expect {params.expect:q}"
         " --data {params.data:q} --device {params.device} --threads {threads}"
         " --state {params.state:q} --out {params.out:q} 2> {log:q}"
 
@@ -76,6 +77,7 @@ rule translate:
         runtime=jobs.asks.runtime,
     params:
         options=jobs.method_options,
+        expect=jobs.translation_expects,
         code=jobs.method_code,
         model=subpath(input.model, parent=True),
         data=subpath(input.data, parent=True),
@@ -88,7 +90,7 @@ rule translate:
         " --model {params.model:q} --data {params.data:q}"
         " --source {wildcards.source} --target {wildcards.target}"
         " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
-        " {params.part:q} --out {params.out:q} 2> {log:q}"
+        " {params.part:q} --expect {params.expect:q} --out {params.out:q} 2> {log:q}"
 
 
 # The same for a part of the slices, where a method wants a direction divided among jobs.

@@ -21,6 +21,7 @@ rule score:
         runtime=60,
     params:
         options=jobs.scoring_options,
+        expect=jobs.score_expects,
         code=jobs.scoring_code,
         translation=subpath(input.translation, parent=True),
         test=subpath(input.test, parent=True),
@@ -29,7 +30,7 @@ rule score:
         "python -m xmodbench score {params.options:q} --translation {params.translation:q}"
         " --data {params.test:q} --train-data {params.train:q}"
         " --source {wildcards.source} --target {wildcards.target}"
-        " --out {output.scores:q} 2> {log:q}"
+        " --expect {params.expect:q} --out {output.scores:q} 2> {log:q}"
 
 
 rule report:

@@ -55,6 +55,7 @@ def acquire(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be fetched, and its licence.")
     ] = False,
+    seen: Annotated[str | None, typer.Option(hidden=True, help="What the plan saw of the raw folder.")] = None,
 ) -> None:
     """Make a data set's raw volumes be there (download, simulate), or say how to get them."""
     from xmodbench.stages import acquire as stage
@@ -65,7 +66,7 @@ def acquire(
         for line in stage.announce(dataset, found.meta, raw):
             typer.echo(line)
         return
-    stage.acquire(dataset, raw, out, seed, Progress(), **facts)
+    stage.acquire(dataset, raw, out, seed, Progress(), seen, **facts)
 
 
 def fetch(

@@ -11,6 +11,7 @@ import typer
 from xmodbench.cli.options import (
     Data,
     Device,
+    Expect,
     Method,
     NeededSource,
     Out,
@@ -23,8 +24,9 @@ from xmodbench.cli.options import (
     example,
     parsed,
 )
+from xmodbench.commands import documentation
 from xmodbench.errors import UserError
-from xmodbench.plugins import DATASETS, METHODS, available, find
+from xmodbench.plugins import DATASETS, METHODS, Kind, available, find
 from xmodbench.progress import Progress
 
 GROUP = "Methods: from slices to translations"
@@ -52,7 +54,8 @@ def plugins() -> None:
     from xmodbench.plugins.discovery import locate, stands_in_for
 
     broken = 0
-    for kind in (METHODS, DATASETS):
+    kinds: list[Kind] = [METHODS, DATASETS]
+    for kind in kinds:
         for plugin_id in available(kind):
             try:
                 location = locate(kind, plugin_id)
@@ -79,7 +82,7 @@ def validate(
         problems += problem is not None
         typer.echo(f"{'FAILED' if problem else 'ok':6} {requirement}" + (f"\n       {problem}" if problem else ""))
     if problems:
-        raise UserError(f"{problems} checks failed", f"method '{method}'", "see docs/add-a-method.md")
+        raise UserError(f"{problems} checks failed", f"method '{method}'", f"see {documentation('add-a-method.md')}")
 
 
 def _job(name: str, plugin: str | None, settings: str, seed: int, device: str, threads: int):
@@ -103,12 +106,13 @@ def pretrain(
     seed: Seed = 1,
     device: Device = "auto",
     threads: Threads = 4,
+    expect: Expect = "{}",
 ) -> None:
     """Do the first phase of a training in two, such as a GAN's before its encoder's."""
     from xmodbench.stages import train as stage
 
     job = _job(name, plugin, settings, seed, device, threads)
-    stage.pretrain(job, data, target, source, out, state)
+    stage.pretrain(job, data, target, source, out, state, parsed(expect, "--expect"))
 
 
 def train(
@@ -126,12 +130,13 @@ def train(
     seed: Seed = 1,
     device: Device = "auto",
     threads: Threads = 4,
+    expect: Expect = "{}",
 ) -> None:
     """Train a method towards one target modality."""
     from xmodbench.stages import train as stage
 
     job = _job(name, plugin, settings, seed, device, threads)
-    stage.train(job, data, target, source, out, state, pretrained)
+    stage.train(job, data, target, source, out, state, pretrained, parsed(expect, "--expect"))
 
 
 def translate(
@@ -148,12 +153,15 @@ def translate(
     threads: Threads = 4,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 32,
     part: Annotated[str, typer.Option(help="K/N: only the K-th of N parts of the slices; see gather.")] = "1/1",
+    expect: Expect = "{}",
 ) -> None:
     """Translate the slices of one modality with a trained model."""
     from xmodbench.stages import translate as stage
 
     job = _job(name, plugin, settings, seed, device, threads)
-    stage.translate(job, model, data, source, target, out, batch_size, stage.Part.parse(part))
+    stage.translate(
+        job, model, data, source, target, out, batch_size, stage.Part.parse(part), parsed(expect, "--expect")
+    )
 
 
 def gather(

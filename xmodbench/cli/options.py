@@ -44,10 +44,13 @@ State = Annotated[Path, typer.Option(help="Folder for the state a killed job res
 Data = Annotated[Path, typer.Option(help="A slice store: <data>/<dataset>/train or /test.")]
 
 
-def parsed(settings: str, option: str = "--settings") -> dict[str, Any]:
-    """What `option` was given as a dict; UserError where it is not a JSON object."""
+Expect = Annotated[str, typer.Option(hidden=True, help="What the plan says of the jobs before this one, as JSON.")]
+
+
+def parsed(text: str, option: str = "--settings") -> dict[str, Any]:
+    """An option's value as a dict; UserError where it is not a JSON object."""
     try:
-        values = json.loads(settings)
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"not valid JSON ({error})", option) from None
     if not isinstance(values, dict):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xmodbench.cli.options import Data, Out, Seed, example, parsed
+from xmodbench.cli.options import Data, Expect, Out, Seed, example, parsed
 from xmodbench.progress import Progress
 
 GROUP = "Results: from translations to numbers"
@@ -30,6 +30,7 @@ def score(
     out: Out,
     settings: Annotated[str, typer.Option(help="The config's `scoring` part as JSON.")] = "{}",
     seed: Seed = 1,
+    expect: Expect = "{}",
 ) -> None:
     """Score translations: per image into a CSV, per direction into a JSON beside it."""
     from xmodbench.plan.config import Scoring
@@ -37,7 +38,9 @@ def score(
     from xmodbench.stages import score as stage
 
     scoring = validated(Scoring, parsed(settings), "--settings")
-    stage.score(translation, data, train_data, source, target, out, scoring, seed=seed)
+    stage.score(
+        translation, data, train_data, source, target, out, scoring, seed=seed, expect=parsed(expect, "--expect")
+    )
 
 
 def report(

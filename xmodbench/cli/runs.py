@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=GROUP, epilog=example(*examples), context_settings=lax)(run)
     app.command(rich_help_panel=GROUP, epilog=example("xmodbench check demo", "xmodbench check my.yaml"))(check)
     snakemake = 'snakemake -s "$(xmodbench where)/Snakefile" --cores all --directory elsewhere'
-    app.command(rich_help_panel=GROUP, epilog=example(snakemake, "ls $(xmodbench where config)"))(where)
+    app.command(rich_help_panel=GROUP, epilog=example(snakemake, 'ls "$(xmodbench where config)"'))(where)
     app.command(hidden=True)(generate)
 
 
@@ -103,7 +103,7 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise UserError(f"'{item}' is not KEY=VALUE", "--set")
-        nested: Any = parse_yaml(value, f"--set {key}")
+        nested: Any = parse_yaml(value, f"--set {key}", "quote it")
         try:
             json.dumps(nested, allow_nan=False)
         except (TypeError, ValueError) as error:  # a date, a set, infinity, a list in itself

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xmodbench.commands import command
 from xmodbench.errors import UserError
 from xmodbench.files import IS_CHECKOUT, REPOSITORY, write_text
 
@@ -24,7 +25,7 @@ def generate(check_only: bool) -> list[Path]:
     stale = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if check_only and stale:
         names = ", ".join(path.relative_to(REPOSITORY).as_posix() for path in stale)
-        raise UserError("out of date", names, "run `xmodbench generate` and commit")
+        raise UserError("out of date", names, f"run `{command('generate')}` and commit")
     for path in stale:
         write_text(path, files[path])
     return stale

@@ -43,7 +43,8 @@ def option_files(repository: Path) -> dict[Path, str]:
 def option_tables() -> str:
     """A table for each part of the config and for each plugin of this repository."""
     sections = [_section(f"### {title}", model) for title, model in PARTS]
-    for kind, title in ((DATASETS, "Data set"), (METHODS, "Method")):
+    kinds: list[tuple[Kind, str]] = [(DATASETS, "Data set"), (METHODS, "Method")]
+    for kind, title in kinds:
         sections += [
             _section(
                 f"### {title} `{name}`: settings\n\n{find(kind, name).meta['summary']}", find(kind, name).cls.Config
@@ -82,7 +83,8 @@ def _type_name(kind: Any) -> str:
         return " or ".join(_type_name(item) for item in inner)
     if origin is not None:
         return f"{origin.__name__}[{', '.join(_type_name(item) for item in inner)}]"
-    return {type(None): "None", Ellipsis: "..."}.get(kind) or getattr(kind, "__name__", str(kind))
+    words: dict[Any, str] = {type(None): "None", Ellipsis: "..."}
+    return words.get(kind) or str(getattr(kind, "__name__", kind))
 
 
 def _default(info: FieldInfo) -> str:

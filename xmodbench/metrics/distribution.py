@@ -32,11 +32,15 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
         raise ValueError("a Fréchet distance needs at least two images in each set")
     shift = a.mean(0) - b.mean(0)
     centred = [(x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a, b)]
-    small_a, small_b = (np.linalg.qr(x, mode="r") if len(x) > x.shape[1] else x for x in centred)
+    small_a, small_b = (_triangular(x) if len(x) > x.shape[1] else x for x in centred)
     cross = np.linalg.svd(small_a @ small_b.T, compute_uv=False).sum()
     traces = sum(float(np.square(x).sum()) for x in centred)
     # mathematically not negative; equal sets end at rounding level
     return max(0.0, float(shift @ shift + traces - 2 * cross))
+
+
+def _triangular(matrix: np.ndarray) -> np.ndarray:
+    return np.linalg.qr(matrix, mode="r")  # type: ignore[return-value]  # NumPy's types know the default mode alone
 
 
 def hog_features(images: Images) -> np.ndarray:

@@ -115,6 +115,7 @@ def score_images(prediction: np.ndarray, target: np.ndarray, source: np.ndarray)
     paper_mse = mse(to_8bit(prediction), to_8bit(target))
     standard_mse = mse(prediction, target)
     ssim_tar, ssim_fg = ssim_gaussian(prediction, target, mask)
+    assert ssim_fg is not None  # as there is a mask
     mi, nmi = mutual_information(prediction, target, mask)
     scores = {
         "paper.ssim_tar": ssim_skimage019_float(prediction, target),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def paired_tests(means: dict[str, pd.Series]) -> list[dict]:
+def paired_tests(means: dict[str, pd.Series]) -> list[dict[str, Any]]:
     """Wilcoxon signed-rank tests between all pairs of methods on their subject means, Holm-adjusted as one family.
 
     Args:
@@ -93,12 +94,12 @@ def paired_tests(means: dict[str, pd.Series]) -> list[dict]:
         One dict for each pair: ``a``, ``b``, ``difference`` (mean of a - b over subjects), ``subjects``, ``p`` and
         ``p_holm``; these are None with a ``reason`` where there are less than `MIN_SUBJECTS` subjects.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for a, b in combinations(means, 2):
         if not means[a].index.equals(means[b].index):
             raise ValueError(f"{a} and {b} were scored on different subjects")
         difference = (means[a] - means[b]).to_numpy()
-        row = {"a": a, "b": b, "difference": float(difference.mean()), "subjects": len(difference)}
+        row: dict[str, Any] = {"a": a, "b": b, "difference": float(difference.mean()), "subjects": len(difference)}
         if len(difference) < MIN_SUBJECTS:
             reason = f"{len(difference)} subjects: a test needs {MIN_SUBJECTS}"
             rows.append(row | {"p": None, "p_holm": None, "reason": reason})

@@ -6,6 +6,7 @@ hash of the code included: Snakemake reruns a job when its params change.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -18,13 +19,15 @@ from typing import Any
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.fetched import FETCHED, forget_not_fetched
 from xmodbench.data.download.lockfile import given_archives
+from xmodbench.data.raw_state import seen
 from xmodbench.errors import UserError
-from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, read_json
+from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, files_below, read_json
 from xmodbench.plan.claim import check_claim
 from xmodbench.plan.config import parse_config, read_yaml
+from xmodbench.plan.lifeline import STARTED_BY
 from xmodbench.plan.plan import Cell, Plan
-from xmodbench.plan.resources import Resources, training_of
-from xmodbench.plugins import METHODS, Plugin, RemoteFile, find
+from xmodbench.plan.resources import Resources, training_of, verb_of
+from xmodbench.plugins import METHODS, Method, Plugin, RemoteFile, find
 from xmodbench.plugins.code_hash import package_hash
 from xmodbench.records import FAILURE
 
@@ -66,10 +69,11 @@ def import_place() -> Path:
 
 
 def shell_prefix(uses_environments: bool) -> str:
-    """Put before every shell command: this package on the path, and this interpreter unless a conda env provides one."""
+    """Put before every shell command: this package on the path, this interpreter unless a conda env provides one, and which
+    Snakemake started it."""
     place = import_place() if uses_environments else REPOSITORY
     path = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
-    exports = [f"export PYTHONPATH={shlex.quote(path)}"]
+    exports = [f"export PYTHONPATH={shlex.quote(path)} {STARTED_BY}=$PPID"]
     if not uses_environments:
         exports.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     return "; ".join(exports) + "; "
@@ -81,10 +85,12 @@ class Jobs:
     Args:
         plan: of the run.
         runs_here: says, once Snakemake has chosen, whether jobs run on this machine (and not on a cluster's nodes).
+        elsewhere: whether Snakemake works in another folder than it was started in; for messages.
     """
 
-    def __init__(self, plan: Plan, runs_here: Callable[[], bool]):
-        self.plan, self.config, self.asks = plan, plan.config, Resources(plan, runs_here)
+    def __init__(self, plan: Plan, runs_here: Callable[[], bool], elsewhere: bool = False):
+        self.plan, self.config, self.elsewhere = plan, plan.config, elsewhere
+        self.asks = Resources(plan, runs_here)
         self.results, self.data = str(plan.results), plan.config.paths.data
         self._code_hash = cache(lambda plugin_id: find(METHODS, plugin_id).code_hash)  # every job asks for it
 
@@ -146,14 +152,12 @@ class Jobs:
             forget_not_fetched(self.plan.data_dir(name))
 
     def raw_listing(self, wildcards) -> str:
-        """Names, sizes and times of what the user provides: a changed volume or archive is acquired again."""
-        name, folder = wildcards.dataset, self.plan.raw_dir(wildcards.dataset)
-        dataset = self.plan.datasets[name]
-        if self.config.datasets[name].raw is None or dataset.simulated or dataset.archives():
-            # the other files there are made by this workflow, whose outputs Snakemake follows
-            return str(given_archives(folder) or "")
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return str([(path.name, path.stat().st_size, int(path.stat().st_mtime)) for path in files])
+        """Archives that somebody put into the raw folder: one that comes, or replaces another, is acquired again."""
+        return str(given_archives(self.plan.raw_dir(wildcards.dataset)) or "")
+
+    def raw_seen(self, wildcards) -> str:
+        """Other than the last time where anything has changed in the raw folder since it was acquired."""
+        return seen(self.plan.raw_dir(wildcards.dataset), self.plan.data_dir(wildcards.dataset))
 
     # -- methods ----------------------------------------------------------------------------------------------------
     def training_options(self, wildcards) -> list[str]:
@@ -175,6 +179,22 @@ class Jobs:
     def _pretrained(self, wildcards) -> Path | None:
         return self.plan.pretrained_dir(training_of(self.plan, wildcards), wildcards.dataset, wildcards.model)
 
+    def training_expects(self, wildcards) -> str:
+        """What a training's store and first phase have to be made with, as JSON."""
+        first = training_of(self.plan, wildcards).pretraining if verb_of(wildcards) == "train" else None
+        expected = {"prepared": self.plan.prepared(wildcards.dataset)}
+        return json.dumps(expected | ({"pretrained": self.plan.trained(first)} if first else {}))
+
+    def translation_expects(self, wildcards) -> str:
+        """What a translation's slices and model have to be made with, as JSON."""
+        trained = self.plan.trained(self.plan.training(self._cell(wildcards)))
+        return json.dumps({"prepared": self.plan.prepared(wildcards.dataset), "trained": trained})
+
+    def score_expects(self, wildcards) -> str:
+        """What the slices and the translations that are scored have to be made with, as JSON."""
+        translated = self.plan.translated(self._cell(wildcards))
+        return json.dumps({"prepared": self.plan.prepared(wildcards.dataset), "translated": translated})
+
     def training_code(self, wildcards) -> str:
         """Hash of the code that trains."""
         return self._method_code(training_of(self.plan, wildcards).plugin)
@@ -194,7 +214,7 @@ class Jobs:
         """Hash of the code that translates."""
         return self._method_code(self.plan.methods[wildcards.method].plugin)
 
-    def _method_code(self, plugin: Plugin) -> str:
+    def _method_code(self, plugin: Plugin[Method]) -> str:
         return self._code_hash(plugin.id) + package_hash("plugins/contract.py", "seeding.py")
 
     def model_record(self, wildcards) -> str:
@@ -230,12 +250,13 @@ class Jobs:
     def failures(self) -> list[str]:
         """One line for each failed job of this run's folders."""
         roots = [self.plan.results, *(self.plan.data_dir(name) for name in self.config.datasets)]
-        found = sorted(path for root in roots for path in root.rglob(f"*{FAILURE}"))
-        return [f"{path.parent}: {read_json(path).get('error', 'failed')}" for path in found]
+        found = sorted(path for root in roots for path in files_below(root) if path.name.endswith(FAILURE))
+        return [f"{self._shown(path.parent)}: {_error(path)}" for path in found]
 
     def success_message(self) -> str:
         """What to open after a run."""
-        return f"\nReport: {self.plan.results / 'report.html'}\nTable:  {self.plan.results / 'table.md'}\n"
+        report, table = (self._shown(self.plan.results / name) for name in ("report.html", "table.md"))
+        return f"\nReport: {report}\nTable:  {table}\n"
 
     def has_scores(self) -> bool:
         """Whether there is anything for a partial report to show."""
@@ -245,10 +266,17 @@ class Jobs:
         """What failed and how to go on."""
         lines = ["", "Failed:", *(f"  {line}" for line in self.failures() or ["see the log above"]), ""]
         if self.has_scores():
-            lines += ["What is there, with the failed cells:", f"  {self.plan.results / 'partial' / 'report.html'}"]
+            lines += [
+                "What is there, with the failed cells:",
+                f"  {self._shown(self.plan.results / 'partial' / 'report.html')}",
+            ]
         return "\n".join([*lines, "To continue, once the cause is mended:", f"  {command}", ""])
 
-    def _plugin_option(self, plugin, name: str) -> list[str]:
+    def _shown(self, path: Path) -> Path:
+        """A path as it is found in the shell that Snakemake was started from."""
+        return path.absolute() if self.elsewhere else path
+
+    def _plugin_option(self, plugin: Plugin, name: str) -> list[str]:
         return ["--plugin", plugin.id] if plugin.id != name else []
 
     def _seed(self) -> list[str]:
@@ -258,3 +286,11 @@ class Jobs:
 def _any_of(names: Iterable[str]) -> str:
     """Regular expression of any of the names; of none, one that matches nothing."""
     return "|".join(dict.fromkeys(names)) or "(?!)"
+
+
+def _error(failure: Path) -> str:
+    """What a job wrote down when it failed."""
+    try:
+        return str(read_json(failure).get("error", "failed"))
+    except (UserError, AttributeError) as error:
+        return f"failed ({error})"

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.plan.config import BenchmarkConfig, MethodEntry, merge
-from xmodbench.plugins import Plugin, Supervision, TwoPhase
+from xmodbench.plugins import Method, Plugin, Supervision, TwoPhase
 from xmodbench.plugins.settings import validated
 
 
@@ -27,7 +27,7 @@ class Training:
     """
 
     name: str
-    plugin: Plugin
+    plugin: Plugin[Method]
     settings: str
     pretraining: Training | None = None
 
@@ -46,7 +46,7 @@ class PlannedMethod:
     id: str
     family: str
     entry: MethodEntry
-    plugin: Plugin
+    plugin: Plugin[Method]
     point: dict[str, Any]
     settings: dict[str, BaseModel]
     trainings: dict[str, Training] = field(default_factory=dict)
@@ -63,7 +63,9 @@ class PlannedMethod:
         return self.entry.translate_jobs or int(self.plugin.meta.get("resources", {}).get("translate_jobs", 1))
 
 
-def planned_methods(config: BenchmarkConfig, plugins: dict[str, Plugin], where: str) -> dict[str, PlannedMethod]:
+def planned_methods(
+    config: BenchmarkConfig, plugins: dict[str, Plugin[Method]], where: str
+) -> dict[str, PlannedMethod]:
     """All methods by id, in the config's order.
 
     Args:
@@ -98,7 +100,7 @@ def _check_datasets(config: BenchmarkConfig, family: str, entry: MethodEntry, wh
             raise UserError(f"unknown data set '{dataset}'; {hint} ({where})", f"methods.{family}.per_dataset")
 
 
-def _check_parts(family: str, entry: MethodEntry, plugin: Plugin, where: str) -> None:
+def _check_parts(family: str, entry: MethodEntry, plugin: Plugin[Method], where: str) -> None:
     divisible = "translate_jobs" in plugin.meta.get("resources", {})
     if entry.translate_jobs and plugin.cls.supervision is Supervision.CONTROL and not divisible:
         raise UserError(f"a control answers for all slices at once ({where})", f"methods.{family}.translate_jobs")
@@ -129,7 +131,12 @@ def shown(value: Any) -> str:
 
 
 def _settings(
-    config: BenchmarkConfig, plugins: dict[str, Plugin], family: str, dataset: str, point: dict[str, Any], where: str
+    config: BenchmarkConfig,
+    plugins: dict[str, Plugin[Method]],
+    family: str,
+    dataset: str,
+    point: dict[str, Any],
+    where: str,
 ) -> BaseModel:
     entry, plugin = config.methods[family], plugins[family]
     values = merge(merge(entry.settings, entry.per_dataset.get(dataset, {})), point)
@@ -151,13 +158,17 @@ def _settings(
     return validated(plugin.cls.Config, values, where, prefix=f"methods.{family}.settings")
 
 
-def training_settings(plugin: Plugin, settings: BaseModel) -> str:
+def training_settings(plugin: Plugin[Method], settings: BaseModel) -> str:
     """What decides a training, as JSON with defaults filled in."""
     return settings.model_dump_json(exclude=set(plugin.cls.translation_settings))
 
 
 def _assign_trainings(
-    config: BenchmarkConfig, methods: dict[str, PlannedMethod], plugins: dict[str, Plugin], dataset: str, where: str
+    config: BenchmarkConfig,
+    methods: dict[str, PlannedMethod],
+    plugins: dict[str, Plugin[Method]],
+    dataset: str,
+    where: str,
 ) -> None:
     """Fill in `PlannedMethod.trainings`: equal trainings are done once, under the name of the first that needs them."""
     known: dict[tuple[str, str], Training] = {}
@@ -188,7 +199,7 @@ def _name(method: PlannedMethod, harmless: frozenset[str]) -> str:
 
 
 def _pretraining(
-    known: dict[tuple[str, str], Training], method: PlannedMethod, plugin: Plugin, dataset: str
+    known: dict[tuple[str, str], Training], method: PlannedMethod, plugin: Plugin[Method], dataset: str
 ) -> Training | None:
     """The first phase of a training in two, from those `known` where there is one with the same settings."""
     if not issubclass(plugin.cls, TwoPhase):
@@ -201,7 +212,7 @@ def _pretraining(
     return known[plugin.id, wanted]
 
 
-def _lender(config: BenchmarkConfig, plugins: dict[str, Plugin], family: str, where: str) -> str:
+def _lender(config: BenchmarkConfig, plugins: dict[str, Plugin[Method]], family: str, where: str) -> str:
     """The entry whose models this entry uses: its own, unless it says otherwise.
 
     Raises:

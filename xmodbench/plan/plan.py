@@ -9,13 +9,15 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
 from xmodbench.plan.config import BenchmarkConfig
 from xmodbench.plan.methods import PlannedMethod, Training, planned_methods
-from xmodbench.plugins import DATASETS, METHODS, Dataset, Plugin, Supervision, available, find
-from xmodbench.plugins.settings import validated
+from xmodbench.plugins import DATASETS, METHODS, Dataset, Kind, Plugin, Supervision, available, find
+from xmodbench.plugins.discovery import P
+from xmodbench.plugins.settings import Settings, validated
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Plan:
         self.methods: dict[str, PlannedMethod] = planned_methods(config, entries, where)
         self.directions = {key: self._directions(key) for key in config.datasets}
 
-    def _plugin(self, kind, part: str, key: str, plugin_id: str | None) -> Plugin:
+    def _plugin(self, kind: Kind[P], part: str, key: str, plugin_id: str | None) -> Plugin[P]:
         name = plugin_id or key
         if name not in available(kind):
             known = available(kind)
@@ -70,7 +72,7 @@ class Plan:
             raise UserError(f"unknown {kind.name}; {hint} ({self.where})", place)
         return find(kind, name)
 
-    def _dataset_settings(self, key: str, plugin: Plugin):
+    def _dataset_settings(self, key: str, plugin: Plugin[Dataset]) -> Settings:
         values = self.config.datasets[key].settings
         return validated(plugin.cls.Config, values, self.where, prefix=f"datasets.{key}.settings")
 
@@ -80,7 +82,7 @@ class Plan:
         if asked is None:
             return [(a, b) for a in modalities for b in modalities if a != b]
         place = f"datasets.{dataset}.directions"
-        pairs = [tuple(direction.split("->")) for direction in asked]
+        pairs = [(source, target) for source, target in (direction.split("->") for direction in asked)]
         for direction, (source, target) in zip(asked, pairs, strict=True):
             unknown = [name for name in (source, target) if name not in modalities]
             if unknown:
@@ -165,7 +167,7 @@ class Plan:
     def pretrained_dir(self, training: Training, dataset: str, model: str) -> Path | None:
         """Folder of the first phase of a training towards `model`; None where it is trained in one phase."""
         first = training.pretraining
-        return first and self.results / "pretrained" / first.name / dataset / model
+        return self.results / "pretrained" / first.name / dataset / model if first else None
 
     def translation_dir(self, cell: Cell) -> Path:
         """Folder of the cell's translations: a slice store with the one modality ``target``."""
@@ -190,6 +192,20 @@ class Plan:
     def settings(self, method: str, dataset: str) -> str:
         """The method's settings on a data set as JSON, defaults filled in."""
         return self.methods[method].settings[dataset].model_dump_json()
+
+    def prepared(self, dataset: str) -> dict[str, Any]:
+        """What a store of the data set has to be made with: settings, seed, raw folder."""
+        settings = json.loads(self.dataset_settings(dataset))
+        return {"seed": self.config.seed, "settings": settings, "raw": str(self.raw_dir(dataset))}
+
+    def trained(self, training: Training) -> dict[str, Any]:
+        """What the models of a training, or of its first phase, have to be made with."""
+        return {"plugin": training.plugin.id, "seed": self.config.seed, "settings": json.loads(training.settings)}
+
+    def translated(self, cell: Cell) -> dict[str, Any]:
+        """What the translations of a cell have to be made with."""
+        plugin, settings = self.methods[cell.method].plugin, self.settings(cell.method, cell.dataset)
+        return {"plugin": plugin.id, "seed": self.config.seed, "settings": json.loads(settings)}
 
     def plan_hash(self) -> str:
         """Hash of everything the report depends on beside the scores."""

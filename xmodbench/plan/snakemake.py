@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from xmodbench.files import SHIPPED, sha256_json, write_json
+from xmodbench.commands import TYPED, command, pasteable
+from xmodbench.errors import UserError
+from xmodbench.files import SHIPPED, read_json, sha256_json, write_json
+
+OWNER = Path(".snakemake/xmodbench-run.json")
+"""Who works in a directory, beside Snakemake's locks, which do not say."""
 
 
 def snakefile() -> Path:
@@ -22,31 +29,70 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
 
     A killed Snakemake leaves its lock and half-written outputs behind: the lock is removed here when no other Snakemake
     works in this directory, and the default profile's ``rerun-incomplete`` sees to the rest.
+
+    Raises:
+        UserError: the lock is that of a run on another machine, of which nobody here can say whether it still goes on.
     """
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())]
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())]
     given = ["--configfile", str(config)]
     if overrides:
         # a file of their own: what `--config` is given, Snakemake makes into texts, or drops its quotes
         laid_over = Path(".snakemake") / f"set-{sha256_json(overrides)[:12]}.json"
         write_json(laid_over, overrides)
         given.append(str(laid_over))
-    if _locked() and not _another_runs():
-        subprocess.run([*command, "--unlock", "--quiet", *given], check=False)
+    folder = _working_directory(extra)
+    if _locked(folder) and "--unlock" not in extra and _may_unlock(folder):
+        subprocess.run([*snakemake, "--directory", str(folder), "--unlock", "--quiet", *given], check=False)
     # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`
-    return subprocess.run([*command, *given, "--cores", cores, *extra], check=False).returncode
+    variables = {**os.environ, TYPED: pasteable(sys.argv)}
+    return subprocess.run([*snakemake, *given, "--cores", cores, *extra], check=False, env=variables).returncode
 
 
-def _locked() -> bool:
-    locks = Path(".snakemake/locks")
+def _working_directory(extra: list[str]) -> Path:
+    """Where Snakemake is to work: here, unless its options say otherwise."""
+    for word, following in zip(extra, [*extra[1:], ""], strict=False):
+        if word in ("--directory", "-d"):
+            return Path(following)
+        if word.startswith("--directory="):
+            return Path(word.partition("=")[2])
+    return Path()
+
+
+def _locked(folder: Path) -> bool:
+    locks = folder / ".snakemake" / "locks"
     return locks.is_dir() and any(locks.iterdir())
 
 
-def _another_runs() -> bool:
-    """Whether another Snakemake process has this working directory as its own (Linux; elsewhere: assume so)."""
+def note_owner() -> None:
+    """Say, for whoever finds this directory locked, which process of which machine works in it."""
+    since = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    write_json(OWNER, {"host": platform.node(), "pid": os.getpid(), "since": f"{since} UTC"})
+
+
+def _may_unlock(folder: Path) -> bool:
+    """Whether the run that locked this directory is gone."""
+    try:
+        owner = read_json(folder / OWNER)
+    except UserError:  # locked by something else
+        owner = {}
+    host, here = owner.get("host"), platform.node()
+    if host in (None, here):
+        return not _another_runs(folder)
+    who = f"process {owner.get('pid')} on {host}, since {owner.get('since')}"
+    if sys.stdin.isatty():
+        answer = input(f"This folder is locked by {who}; nobody here can see whether it still runs. Unlock it? [y/N] ")
+        if answer.strip().lower() in ("y", "yes"):
+            return True
+    fix = f"wait for it; if it is gone, `{command(*sys.argv[1:], '--unlock')}` and start again"
+    raise UserError(f"locked by {who}", folder.absolute(), fix)
+
+
+def _another_runs(folder: Path) -> bool:
+    """Whether another Snakemake process has this folder as its working directory (Linux; elsewhere: assume so)."""
     proc = Path("/proc")
     if not proc.is_dir():
         return True
-    here = Path.cwd().resolve()
+    here = folder.resolve()
     for process in proc.glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")

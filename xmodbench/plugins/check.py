@@ -40,7 +40,7 @@ def phantom(n: int, seed: int, invert: bool = False) -> np.ndarray:
 class Subject:
     """The plugin under test and the small jobs it is put through."""
 
-    def __init__(self, plugin: Plugin, folder: Path):
+    def __init__(self, plugin: Plugin[Method], folder: Path):
         self.plugin, self.folder = plugin, folder
         self.target, self.source = phantom(N_TRAIN, 1), phantom(N_TRAIN, 1, invert=True)
         self.test_source, self.test_target = phantom(N_TEST, 2, invert=True), phantom(N_TEST, 2)
@@ -51,7 +51,7 @@ class Subject:
         state.mkdir(exist_ok=True)
         return Run(seed=3, device="cpu", state_dir=state, progress=Progress(quiet=True))
 
-    def make(self, plugin: Plugin | None = None):
+    def make(self, plugin: Plugin[Method] | None = None) -> Method:
         """A new object of the method (or of another plugin) with its smoke settings."""
         plugin = plugin or self.plugin
         return plugin.cls(validated(plugin.cls.Config, plugin.meta.get("smoke", {}), "method.yaml", prefix="smoke"))
@@ -155,7 +155,9 @@ def check_phases(subject: Subject) -> None:
         return
     method, run = subject.make(), subject.run("pretrain")
     data, first, second = subject.data(method), subject.folder / "first", subject.folder / "second"
-    first.mkdir(), second.mkdir()
+    for place in (first, second):
+        place.mkdir()
+    assert isinstance(method, TwoPhase)
     method.pretrain(data, run)
     method.save_pretrained(first)
     method, run = subject.make(), subject.run("fit")
@@ -178,13 +180,13 @@ CHECKS: list[Callable[[Subject], None]] = [
 ]
 
 
-def validate_method(plugin: Plugin) -> Iterator[tuple[str, str | None]]:
+def validate_method(plugin: Plugin[Method]) -> Iterator[tuple[str, str | None]]:
     """Run all checks; yields what each requires and None, or what is wrong."""
     for check in CHECKS:
-        yield check.__doc__, checked(check, plugin)
+        yield str(check.__doc__), checked(check, plugin)
 
 
-def checked(check: Callable[[Subject], None], plugin: Plugin) -> str | None:
+def checked(check: Callable[[Subject], None], plugin: Plugin[Method]) -> str | None:
     """Run one check; returns what is wrong, in one line, or None."""
     with tempfile.TemporaryDirectory(prefix="xmodbench-validate-") as folder:
         try:

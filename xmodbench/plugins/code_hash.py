@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from xmodbench.files import PACKAGE_ROOT, sha256_file, sha256_files, sha256_json
+from xmodbench.files import PACKAGE_ROOT, files_below, sha256_file, sha256_files, sha256_json
 
 ONLY_WORDS = frozenset({"errors.py", "progress.py"})
 """Modules of this package that only say things: whatever they say, a model stays the same."""
@@ -29,7 +29,7 @@ def folder_hash(folder: Path) -> str:
 
 def plugin_files(folder: Path) -> list[Path]:
     """The files that make up a plugin: all of its folder but prose, hidden files and compilers' caches."""
-    return [path for path in folder.rglob("*") if path.is_file() and _decides(path.relative_to(folder))]
+    return [path for path in files_below(folder, linked=False) if path.is_file() and _decides(path.relative_to(folder))]
 
 
 def _decides(name: Path) -> bool:
@@ -50,7 +50,11 @@ def package_hash(*parts: str) -> str:
     files: set[Path] = set()
     for part in parts:
         path = PACKAGE_ROOT / part
-        files |= {item for item in path.rglob("*.*") if _decides(item.relative_to(path))} if path.is_dir() else {path}
+        files |= (
+            {item for item in files_below(path, linked=False) if _decides(item.relative_to(path))}
+            if path.is_dir()
+            else {path}
+        )
     files |= modules_used(path for path in files if path.suffix == ".py")
     return sha256_files(files, PACKAGE_ROOT)[:16]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class SubjectRecord:
     """A subject found in the raw folder: a volume file per modality; a modality without a file is left out.
 
-    ``problem`` says why the files found cannot be used (two candidates for one modality, for example).
+    ``problem`` says why the files found cannot be used (two candidates for one modality, for example), ``remarks`` by
+    modality what was assumed where a file was made from others.
     """
 
     subject: str
     site: str
     files: dict[str, Path]
     problem: str | None = None
+    remarks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ class Dataset(ABC):
     @abstractmethod
     def acquire(self, raw_dir: Path, seed: int, progress: Progress) -> None:
         """Make the raw volumes be in ``raw_dir`` (download, simulate), or say in a UserError how to get them there."""
+
+    def outdated(self, raw_dir: Path, seed: int) -> str | None:
+        """Why what `acquire` left in ``raw_dir`` is not what it would leave now, in a clause; None where nothing says so."""
+        return None
 
     @abstractmethod
     def volumes(self, raw_dir: Path) -> list[SubjectRecord]:

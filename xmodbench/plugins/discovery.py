@@ -16,11 +16,12 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel
 
+from xmodbench.commands import documentation
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import SHIPPED
 from xmodbench.plugins.code_hash import folder_hash
@@ -28,10 +29,12 @@ from xmodbench.plugins.dataset import Dataset
 from xmodbench.plugins.method import FewShot, Method, Supervision, TwoPhase
 from xmodbench.plugins.wellformed import check_metadata, check_signatures
 
+P = TypeVar("P", bound=Method | Dataset)
+
 
 @dataclass(frozen=True)
-class Kind:
-    """One of the two kinds of plugins: where they live and what they are made of."""
+class Kind(Generic[P]):
+    """One of the two kinds of plugins: where they live and what they are made of (`P`, the class in ``base``)."""
 
     name: str
     folder: str
@@ -40,17 +43,17 @@ class Kind:
     group: str
 
 
-METHODS = Kind("method", "methods", "method", Method, "xmodbench.methods")
-DATASETS = Kind("dataset", "data_prep", "dataset", Dataset, "xmodbench.datasets")
+METHODS: Kind[Method] = Kind("method", "methods", "method", Method, "xmodbench.methods")
+DATASETS: Kind[Dataset] = Kind("dataset", "data_prep", "dataset", Dataset, "xmodbench.datasets")
 
 
 @dataclass(frozen=True)
-class Plugin:
+class Plugin(Generic[P]):
     """A discovered plugin: its class, its metadata (``method.yaml``) and its folder (None: from an installed package)."""
 
     id: str
-    kind: Kind
-    cls: type
+    kind: Kind[P]
+    cls: type[P]
     meta: dict[str, Any]
     folder: Path
 
@@ -79,7 +82,7 @@ def available(kind: Kind) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Location:
+class Location(Generic[P]):
     """A plugin that was found but not imported: none of its code has run.
 
     Attributes:
@@ -88,7 +91,7 @@ class Location:
     """
 
     id: str
-    kind: Kind
+    kind: Kind[P]
     folder: Path
     entry: str | None = None
 
@@ -119,7 +122,7 @@ def remember(location: Location) -> None:
     _told[location.kind.name, location.id] = location
 
 
-def locate(kind: Kind, plugin_id: str, where: str | None = None) -> Location:
+def locate(kind: Kind[P], plugin_id: str, where: str | None = None) -> Location[P]:
     """Find a plugin by id without importing it; folders win over installed packages.
 
     Raises:
@@ -157,7 +160,7 @@ def _folder_of(module: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations))).joinpath(*inner[:-1])
 
 
-def find(kind: Kind, plugin_id: str, where: str | None = None) -> Plugin:
+def find(kind: Kind[P], plugin_id: str, where: str | None = None) -> Plugin[P]:
     """Import a plugin by id.
 
     Raises:
@@ -167,7 +170,7 @@ def find(kind: Kind, plugin_id: str, where: str | None = None) -> Plugin:
 
 
 @cache
-def load(location: Location) -> Plugin:
+def load(location: Location[P]) -> Plugin[P]:
     """Import a plugin that was located.
 
     Raises:
@@ -177,7 +180,7 @@ def load(location: Location) -> Plugin:
     return _checked(Plugin(location.id, location.kind, cls, location.meta(), location.folder))
 
 
-def _class_in_folder(location: Location) -> type:
+def _class_in_folder(location: Location) -> type[Any]:
     # a package of its own per folder, so that `from .lmi import ...` works inside a plugin
     kind, folder = location.kind, location.folder
     package = f"xmodbench_{kind.folder}.{location.id.replace('-', '_')}"
@@ -203,7 +206,7 @@ def _class_in_folder(location: Location) -> type:
     return classes[0]
 
 
-def _class_of_entry(location: Location) -> type:
+def _class_of_entry(location: Location) -> type[Any]:
     module, _, name = str(location.entry).partition(":")
     try:
         return getattr(importlib.import_module(module), name)
@@ -231,11 +234,13 @@ def _metadata(path: Path) -> dict[str, Any]:
     return meta
 
 
-def _checked(plugin: Plugin) -> Plugin:
-    cls, where = plugin.cls, plugin.folder / f"{plugin.kind.module}.py"
+def _checked(plugin: Plugin[P]) -> Plugin[P]:
+    cls: type[Any] = plugin.cls
+    where = plugin.folder / f"{plugin.kind.module}.py"
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
-        raise UserError(f"class {cls.__name__} lacks {', '.join(missing)}", where, "see docs/add-a-method.md")
+        fix = f"see {documentation('add-a-method.md')}"
+        raise UserError(f"class {cls.__name__} lacks {', '.join(missing)}", where, fix)
     check_signatures(cls, plugin.kind.base, where)
     if plugin.kind is METHODS and not isinstance(getattr(cls, "supervision", None), Supervision):
         raise UserError(f"class {cls.__name__} has no supervision", where, f"one of {', '.join(Supervision)}")
@@ -245,7 +250,9 @@ def _checked(plugin: Plugin) -> Plugin:
     if not (isinstance(getattr(cls, "Config", None), type) and issubclass(cls.Config, BaseModel)):
         raise UserError(f"class {cls.__name__} has no Config (a pydantic model)", where)
     if issubclass(cls, TwoPhase) and not hasattr(cls, "pretraining_settings"):
-        raise UserError(f"class {cls.__name__} has no pretraining_settings", where, "see docs/add-a-method.md")
+        raise UserError(
+            f"class {cls.__name__} has no pretraining_settings", where, f"see {documentation('add-a-method.md')}"
+        )
     shared = plugin.meta.get("several_processes", [])
     if not isinstance(shared, list) or set(shared) - {"pretrain", "train"}:
         raise UserError(

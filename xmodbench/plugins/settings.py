@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from xmodbench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
 """Ids become folder names and shell words: nothing else is let through."""
@@ -28,7 +31,7 @@ def validated(model: type[BaseModel], values: dict[str, Any], where: str, prefix
         raise UserError("; ".join(dict.fromkeys(problems)) + f" ({where})") from None
 
 
-def _describe(model: type[BaseModel], item: dict[str, Any], prefix: str) -> str:
+def _describe(model: type[BaseModel], item: ErrorDetails, prefix: str) -> str:
     place = [_short(str(part)) for part in item["loc"] if part != "[key]"]
     path = ".".join(part for part in [prefix, *place] if part) or "config"
     if item["type"] == "extra_forbidden":

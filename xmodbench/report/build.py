@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xmodbench.errors import UserError
 from xmodbench.plan.plan import Plan
 from xmodbench.report.figure import write_figures
 from xmodbench.report.model import Report
@@ -14,6 +15,10 @@ from xmodbench.report.tables import write_csv, write_markdown, write_table_json
 def build(plan: Plan, out_dir: Path, partial: bool) -> None:
     """See `xmodbench.report.build_report`."""
     report = Report.read(plan, partial)
+    old = [item for item in report.results if item.stale]
+    if old and not partial:
+        cell, more = old[0].cell, f" and {len(old) - 1} other cells" if old[1:] else ""
+        raise UserError(str(old[0].reason), f"{plan.results}: {cell.name}{more}", "or see what there is with --partial")
     out_dir.mkdir(parents=True, exist_ok=True)
     write_csv(report, out_dir / "table.csv")
     write_table_json(report, out_dir / "table.json")

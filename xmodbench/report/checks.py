@@ -67,6 +67,7 @@ class _Checks:
                 continue  # a constant image shares no information even with itself
             low, high = METRICS[name].bounds
             best = high if METRICS[name].higher_is_better else low
+            assert best is not None  # these are bounded
             yield self._equals("target", name, best, TOLERANCE, f"has the best possible value, {best:g}")
         for name in ("paper.mi", "standard.mi", "paper.psnr", "standard.ssim_tar"):
             yield self._unbeaten(name, entries)
@@ -115,9 +116,9 @@ class _Checks:
         text = "is beaten by nothing"
         if value is None:
             return self._check("target", metric, text, "no value", None)
-        rivals = [entry for entry in entries if entry.metric.id == metric and entry.value is not None]
+        rivals = [(entry, entry.value) for entry in entries if entry.metric.id == metric and entry.value is not None]
         sign = 1 if better else -1
-        above = [entry for entry in rivals if sign * (entry.value - value) > TOLERANCE]
+        above = [entry for entry, theirs in rivals if sign * (theirs - value) > TOLERANCE]
         names = ", ".join(self.plan.method_label(entry.cell.method) for entry in above)
         return self._check("target", metric, text, names or f"{len(rivals) - 1} others", not above)
 
@@ -131,17 +132,17 @@ def not_better_than_controls(plan: Plan, entries: list[Entry]) -> list[tuple[Ent
     The control that answers with the target is left out, and so are distances (shuffled targets have none).
     """
     judged = [
-        entry
+        (entry, entry.value)
         for entry in entries
         if entry.value is not None and entry.metric.level == "image" and entry.metric.ranked and entry.metric.headline
     ]
-    skilless = [entry for entry in judged if answers(plan, entry.cell.method) in ("source", "mean", "shuffled")]
+    skilless = [item for item in judged if answers(plan, item[0].cell.method) in ("source", "mean", "shuffled")]
     found = []
-    for entry in judged:
+    for entry, value in judged:
         if is_control(plan, entry.cell):
             continue
         sign = 1 if entry.metric.higher_is_better else -1
-        rivals = [other for other in skilless if other.metric is entry.metric]
-        if above := [other.cell.method for other in rivals if sign * (other.value - entry.value) >= 0]:
+        rivals = [(other, theirs) for other, theirs in skilless if other.metric is entry.metric]
+        if above := [other.cell.method for other, theirs in rivals if sign * (theirs - value) >= 0]:
             found.append((entry, above))
     return found

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from xmodbench.data.download.fetched import ACQUIRED
-from xmodbench.errors import UserError, one_line
+from xmodbench.errors import UserError, plain
 from xmodbench.files import read_json, sha256_file
 from xmodbench.metrics.published import published
 from xmodbench.metrics.registry import DISTANCES, METRICS, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
-from xmodbench.store import SliceStore
+from xmodbench.report.stale import stale
 
+AGAIN = "delete what it made and run again"
 Status = Literal["complete", "failed", "not run"]
 
 
@@ -34,11 +36,18 @@ class CellResult:
     intermediates: dict[str, dict[str, float]] = field(default_factory=dict)  # errors of images on the way, by name
     records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
     published: dict[str, float] | None = None
+    stale: bool = False  # what is there is of other data, models or settings than the plan's
 
     @property
     def complete(self) -> bool:
         """Whether there are scores to show."""
         return self.status == "complete"
+
+    @property
+    def image_scores(self) -> pd.DataFrame:
+        """The scores of a cell that is complete."""
+        assert self.scores is not None
+        return self.scores
 
 
 def collect(plan: Plan) -> list[CellResult]:
@@ -58,19 +67,20 @@ def collect(plan: Plan) -> list[CellResult]:
 
 def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     """One cell: complete only if no job on its way failed and its scores, distances and record agree."""
-    known = {"published": _published(plan, cell), "records": _records(plan, cell)}
-    if failure := _failure(plan, cell) or _other_supervision(plan, cell, known["records"]):
-        return CellResult(cell, "failed", failure, **known)
+    records = _records(plan, cell)
+    result = partial(CellResult, cell, published=_published(plan, cell), records=records)
+    if failure := _failure(plan, cell) or _other_supervision(plan, cell, records):
+        return result("failed", failure)
+    if (reason := stale(plan, cell, records)) is not None:
+        return result("failed", f"{reason}; {AGAIN}", stale=True)
     if not plan.scores_file(cell).is_file():
-        return CellResult(cell, "not run", "not run", **known)
+        return result("not run", "not run")
     try:
         scores, summary = read_scores(plan.scores_file(cell))
     except UserError as error:
-        return CellResult(cell, "failed", str(error), **known)
-    if problem := _other_slices(plan, cell, known["records"].get("score", {})):
-        return CellResult(cell, "failed", problem, **known)
-    found = {name: summary.get(name, {}) for name in ("distances", "counts", "intermediates")}
-    return CellResult(cell, "complete", None, scores, **found, **known)
+        return result("failed", str(error))
+    distances, counts, intermediates = (summary.get(name, {}) for name in ("distances", "counts", "intermediates"))
+    return result("complete", scores=scores, distances=distances, counts=counts, intermediates=intermediates)
 
 
 def _published(plan: Plan, cell: Cell) -> dict[str, float] | None:
@@ -128,21 +138,6 @@ def _within_bounds(name: str, values: list[object], path: Path) -> None:
         raise UserError(problem, path, "score again")
 
 
-def _other_slices(plan: Plan, cell: Cell, scored: dict[str, Any]) -> str | None:
-    """Whether the test store is no longer the one that was scored: another config may have prepared its own there."""
-    store = plan.data_dir(cell.dataset) / "test"
-    if not (store / "manifest.json").is_file():
-        return None
-    try:
-        arrays = SliceStore(store).manifest["arrays"]
-    except UserError as error:
-        return str(error)
-    was = scored.get("test_sha256", {})
-    if all(arrays.get(name, {}).get("sha256") == was.get(name) for name in (cell.source, cell.target)):
-        return None
-    return f"scored on other slices than {store} holds now; run again, or give each config `paths.data` of its own"
-
-
 def _places(plan: Plan, cell: Cell) -> dict[str, tuple[Path, str]]:
     """Folder and record name of each of the cell's jobs, in the order they run."""
     scores = plan.scores_file(cell)
@@ -168,7 +163,7 @@ def _failure(plan: Plan, cell: Cell) -> str | None:
             failure = read_json(path)
         except UserError as error:
             return f"{verb}: {error}"
-        return one_line(f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}")
+        return plain(f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}")
     return None
 
 

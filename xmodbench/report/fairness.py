@@ -26,7 +26,7 @@ def fairness_checks(plan: Plan, group: Group) -> list[Check]:
         if not item.complete or is_control(plan, item.cell):
             continue
         label, equal = plan.method_label(item.cell.method), images_like_the_truth(item)
-        seen = f"{equal} of {len(item.scores)} images" if equal else "no image"
+        seen = f"{equal} of {len(item.image_scores)} images" if equal else "no image"
         text = "is handed no test target, so no image of its equals one"
         found.append(Check(group, label, text, TRUTH, seen, not equal))
         for verb, record in item.records.items():
@@ -38,8 +38,7 @@ def fairness_checks(plan: Plan, group: Group) -> list[Check]:
 
 def images_like_the_truth(item: CellResult) -> int:
     """How many translations equal their targets in 8 bits, as an oracle's do; constant targets can be met by chance."""
-    assert item.scores is not None
-    equal = int((item.scores[TRUTH] == 0).sum())
+    equal = int((item.image_scores[TRUTH] == 0).sum())
     return max(0, equal - item.counts.get("constant_target", 0))
 
 

@@ -54,7 +54,7 @@ def write_figures(report: Report, out_dir: Path) -> dict[str, bytes]:
     Groups whose test store cannot be read are left out (the tables say why).
     """
     panels = {group.key: read_panels(report, group) for group in report.groups}
-    shown = [(group, panels[group.key]) for group in report.groups if panels[group.key]]
+    shown = [(group, found) for group in report.groups if (found := panels[group.key])]
     with _drawing() as plt:
         whole = _canvas(plt, report, shown)
         for suffix in ("png", "svg"):
@@ -104,7 +104,8 @@ def detail(image: np.ndarray, side: int) -> tuple[int, int]:
     gradient = np.hypot(*np.gradient(np.asarray(image, np.float64)))
     sums = np.pad(gradient.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     boxes = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return tuple(int(value) for value in np.unravel_index(boxes.argmax(), boxes.shape))
+    row, left = np.unravel_index(boxes.argmax(), boxes.shape)
+    return int(row), int(left)
 
 
 def _column(report: Report, item: CellResult, test: SliceStore, chosen: list[int]) -> Column:
@@ -205,7 +206,9 @@ def _draw_column(axes, column: Column, panels: Panels, number: int) -> None:
         )
         axes[0].set_xlim(-0.5, image.shape[1] - 0.5)
     if column.is_translation:
-        error = np.abs(np.asarray(image, np.float64) - panels.columns[1].images[number])
+        targets = panels.columns[1].images
+        assert targets is not None
+        error = np.abs(np.asarray(image, np.float64) - targets[number])
         axes[2].imshow(error, cmap=ERROR_COLOURS, vmin=0, vmax=ERROR_WINDOW, interpolation="nearest")
 
 

@@ -12,6 +12,7 @@ from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.checks import Check, not_better_than_controls, run_checks
 from xmodbench.report.collect import CellResult, collect
 from xmodbench.report.fairness import fairness_checks, not_walled
+from xmodbench.report.pairing import Found, doubtful, find_pairs, pairing_checks
 from xmodbench.report.summary import Entry, Group, comparisons, groups, is_control, summarise
 
 
@@ -69,11 +70,21 @@ class Report:
 
     @cached_property
     def checks(self) -> list[Check]:
-        """What the controls must show, and what a fair method cannot show."""
+        """What the controls must show, what a fair method cannot show, and what pairs must be."""
         found = []
         for group in self.groups:
             found += [*run_checks(self.plan, group, self.entries[group.key]), *fairness_checks(self.plan, group)]
+            found += pairing_checks(group, self._pairs[group.dataset])
         return found
+
+    @cached_property
+    def _pairs(self) -> dict[str, Found | None]:
+        """How each data set's pairs fit, as its stores are now."""
+        return {name: find_pairs(self.plan, name) for name in dict.fromkeys(group.dataset for group in self.groups)}
+
+    def mispaired(self, group: Group) -> list[str]:
+        """The subjects whose source and target may not belong together, with what is suspected."""
+        return doubtful(group, self._pairs[group.dataset] or {})
 
     @cached_property
     def not_walled(self) -> list[str]:

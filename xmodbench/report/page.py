@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
 from base64 import b64encode
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
 from xmodbench.files import write_text
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
@@ -47,15 +48,17 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
 
 
 def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
-    dots, choices = dot_plot(report)
+    plan, (dots, choices) = report.plan, dot_plot(report)
     way = way_plot(report)
     failed = [item for item in report.results if not item.complete]
     return {
         "report": report,
-        "plan": report.plan,
+        "plan": plan,
         "sections": [_section(report, group, pictures) for group in report.groups],
         "incomplete": report.partial or bool(failed),
         "failed": failed,
+        "again": os.environ.get(TYPED) or (None if plan.where.startswith("-") else command("run", plan.where)),
+        "inspect": [command("inspect", name, "--data", plan.data_dir(name)) for name in plan.config.datasets],
         "dots": Markup(to_html(dots, "dots")),
         "choices": choices,
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
@@ -80,7 +83,6 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "jobs": jobs(report),
         "remarks": {name: method.entry.note for name, method in report.plan.methods.items() if method.entry.note},
         "software": _software(report),
-        "command": None if report.plan.where == "--config" else f"xmodbench run {shlex.quote(report.plan.where)}",
         "assets": _assets(),
     }
 
@@ -126,9 +128,8 @@ class Job:
     @property
     def per_image(self) -> float | None:
         """Seconds per image of a translation."""
-        count = self.record.get("n_test")
-        known = self.verb == "translate" and count and self.seconds is not None
-        return self.seconds / count if known else None
+        count, seconds = self.record.get("n_test"), self.seconds
+        return seconds / count if self.verb == "translate" and count and seconds is not None else None
 
     @property
     def seconds(self) -> float | None:
@@ -138,7 +139,7 @@ class Job:
     @property
     def hashes(self) -> dict[str, str]:
         """All hashes in the record, by name."""
-        found = {}
+        found: dict[str, str] = {}
         for key, value in self.record.items():
             if "sha256" in key or "hash" in key or key == "code":
                 nested = value.items() if isinstance(value, dict) else [("", value)]
@@ -204,11 +205,13 @@ def _resize(report: Report) -> list[str]:
     return lines
 
 
-def _assets() -> dict[str, Markup]:
+def _assets() -> dict[str, str]:
     """Style and scripts, inlined: the page must work from a file without a network."""
     from plotly.offline import get_plotlyjs
 
-    bundle = Path(find_spec("itables").origin).parent / "html" / "dt_bundle.js"
+    spec = find_spec("itables")
+    assert spec is not None and spec.origin is not None
+    bundle = Path(spec.origin).parent / "html" / "dt_bundle.js"
     return {
         "style": Markup(_read("report.css")),
         "table_style": Markup(bundle.with_suffix(".css").read_text(encoding="utf-8")),

@@ -56,7 +56,7 @@ def plain(text: str) -> str:
 
 def interval_bars(entries: list[Entry]) -> dict[str, Any] | None:
     """Error bars of the entries that have intervals; None where none has."""
-    known = [None if entry.low is None else (entry.high - entry.value, entry.value - entry.low) for entry in entries]
+    known = [_up_and_down(entry) for entry in entries]
     if not any(known):
         return None
     return {
@@ -66,6 +66,12 @@ def interval_bars(entries: list[Entry]) -> dict[str, Any] | None:
         "thickness": 1.2,
         "width": 4,
     }
+
+
+def _up_and_down(entry: Entry) -> tuple[float, float] | None:
+    if entry.value is None or entry.low is None or entry.high is None:
+        return None
+    return entry.high - entry.value, entry.value - entry.low
 
 
 def base_layout(height: int) -> dict[str, Any]:

@@ -75,8 +75,8 @@ def tradeoff_plot(report: Report) -> go.Figure:
     methods = list(report.plan.methods)
     for place, group in enumerate(report.groups):
         points = [item for item in group.results if item.complete]
-        pairs = [report.cell_entries(item.cell, [faithful, distance]) for item in points]
-        pairs = [(x, y) for x, y in pairs if y.value is not None]
+        entries = [report.cell_entries(item.cell, [faithful, distance]) for item in points]
+        pairs = [(x, y) for x, y in entries if y.value is not None]
         if not pairs:
             continue
         visible = {"visible": True if place == 0 else "legendonly", "legendgroup": group.key}

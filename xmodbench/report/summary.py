@@ -83,16 +83,16 @@ def summarise(plan: Plan, group: Group) -> list[Entry]:
 def _resamples(plan: Plan, group: Group, item: CellResult) -> np.ndarray:
     """Means of the per-image metrics in each resample of subjects; the same resamples for all methods of a group."""
     seed = derive_seed(plan.config.seed, "bootstrap", group.key)
-    scores = item.scores
-    return stats.resampled_means(scores[list(PAIRED)], scores["subject"], plan.config.scoring.bootstrap, seed)
+    values, subjects = item.image_scores[list(PAIRED)].to_numpy(), item.image_scores["subject"].tolist()
+    return stats.resampled_means(values, subjects, plan.config.scoring.bootstrap, seed)
 
 
 def _entries(item: CellResult, resamples: np.ndarray | None) -> list[Entry]:
     if resamples is None:
         reason = f"failed: {item.reason}" if item.status == "failed" else item.reason
         return [Entry(item, metric, reason=reason) for metric in METRICS.values()]
-    means = item.scores[list(PAIRED)].mean()
-    bounds = stats.interval(resamples) if item.scores["subject"].nunique() > 1 else None
+    means = item.image_scores[list(PAIRED)].mean()
+    bounds = stats.interval(resamples) if item.image_scores["subject"].nunique() > 1 else None
     entries = []
     for metric in METRICS.values():
         if metric.level == "image":
@@ -112,7 +112,7 @@ def _ranked(plan: Plan, entries: list[Entry], resamples: dict[Cell, np.ndarray])
         yield from entries
         return
     better, places = entries[0].metric.higher_is_better, {entry.cell: place for place, entry in enumerate(rivals)}
-    ranks = stats.ranks([entry.value for entry in rivals], better)
+    ranks = stats.ranks(np.array([entry.value for entry in rivals], np.float64), better)
     ends = None
     if rivals[0].low is not None:
         column = PAIRED.index(rivals[0].metric.id)
@@ -134,7 +134,7 @@ def comparisons(plan: Plan, group: Group) -> list[dict[str, Any]]:
     the readable tables; Holm's adjustment is over the pairs within one metric."""
     done = [item for item in group.results if item.complete and not is_control(plan, item.cell)]
     metrics = [m for m in METRICS.values() if m.level == "image" and m.ranked and m.headline]
-    means = {item.cell.method: stats.subject_means(item.scores, PAIRED) for item in done}
+    means = {item.cell.method: stats.subject_means(item.image_scores, PAIRED) for item in done}
     rows = []
     for metric in metrics:
         tests = stats.paired_tests({name: frame[metric.id] for name, frame in means.items()})

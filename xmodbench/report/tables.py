@@ -112,6 +112,10 @@ def _group_section(report: Report, group: Group) -> str:
     parts = [f"## {_plain(group_title(report.plan, group))}", subjects_note(group).capitalize() + "."]
     if report.plan.simulated(group.dataset):
         parts.insert(1, f"> **{SIMULATED}**")
+    if named := report.mispaired(group):
+        parts.append(
+            "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(_plain, named))
+        )
     for name, title in FAMILIES.items():
         parts += [f"### {title}", _family_table(report, group, family(name)), *_footnotes(report, group, name)]
     if rows := published_rows(report, group):
@@ -120,7 +124,8 @@ def _group_section(report: Report, group: Group) -> str:
 
 
 def _family_table(report: Report, group: Group, metrics: list[Metric]) -> str:
-    rows, controls = [], []
+    rows: list[list[str]] = []
+    controls: list[list[str]] = []
     for item in group.results:
         label = _plain(report.plan.method_label(item.cell.method))
         if item.complete:
@@ -154,7 +159,7 @@ def published_rows(report: Report, group: Group) -> list[list[str]]:
             continue
         ours = with_interval(entry) if entry.result.complete else entry.result.status
         within = NONE
-        if entry.low is not None:
+        if entry.low is not None and entry.high is not None:
             within = "yes" if entry.low <= entry.published <= entry.high else "no"
         label = _plain(report.plan.method_label(entry.cell.method))
         rows.append([label, heading(entry.metric), ours, f"{entry.published:g}", within])

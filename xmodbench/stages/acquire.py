@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.fetched import ACQUIRED
+from xmodbench.data.raw_state import RawState
+from xmodbench.data.volumes.names import check_names
+from xmodbench.files import files_below, relative_name
 from xmodbench.plugins import Dataset
 from xmodbench.progress import Progress
 from xmodbench.records import recorded
 
 if TYPE_CHECKING:
-    from xmodbench.plugins import RemoteFile
+    from xmodbench.plugins import RemoteFile, SubjectRecord
 
 
-def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Progress, **facts: Any) -> None:
+def acquire(
+    dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Progress, seen: str | None = None, **facts: Any
+) -> None:
     """Let the data set fetch or simulate its volumes into ``raw_dir``.
 
-    ``<out>/acquire.record.json`` lists the subjects found, and what is wrong with those that cannot be used.
+    ``<out>/acquire.record.json`` lists the subjects found, and what is wrong with those that cannot be used;
+    ``<out>/raw.json`` the contents of the folder (`RawState`), with what the plan had `seen` of it.
 
     Raises:
         UserError: the volumes are not there and cannot be had; the message says how to get them.
@@ -28,10 +34,12 @@ def acquire(dataset: Dataset, raw_dir: Path, out: Path, seed: int, progress: Pro
     with recorded(out, "acquire", ACQUIRED, seed=seed, raw=str(raw_dir), **facts) as record, disk_errors(raw_dir):
         dataset.acquire(raw_dir, seed, progress)
         found = dataset.volumes(raw_dir)
-        record["subjects"] = {item.subject: _files(item) for item in found}
+        check_names(found, getattr(dataset.settings, "exclude", ()), raw_dir)
+        record["subjects"] = {item.subject: _files(item, raw_dir) for item in found}
         record["problems"] = {item.subject: item.problem for item in found if item.problem}
         unusable = f", {len(record['problems'])} of no use" if record["problems"] else ""
         progress.say(f"{len(found)} subjects in {raw_dir}{unusable}")
+        RawState.of(raw_dir, RawState.read(out), seen).write(out)
 
 
 def announce(dataset: Dataset, meta: dict[str, Any], raw_dir: Path) -> list[str]:
@@ -43,16 +51,17 @@ def announce(dataset: Dataset, meta: dict[str, Any], raw_dir: Path) -> list[str]
     if not files:
         made = "simulated here" if dataset.simulated else f"put volumes into {raw_dir}"
         return [*lines, f"nothing to fetch: {made}"]
-    known = isinstance(dataset, FromArchives)
-    needed = {file.name for file in (dataset.needed(raw_dir) if known else files)}
-    lacking = dataset.lacking(raw_dir) if known else [file for file in files if not (raw_dir / file.name).is_file()]
+    if isinstance(dataset, FromArchives):
+        needed, lacking = {file.name for file in dataset.needed(raw_dir)}, dataset.lacking(raw_dir)
+    else:
+        needed, lacking = {file.name for file in files}, [file for file in files if not (raw_dir / file.name).is_file()]
     names = {file.name for file in lacking}
     for file in files:
         here = "there already" if file.name in needed else "not needed"
         state = _coming(file, raw_dir) if file.name in names else here
         lines.append(f"{file.name:24} {state:>20}  {_source(file)}")
-    left = [None if file.size is None else file.size - _came(file, raw_dir) for file in lacking]
-    total = human_size(sum(left)) if None not in left else "an unknown size"
+    left = [file.size - _came(file, raw_dir) for file in lacking if file.size is not None]
+    total = human_size(sum(left)) if len(left) == len(lacking) else "an unknown size"
     lines.append(f"to fetch: {len(lacking)} of {len(files)} files, {total}, into {raw_dir}")
     return lines + sorted({file.note for file in lacking if file.note})
 
@@ -77,10 +86,13 @@ def _source(file: RemoteFile) -> str:
     return source + (f" (or {len(file.urls) - 1} mirrors)" if file.urls[1:] else "")
 
 
-def _files(item) -> dict[str, dict[str, Any]]:
-    return {name: {"file": Path(path).name, "bytes": _size(Path(path))} for name, path in sorted(item.files.items())}
+def _files(item: SubjectRecord, raw_dir: Path) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"file": relative_name(path, raw_dir), "bytes": _size(Path(path))}
+        for name, path in sorted(item.files.items())
+    }
 
 
 def _size(path: Path) -> int:
     # a DICOM series is a folder
-    return sum(part.stat().st_size for part in path.rglob("*")) if path.is_dir() else path.stat().st_size
+    return sum(part.stat().st_size for part in files_below(path)) if path.is_dir() else path.stat().st_size

@@ -29,6 +29,7 @@ def fetch(dataset: Dataset, archive: str, raw_dir: Path, out: Path, progress: Pr
     if archive not in files:
         known = did_you_mean(archive, files) or (f"known: {', '.join(files)}" if files else "it has none to fetch")
         raise UserError(f"no archive '{archive}'", facts.get("name"), known)
+    assert isinstance(dataset, FromArchives)  # no other has any
     place = {"raw": str(raw_dir), "archive": archive}
     with recorded(out / FETCHED, "fetch", f"{archive}.record.json", **place, **facts) as record:
         try:

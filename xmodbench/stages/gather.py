@@ -9,7 +9,18 @@ from xmodbench.records import read_record, recorded
 from xmodbench.stages.translate import write_translation
 from xmodbench.store import SliceStore
 
-SAME = ("name", "plugin", "code_sha256", "settings_sha256", "seed", "model_sha256", "data_sha256", "source", "target")
+SAME = (
+    "name",
+    "plugin",
+    "code_sha256",
+    "settings_sha256",
+    "seed",
+    "model_sha256",
+    "data_sha256",
+    "preparation_sha256",
+    "source",
+    "target",
+)
 """What the records of all parts must agree on."""
 
 
@@ -26,6 +37,12 @@ def gather(parts: list[Path], store_dir: Path, out: Path) -> None:
                 if other.get(name) != records[0].get(name):
                     raise UserError(f"made with another {name} than the first part", folder, "translate it again")
         store, stores = SliceStore(store_dir), [SliceStore(folder) for folder in parts]
+        for folder, part, made in zip(parts, stores, records, strict=True):
+            part.verify()
+            if made.get("outputs_sha256") != part.manifest["arrays"][part.manifest["target"]]["sha256"]:
+                raise UserError("not the images that the record beside them speaks of", folder, "translate it again")
+            if made.get("data_sha256") != store.manifest["arrays"].get(made.get("source"), {}).get("sha256"):
+                raise UserError(f"made of other slices than those of {store_dir}", folder, "translate it again")
         if [image_id for part in stores for image_id in part.ids] != store.ids:
             raise UserError("the parts together are not the test slices", out, "translate again from this test store")
         first = stores[0].manifest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from xmodbench.metrics.distribution import distances
 from xmodbench.metrics.paired import foreground, score_images
 from xmodbench.metrics.registry import PROTOCOL
 from xmodbench.plan.config import Scoring
-from xmodbench.records import recorded
+from xmodbench.records import RECORD, read_record, recorded
+from xmodbench.stages.given import Expected, check_made, check_store, check_together
 from xmodbench.store import SliceStore
 
 CHUNK = 64  # slices scored at once; bounds memory, changes no result
@@ -28,6 +30,8 @@ def score(
     target: str,
     out_csv: Path,
     settings: Scoring,
+    *,
+    expect: Expected = MappingProxyType({}),
     **facts: Any,
 ) -> None:
     """Write per-image scores to ``out_csv``, the distances and counts to ``<stem>.json``, then ``<stem>.record.json``.
@@ -36,9 +40,11 @@ def score(
         translation_dir: slice store whose one modality is ``target``, with the test store's ids in its order.
         test_dir: store with ``source`` and ``target``.
         train_dir: store with ``target``, for the floor of the distances.
+        expect: what the plan says of the stores and of the translation.
 
     Raises:
-        UserError: the stores do not fit each other, or hold values that cannot be scored.
+        UserError: the stores do not fit each other, the plan or the records beside them, or hold values that cannot be
+            scored.
     """
     out_csv = Path(out_csv)
     record_name = f"{out_csv.stem}.record.json"
@@ -46,6 +52,10 @@ def score(
     with recorded(out_csv.parent, "score", file=record_name, source=source, target=target, **facts) as record:
         translation, test, train = map(SliceStore, (translation_dir, test_dir, train_dir))
         check_match(translation, test, target)
+        check_translation(translation, test, source, expect)
+        check_store(test, expect, source, target)
+        check_store(train, expect, target)
+        check_together(test, train)
         translation.verify()
         images = (translation.array(target), test.array(target), test.array(source))
         scores = pd.concat([_scored(test, images, start) for start in range(0, len(test.ids), CHUNK)])
@@ -82,6 +92,29 @@ def check_match(translation: SliceStore, test: SliceStore, target: str) -> None:
     example = f", such as '{min(missing or extra)}'" if missing or extra else ""
     problem = f"not the test slices: {len(missing)} missing, {len(extra)} unknown{example}"
     raise UserError(problem if example else "the test slices, but in another order", where, fix)
+
+
+def check_translation(translation: SliceStore, test: SliceStore, source: str, expect: Expected) -> None:
+    """Raise UserError unless the record beside the translations says that they are of these slices, as the plan asks.
+
+    Translations that were made elsewhere have no record; in a run every one has.
+    """
+    folder = translation.directory
+    if not expect and not (folder / RECORD).is_file():
+        return
+    record, fix = read_record(folder), f"delete {folder} and translate again"
+    check_made(record, expect.get("translated"), folder, "translated")
+    target = str(record.get("target"))
+    if record.get("source", source) != source:
+        raise UserError(f"translated from '{record['source']}', not '{source}'", folder, fix)
+    images = translation.manifest["arrays"].get(target, {}).get("sha256")
+    if record.get("outputs_sha256", images) != images:
+        raise UserError("not the images that the record beside them speaks of", folder, fix)
+    slices = test.manifest["arrays"].get(source, {}).get("sha256")
+    if record.get("data_sha256", slices) != slices:
+        raise UserError(f"made of other slices than those of {test.directory}", folder, fix)
+    if record.get("preparation_sha256", test.preparation_sha256) != test.preparation_sha256:
+        raise UserError(f"made of another preparation than that of {test.directory}", folder, fix)
 
 
 def _scored(test: SliceStore, images: tuple[np.ndarray, ...], start: int) -> pd.DataFrame:

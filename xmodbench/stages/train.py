@@ -5,21 +5,24 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_dir, sha256_files
+from xmodbench.files import atomic_dir
 from xmodbench.learning.training import processes
 from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw
 from xmodbench.records import read_record, recorded
+from xmodbench.stages.given import Expected, check_made, check_model, check_store, model_sha256, prepared
+from xmodbench.stages.state_folder import OWNER, owned
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
 from xmodbench.store import SliceStore
 
-SAVED = "saved"
-"""Folder, within the state's, that a method saves its model into."""
+SAVED, CODE = "saved", ".code"
+"""Within the state's folder: the one that a method saves its model into; the hash of the code that left the state."""
 
 
 def train(
@@ -30,6 +33,7 @@ def train(
     out: Path,
     state: Path,
     pretrained: Path | None = None,
+    expect: Expected = MappingProxyType({}),
 ) -> None:
     """Train a method towards ``target`` and write the model folder ``out``; its record comes last.
 
@@ -43,28 +47,31 @@ def train(
         store_dir: the training store.
         state: folder for what a killed job resumes from.
         pretrained: what `pretrain` wrote, for a method in two phases; without it both phases are done here.
+        expect: what the plan says of the store and of what was pretrained.
 
     Raises:
         UserError: source given or missing against the supervision, an unusable store, a method that fails or is refused
-            something, a pretrained model that is not finished or that the method has no use for.
+            something, a pretrained model that is not finished or that the method has no use for, one of these is not what
+            the plan or the record beside it says, or a state folder that another process trains into.
     """
-    facts: dict[str, Any] = {}
-    if pretrained is not None:
-        first = read_record(pretrained)
-        if (first.get("target"), first.get("source")) != (target, source):
-            problem = f"was pretrained towards '{first.get('target')}', not '{target}'"
-            raise UserError(problem, pretrained, "give the folder that `xmodbench pretrain` wrote for this target")
-        facts["pretrained_sha256"] = first["outputs_sha256"]
-    _Training("train", job, SliceStore(store_dir), target, source, state, pretrained).do(out, facts)
+    _Training("train", job, SliceStore(store_dir), target, source, state, expect, pretrained).do(out)
 
 
-def pretrain(job: MethodJob, store_dir: Path, target: str, source: str | None, out: Path, state: Path) -> None:
+def pretrain(
+    job: MethodJob,
+    store_dir: Path,
+    target: str,
+    source: str | None,
+    out: Path,
+    state: Path,
+    expect: Expected = MappingProxyType({}),
+) -> None:
     """The first phase of a training in two, as `train` in everything else.
 
     Raises:
         UserError: as `train`; the method is trained in one phase.
     """
-    _Training("pretrain", job, SliceStore(store_dir), target, source, state).do(out, {})
+    _Training("pretrain", job, SliceStore(store_dir), target, source, state, expect).do(out)
 
 
 @dataclass(frozen=True)
@@ -75,27 +82,56 @@ class _Training:
     target: str
     source: str | None
     state: Path
+    expect: Expected
     pretrained: Path | None = None
 
-    def do(self, out: Path, facts: dict[str, Any]) -> None:
+    def do(self, out: Path) -> None:
         """Let the method be trained and saved, and record it; of several processes the others only take part."""
         if processes.rank() > 0:
             self.job.progress.quiet = True
             self._perform("assist", {}, None)
             return
-        facts = {**self.job.facts(), "target": self.target, "source": self.source, **facts}
-        with recorded(out, self.verb, **facts) as record:
+        with recorded(out, self.verb, **self.job.facts(), target=self.target, source=self.source) as record:
+            check_store(self.store, self.expect, *filter(None, (self.target, self.source)))
+            if self.pretrained is not None:
+                record["pretrained_sha256"] = self._first_phase(self.pretrained)["outputs_sha256"]
             if self.state.is_symlink():
                 raise UserError("is a link", f"--state {self.state}", "give a folder of its own")
-            saved = self.state / SAVED
-            shutil.rmtree(saved, ignore_errors=True)
-            saved.mkdir(parents=True)
-            self._perform(self.verb, record, saved)
-            record["outputs_sha256"] = adopt(saved, out)
-            shutil.rmtree(self.state, ignore_errors=True)
+            with owned(self.state, self.job.progress) as held:
+                self._forget_other_code()
+                saved = self.state / SAVED
+                shutil.rmtree(saved, ignore_errors=True)
+                saved.mkdir(parents=True)
+                self._perform(self.verb, record, saved, held)
+                record["outputs_sha256"] = adopt(saved, out)
+                shutil.rmtree(self.state, ignore_errors=True)
 
-    def _perform(self, task: str, record: dict[str, Any], saved: Path | None) -> None:
-        """Hand out the arrays, and let the method work on them."""
+    def _forget_other_code(self) -> None:
+        """Empty a state that the method's code left before it was changed: both would have a part in the result."""
+        note, code = self.state / CODE, self.job.location.code_hash
+        if note.is_file() and note.read_text(encoding="utf-8") != code:
+            self.job.progress.say("the method's code has changed since it was stopped: training begins anew")
+            for path in self.state.iterdir():
+                if path.name != OWNER:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        note.write_text(code, encoding="utf-8")
+
+    def _first_phase(self, folder: Path) -> dict[str, Any]:
+        """The record of what was pretrained: of this target, these data and this plan, and as it was saved."""
+        first, fix = read_record(folder), f"delete {folder} and run again"
+        if first.get("verb") != "pretrain":
+            raise UserError("no pretrained model", folder, "give the folder of a first phase")
+        if (first.get("target"), first.get("source")) != (self.target, self.source):
+            problem = f"was pretrained towards '{first.get('target')}', not '{self.target}'"
+            raise UserError(problem, folder, "give the folder of a first phase towards this target")
+        check_made(first, self.expect.get("pretrained"), folder, "pretrained")
+        if (first.get("prepared") or {}).get("sha256") not in (None, self.store.preparation_sha256):
+            raise UserError(f"pretrained on another preparation of the data than {self.store.directory}", folder, fix)
+        check_model(folder, first)
+        return first
+
+    def _perform(self, task: str, record: dict[str, Any], saved: Path | None, held: tuple[int, ...] = ()) -> None:
+        """Hand out the arrays, and let the method work on them; its process keeps the files `held` open."""
         store, given = self.store, self.pretrained and str(self.pretrained.resolve())
         self.state.mkdir(parents=True, exist_ok=True)
         read = (self.pretrained,) if self.pretrained else ()
@@ -107,6 +143,7 @@ class _Training:
             truth=store.directory,
             available=len(store.ids),
             compiled=compiled(self.job),
+            held=held,
         ) as process:
             method = process.described
             record.update(method.traced_settings())
@@ -125,6 +162,7 @@ class _Training:
             )
             record.update(n_train=len(store.ids), threads=self.job.threads, **process.trace(done))
             used = [name for name in (self.target, self.source) if name is not None]
+            record["prepared"] = prepared(store)
             record["data_sha256"] = {name: store.manifest["arrays"][name]["sha256"] for name in used}
             add_facts(record, done["facts"])
 
@@ -132,7 +170,7 @@ class _Training:
         """Raise UserError unless the method can be trained so."""
         verb = self.verb
         if method.model_plugin and not method.control:
-            fix = f"train '{method.model_plugin}' and give its folder to `xmodbench translate --model`"
+            fix = f"train '{method.model_plugin}' and give its folder as --model when you translate"
             raise UserError("trains nothing itself", f"method '{self.job.name}'", fix)
         needs_source = Supervision(method.supervision).needs_source
         if needs_source != (self.source is not None):
@@ -140,10 +178,10 @@ class _Training:
             raise UserError(f"a {method.supervision} method {need}", verb)
         if not method.two_phase and (verb == "pretrain" or self.pretrained is not None):
             where = verb if verb == "pretrain" else "train --pretrained"
-            raise UserError("this method is trained in one phase", where, "use `xmodbench train` alone")
+            raise UserError("this method is trained in one phase", where, "train it without a first phase")
         if method.two_phase and verb == "train" and self.pretrained is None and processes.world() > 1:
             problem = "the second phase of this method trains in one process"
-            raise UserError(problem, verb, "use `xmodbench pretrain` with several, then `train --pretrained` with one")
+            raise UserError(problem, verb, "pretrain with several processes, then train with one and --pretrained")
 
 
 def adopt(saved: Path, out: Path) -> str:
@@ -157,4 +195,4 @@ def adopt(saved: Path, out: Path) -> str:
             raise UserError("is a link or no regular file", f"model: {path.relative_to(saved)}", "save plain files")
     with atomic_dir(out) as folder:
         shutil.copytree(saved, folder, dirs_exist_ok=True)
-        return sha256_files([path for path in folder.rglob("*") if path.is_file()], folder)
+        return model_sha256(folder)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from xmodbench.errors import UserError
@@ -14,6 +15,7 @@ from xmodbench.plugins.contract import checked_images, checked_names
 from xmodbench.plugins.discovery import Location, locate
 from xmodbench.records import read_record, recorded
 from xmodbench.seeding import derive_seed
+from xmodbench.stages.given import Expected, check_data, check_made, check_model, check_store
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
@@ -54,6 +56,7 @@ def translate(
     out: Path,
     batch_size: int,
     part: Part = Part(),
+    expect: Expected = MappingProxyType({}),
 ) -> None:
     """Translate the ``source`` slices of a store; ``out`` becomes a slice store with the modality ``target``.
 
@@ -61,13 +64,17 @@ def translate(
     and a seed for each, no ids; only a control sees the targets. Every image has its own generator, seeded from (seed,
     image id), so that it does not matter which part it is in.
 
+    Args:
+        expect: what the plan says of the store and of the model.
+
     Raises:
-        UserError: no finished model, an unusable store, a method that fails or is refused something, or images that break
-            the contract.
+        UserError: no finished model, an unusable store, one of them not what the plan or the record beside it says, a method
+            that fails or is refused something, or images that break the contract.
     """
     with recorded(out, "translate", source=source, target=target, **job.facts()) as record:
         trained = read_model_record(model_dir)
         store = SliceStore(store_dir)
+        _check_given(trained, model_dir, store, source, target, expect)
         chosen = part.of(len(store.ids))
         if chosen.start == chosen.stop:
             problem = f"part {part.number} of {part.count} of {len(store.ids)} slices is empty"
@@ -105,11 +112,29 @@ def translate(
                 part=f"{part.number}/{part.count}",
                 n_test=len(ids),
                 model_sha256=trained["outputs_sha256"],
+                preparation_sha256=store.preparation_sha256,
                 data_sha256=store.manifest["arrays"][source]["sha256"],
                 outputs_sha256=SliceStore(out).manifest["arrays"][target]["sha256"],
                 **process.trace(done),
             )
             add_facts(record, done["facts"])
+
+
+def _check_given(
+    trained: dict[str, Any], model_dir: Path, store: SliceStore, source: str, target: str, expect: Expected
+) -> None:
+    """Raise UserError unless model and slices belong to this translation, to the plan and to each other."""
+    if trained.get("target") != target:
+        problem = f"was trained towards '{trained.get('target')}', not '{target}'"
+        raise UserError(problem, model_dir, "give the model of that target")
+    if trained.get("source") not in (None, source):
+        raise UserError(
+            f"was trained from '{trained['source']}', not '{source}'", model_dir, "give the model of that source"
+        )
+    check_made(trained, expect.get("trained"), model_dir, "trained")
+    check_store(store, expect, source, target)
+    check_data(trained, store, expect, model_dir)
+    check_model(model_dir, trained)
 
 
 def read_model_record(model_dir: Path) -> dict[str, Any]:
@@ -120,7 +145,7 @@ def read_model_record(model_dir: Path) -> dict[str, Any]:
     """
     record = read_record(model_dir)
     if record.get("verb") != "train":
-        raise UserError("no trained model", model_dir, "give the folder that `xmodbench train` wrote")
+        raise UserError("no trained model", model_dir, "give a folder that a training wrote")
     return record
 
 

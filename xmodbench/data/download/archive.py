@@ -16,6 +16,7 @@ from typing import IO
 
 from xmodbench.data.download.disk import check_space, disk_errors
 from xmodbench.data.download.errors import Damaged
+from xmodbench.data.download.tar_headers import TarMember
 from xmodbench.progress import Progress
 
 MAX_FILE_BYTES = 2 << 30
@@ -140,7 +141,7 @@ def _total(archive: Path) -> int | None:
         with zipfile.ZipFile(archive) as file:
             return sum(info.file_size for info in file.infolist())
     try:
-        tarfile.open(archive, "r:").close()
+        tarfile.open(archive, "r:", tarinfo=TarMember).close()
     except tarfile.TarError:
         return None
     return archive.stat().st_size
@@ -151,7 +152,7 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
     if zipfile.is_zipfile(archive):
         yield from _zip_members(archive)
         return
-    with tarfile.open(archive) as file:
+    with tarfile.open(archive, tarinfo=TarMember) as file:
         for member in file:
             if member.isdir():
                 yield member.name, 0, None

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from xmodbench.data.download.remote import human_size
 from xmodbench.errors import UserError
@@ -49,12 +50,24 @@ def check_space(folder: Path, needed: int) -> None:
         raise UserError(problem, folder, "free some space, or put `paths.raw` elsewhere")
 
 
+class Busy(UserError):
+    """Another process holds a file."""
+
+
+class NoLocks(UserError):
+    """A disk on which no process can hold a file against others."""
+
+
 @contextmanager
-def exclusive(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a file, made where it is missing, against other processes until the block ends.
+def exclusive(path: Path, *, wait: bool = False) -> Iterator[BinaryIO]:
+    """Hold a file, made where it is missing, against other processes until the block ends; yields it, open to append.
+
+    The kernel lets go of what a process held that was killed, once no child has the file open either.
 
     Raises:
-        UserError: another process holds it, and this one is not to wait for it.
+        Busy: another process holds it, and this one is not to wait for it.
+        NoLocks: nothing can be held there.
+        UserError: the disk is full or may not be written.
     """
     with disk_errors(path):
         handle = open(path, "ab")  # noqa: SIM115 (closed below; errors of the block are not those of opening)
@@ -64,6 +77,6 @@ def exclusive(path: Path, *, wait: bool = False) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 fix = "put `paths.raw` on one that has, or mount it with locks"
-                raise UserError(f"this disk has no file locks ({error.strerror})", path, fix) from None
-            raise UserError("another process is fetching it", path, "wait until it has finished") from None
-        yield
+                raise NoLocks(f"this disk has no file locks ({error.strerror})", path, fix) from None
+            raise Busy("another process is fetching it", path, "wait until it has finished") from None
+        yield handle

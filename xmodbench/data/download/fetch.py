@@ -83,6 +83,7 @@ class _Patience:
         return self.idle >= ATTEMPTS
 
     def wait(self, state: RetryCallState) -> float:
+        assert state.outcome is not None  # there was an attempt
         asked = getattr(state.outcome.exception(), "after", 0.0)
         return min(LONGEST_WAIT_S, max(asked, 2.0 ** max(0, self.idle - 1) * random.uniform(0.8, 1.2)))
 
@@ -134,6 +135,7 @@ class _Job:
             raise Failed(f"{error}, {ATTEMPTS} times in a row") from None
 
     def _report(self, state: RetryCallState) -> None:
+        assert state.next_action is not None and state.outcome is not None  # there was an attempt, and another will be
         wait = state.next_action.sleep
         self.progress.say(f"{self.file.name}: {state.outcome.exception()}; trying again in {wait:.0f} s")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ class LockFile:
 
     def add_file(self, name: str, facts: dict[str, Any]) -> None:
         """Write down a fetched (or found and checked) file."""
-        stat = (self.raw_dir / name).stat()
+        status = (self.raw_dir / name).stat()
         with self._change() as data:
-            data["files"][name] = {**facts, "mtime_ns": stat.st_mtime_ns}
+            data["files"][name] = {**facts, "mtime_ns": status.st_mtime_ns}
 
     def forget_file(self, name: str) -> None:
         """Let another file come under a name: the one written down was of no use."""
@@ -47,8 +48,8 @@ class LockFile:
         known, path = self.file(name), self.raw_dir / name
         if known is None or not path.is_file():
             return False
-        stat = path.stat()
-        return (stat.st_size, stat.st_mtime_ns) == (known["size"], known["mtime_ns"])
+        status = path.stat()
+        return (status.st_size, status.st_mtime_ns) == (known["size"], known["mtime_ns"])
 
     def begin_unpacking(self, archive: str) -> None:
         """Mark an archive as half unpacked: whatever of it lies there is not to be trusted."""
@@ -109,11 +110,9 @@ def given_archives(raw_dir: Path) -> list[tuple[str, int, int]]:
     known = {name: facts for name, facts in lock.data["files"].items() if Path(name).suffix in ARCHIVES}
     listed = {name: (facts["size"], facts["mtime_ns"]) for name, facts in known.items() if facts["url"] is None}
     for path in raw_dir.glob("*"):
-        if (
-            path.is_file()
-            and path.suffix in ARCHIVES
-            and not path.name.startswith(".")
-            and not lock.unchanged(path.name)
-        ):
-            listed[path.name] = (path.stat().st_size, path.stat().st_mtime_ns)
+        if path.suffix in ARCHIVES and not path.name.startswith("."):
+            with suppress(FileNotFoundError):  # it went just now
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode) and not lock.unchanged(path.name):
+                    listed[path.name] = (status.st_size, status.st_mtime_ns)
     return sorted((name, *facts) for name, facts in listed.items())

@@ -36,7 +36,7 @@ def obtain(file: RemoteFile, raw_dir: Path, progress: Progress, access: Access =
     if known and not _has_digest(file):
         file = dataclasses.replace(file, sha256=known["sha256"])
     if path.is_file():
-        if not (lock.unchanged(file.name) and _agrees(known, file)):
+        if not (known and lock.unchanged(file.name) and _agrees(known, file)):
             progress.say(f"checking {path}")
             check_file(path, size=file.size, md5=file.md5, sha256=file.sha256)
             lock.add_file(file.name, {"url": None, "size": path.stat().st_size, **_digests(path), "fetched": None})

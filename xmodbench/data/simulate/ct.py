@@ -46,7 +46,9 @@ def ct_scan(
     """
     blurred = sitk.SmoothingRecursiveGaussian(hu, BLUR_MM) if 0.3 * hu.GetSpacing()[0] < BLUR_MM else hu
     steps = (np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5
-    values = np.mean([sitk.GetArrayFromImage(_beyond(blurred, grid.image(step), offset)) for step in steps], axis=0)
+    values: np.ndarray = np.mean(
+        [sitk.GetArrayFromImage(_beyond(blurred, grid.image(step), offset)) for step in steps], axis=0
+    )
     noise = gaussian_filter(generator.standard_normal(values.shape), (0, *[NOISE_FWHM_PX / 2.355] * 2))
     values += noise * (noise_hu / noise.std()) * _streaks(grid, values.shape, hips)
     scan = sitk.GetImageFromArray(np.clip(np.round(values), AIR_HU, MAX_HU).astype(np.int16))

@@ -53,13 +53,20 @@ class SimulatedDataset(Dataset):
     def volumes(self, raw_dir: Path) -> list[SubjectRecord]:
         """The subjects that are asked for; more may lie there from another run."""
         wanted = set(self.subjects())
-        return [record for record in super().volumes(raw_dir) if record.subject in wanted]
+        found = super().volumes(raw_dir)  # type: ignore[safe-super]  # of the class that this one is put before
+        return [record for record in found if record.subject in wanted]
+
+    def outdated(self, raw_dir: Path, seed: int) -> str | None:
+        """A subject that was simulated with other settings, another seed or other code, or not at all."""
+        recipe = self._recipe(seed)
+        other = next((name for name in self.subjects() if not self._is_made(Path(raw_dir), name, recipe)), None)
+        return other and f"{other} was not simulated with these settings, this seed and this code"
 
     def _recipe(self, seed: int) -> str:
         """What decides the scans."""
         from xmodbench.plugins.code_hash import files_hash
 
-        here = Path(sys.modules[type(self).__module__].__file__)
+        here = Path(str(sys.modules[type(self).__module__].__file__))
         # what a plugin has in a file beside dataset.py; that one describes the preparation, which is not simulated
         own = sorted(path for path in here.parent.glob("*.py") if path != here) if here.name == "dataset.py" else []
         decisive = [seed, *(getattr(self.settings, name) for name in self.scan_settings)]

@@ -29,7 +29,8 @@ class Lattice:
     def over(cls, image: sitk.Image) -> Lattice:
         """The lattice that covers an image oriented LPS."""
         extents = np.multiply(np.subtract(image.GetSize(), 1), image.GetSpacing())
-        return cls(image.GetOrigin(), tuple(int(n) for n in np.ceil(extents / LATTICE_MM) + 1))
+        x, y, z = (int(n) for n in np.ceil(extents / LATTICE_MM) + 1)
+        return cls(image.GetOrigin(), (x, y, z))
 
     def points(self) -> np.ndarray:
         """World points [3, X, Y, Z]."""

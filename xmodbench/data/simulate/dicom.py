@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, RTStructureSetStorage
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, RTStructureSetStorage
 
 ROOT = "1.2.826.0.1.3680043.8.498."  # pydicom's own, for UIDs made by programs
 CT_INTERCEPT = -1024
@@ -66,7 +66,7 @@ def _object(header: SeriesHeader, index: int) -> pydicom.Dataset:
     item.file_meta = FileMetaDataset()
     item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     item.SOPClassUID = item.file_meta.MediaStorageSOPClassUID = _CLASSES[header.modality]
-    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = header.uid("image", index)
+    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = UID(header.uid("image", index))
     item.PatientID = item.PatientName = header.patient
     item.Modality, item.SeriesDescription, item.SeriesNumber = header.modality, header.description, header.number
     item.StudyInstanceUID = str(pydicom.uid.generate_uid(ROOT, [header.patient, "study"]))

@@ -132,7 +132,8 @@ def _fractions(maps: dict[str, np.ndarray], generator: np.random.Generator, spac
 
 def _tissue_map(name: str, grid: sitk.Image, spacing: float) -> np.ndarray:
     spec = importlib.util.find_spec("nilearn")
-    folder = Path(spec.submodule_search_locations[0]) / "datasets" / "data" if spec else Path("nilearn")
+    places = spec and spec.submodule_search_locations
+    folder = Path(places[0]) / "datasets" / "data" if places else Path("nilearn")
     path = folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"
     if not path.is_file():
         raise UserError("the ICBM 2009a template is missing", path, "install nilearn>=0.13,<0.14, which ships it")

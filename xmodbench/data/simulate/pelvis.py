@@ -53,9 +53,9 @@ class Body:
     def draw(cls, generator: np.random.Generator) -> Body:
         """A random person."""
         extent = np.array(BOX)
-        size = tuple(int(n) for n in np.ceil(np.diff(extent, axis=1)[:, 0] / LATTICE_MM) + 1)
-        lattice = Lattice(tuple(extent[:, 0]), size, LATTICE_MM)
-        still = np.zeros((3, *size))
+        x, y, z = (int(n) for n in np.ceil(np.diff(extent, axis=1)[:, 0] / LATTICE_MM) + 1)
+        lattice = Lattice(tuple(extent[:, 0]), (x, y, z), LATTICE_MM)
+        still = np.zeros((3, x, y, z))
         return cls(
             half_width=float(generator.normal(185, 10)),
             half_depth=float(generator.normal(113, 6)),

@@ -36,7 +36,7 @@ def ellipsoid(tissue: str, centre, radii, grow: float = 0.0) -> Shape:
     return Shape(tissue, distance, (centre - radii, centre + radii))
 
 
-def tube(tissue: str, path: Sequence, radius: float) -> Shape:
+def tube(tissue: str, path: Sequence | np.ndarray, radius: float) -> Shape:
     """All points within `radius` of a polyline."""
     corners = np.asarray(path, np.float32)
 
@@ -117,7 +117,8 @@ def _cut(item: Shape, places: Sequence[np.ndarray], reach: Sequence[float]) -> t
     ends = [
         np.searchsorted(places[i], (item.box[0][i] - reach[i], item.box[1][i] + reach[i])) for i in range(3)
     ]  # fmt: skip
-    return tuple(slice(int(first), int(last)) for first, last in reversed(ends))
+    z, y, x = (slice(int(first), int(last)) for first, last in reversed(ends))
+    return z, y, x
 
 
 def _along(values: np.ndarray, axis: int) -> np.ndarray:

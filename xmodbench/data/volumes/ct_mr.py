@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -93,10 +94,16 @@ class CtMrDataset(PatternDataset):
         if facts and len(problems) == len(facts):
             raise UserError(f"none of {len(facts)} patients can be used, {next(iter(problems.values()))}", raw_dir)
         # a volume without series.json was being written when the job was killed
-        found = [record for record in super().volumes(raw_dir) if record.subject in {*facts} - {*problems}]
+        found = [
+            replace(record, remarks=_remarks(record, facts[record.subject]["series"]))
+            for record in super().volumes(raw_dir)
+            if record.subject in {*facts} - {*problems}
+        ]
         site = re.compile(self.settings.subject_pattern)
         for name, problem in problems.items():
-            found.append(SubjectRecord(name, site.fullmatch(name).groupdict().get("site") or "unknown", {}, problem))
+            matched = site.fullmatch(name)
+            assert matched is not None  # or it would be no patient
+            found.append(SubjectRecord(name, matched.groupdict().get("site") or "unknown", {}, problem))
         return sorted(found, key=lambda record: record.subject)
 
     def _is_patient(self, name: str) -> bool:
@@ -132,12 +139,17 @@ class CtMrDataset(PatternDataset):
         from xmodbench.data.volumes.dicom_volumes import convert_patient
 
         try:
-            return {"series": convert_patient(folder, out, self.series)}
+            series = convert_patient(folder, out, self.series)
         except UserError as error:
             problem = str(error).replace(f"{folder.parent}/", "")
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # a header can be odd in more ways than are foreseen
-            problem = f"{folder.name}: its series cannot be read ({type(error).__name__}: {error})"
+            problem = f"{folder.name}: its series cannot be read ({' '.join(str(error).split())[:200]})"
+        else:
+            for name, facts in series.items():
+                for clause in facts.get("remarks", []):
+                    progress.say(f"{folder.name}, {name}: {clause}")
+            return {"series": series}
         progress.say(f"{folder.name}: {problem}")
         return {"problem": problem}
 
@@ -145,6 +157,14 @@ class CtMrDataset(PatternDataset):
 def _facts_file(raw_dir: Path, patient: str) -> Path:
     """Says what the volumes beside it were made of, or why there are none; written last."""
     return Path(raw_dir) / FOLDER / patient / "series.json"
+
+
+def _remarks(record: SubjectRecord, series: Mapping[str, Any]) -> dict[str, str]:
+    """By modality, what was assumed when its volume was made of a series."""
+    made = {
+        modality: series.get(path.name.split(".")[0].rpartition("-")[2], {}) for modality, path in record.files.items()
+    }
+    return {modality: "; ".join(facts["remarks"]) for modality, facts in made.items() if facts.get("remarks")}
 
 
 def _listing(folder: Path) -> str:

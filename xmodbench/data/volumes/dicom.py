@@ -7,85 +7,50 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
+from xmodbench.data.volumes.dicom_files import AGAIN, PROTOCOL, Slice, find_images, frames
+from xmodbench.data.volumes.dicom_pixels import quality, read_file, stored_values
+from xmodbench.data.volumes.dicom_stack import check_geometry, check_whole, numbering
+from xmodbench.data.volumes.dicom_values import grey_values
 from xmodbench.errors import UserError
-
-# shares of a pixel and of the slice distance by which slices may be off
-_SAME, _EVEN = 1e-3, 0.05
-_TAGS = [
-    "SeriesInstanceUID", "Modality", "SeriesDescription", "FrameOfReferenceUID", "ImagePositionPatient",
-    "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "Manufacturer", "ManufacturerModelName",
-    "MagneticFieldStrength", "RepetitionTime", "EchoTime", "FlipAngle", "KVP", "ConvolutionKernel", "SliceThickness",
-]  # fmt: skip
-# of the scanner and its protocol, nothing of the patient
-_PROTOCOL = _TAGS[9:]
-_AGAIN = "delete the folder, then unpack the archive again or let `acquire` do it"
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The header of one image file."""
-
-    path: Path
-    header: pydicom.Dataset
-
-    @cached_property
-    def axes(self) -> np.ndarray:
-        """Direction cosines [3, 3]: along a row, along a column, and their normal."""
-        row, column = np.reshape(self._numbers("ImageOrientationPatient", 6), (2, 3))
-        return np.stack([row, column, np.cross(row, column)])
-
-    @cached_property
-    def origin(self) -> np.ndarray:
-        """Centre of the first pixel, LPS mm."""
-        return self._numbers("ImagePositionPatient", 3)
-
-    @cached_property
-    def plane(self) -> tuple[int, int, float, float]:
-        """Rows, columns and the distances between them, mm."""
-        down, across = map(float, self._numbers("PixelSpacing", 2))
-        rows, columns = (int(self._numbers(tag, 1)[0]) for tag in ("Rows", "Columns"))
-        return rows, columns, down, across
-
-    def _numbers(self, tag: str, count: int) -> np.ndarray:
-        """The numbers [count] of a tag; a UserError names the file where they are not there."""
-        try:
-            values = np.atleast_1d(np.array(getattr(self.header, tag), float))
-        except (AttributeError, TypeError, ValueError):
-            values = np.empty(0)
-        if values.shape != (count,) or not np.isfinite(values).all():
-            raise UserError(f"damaged DICOM file (no usable {tag})", self.path, _AGAIN)
-        return values
 
 
 @dataclass(frozen=True)
 class Series:
-    """The images of one series, in the order of their position along the slices' normal."""
+    """The images of one series, in the order of their position along the slices' normal.
+
+    ``damaged`` says of files beside them, which may be theirs, that they are not whole.
+    """
 
     folder: Path
     modality: str
     description: str
     frame: str
     slices: tuple[Slice, ...]
+    damaged: dict[Path, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """For messages."""
         return f"series '{self.description}' ({self.modality}, {len(self.slices)} slices)"
 
+    @property
+    def has_place(self) -> bool:
+        """Whether any of its images says where it lies."""
+        return any(not item.lacking for item in self.slices)
+
     def facts(self) -> dict[str, Any]:
         """What was chosen and how it was scanned; nothing about the patient."""
-        protocol = {tag: _plain(self.slices[0].header, tag) for tag in _PROTOCOL}
+        protocol = {tag: _plain(self.slices[0].header, tag) for tag in PROTOCOL}
         known = {tag: value for tag, value in protocol.items() if value not in (None, "")}
         return {"description": self.description, "slices": len(self.slices), **known}
 
@@ -107,26 +72,34 @@ def find_series(folder: Path) -> list[Series]:
     Raises:
         UserError: a DICOM file cannot be read, or there is no image at all.
     """
+    images, damaged = find_images(folder)
     found: dict[str, list[Slice]] = defaultdict(list)
-    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.name.startswith(".")):
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-        except InvalidDicomError:
-            continue
-        except Exception as error:  # pydicom raises whatever a broken file leads it to
-            raise UserError(f"damaged DICOM file ({type(error).__name__})", path, _AGAIN) from None
-        if {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns"} <= set(header.dir()):
-            found[str(header.get("SeriesInstanceUID", ""))].append(Slice(path, header))
-    if not found:
-        raise UserError("no DICOM images here", folder, _AGAIN)
-    return [_series(Path(folder), slices) for _, slices in sorted(found.items())]
+    for item in images:
+        found[str(item.header.get("SeriesInstanceUID", ""))].append(item)
+    if not any(not item.lacking for item in images):
+        why = [f"{images[0].name} has no {' and no '.join(images[0].lacking)}"] if images else []
+        why += [_listed(damaged)] if damaged else []
+        what = f"no DICOM images here{' that say where they lie' if images else ''}"
+        raise UserError(f"{what} ({'; '.join(why)})" if why else what, folder, AGAIN)
+    occupied = {item.path.parent for item in images}
+    series = []
+    for _, slices in sorted(found.items()):
+        folders = {item.path.parent for item in slices}
+        # a folder without any image may have held this series
+        near = {path: why for path, why in damaged.items() if path.parent in folders or path.parent not in occupied}
+        series.append(_series(Path(folder), slices, near))
+    return series
 
 
-def _series(folder: Path, slices: list[Slice]) -> Series:
-    normal, header = slices[0].axes[2], slices[0].header
-    ordered = sorted(slices, key=lambda item: float(item.origin @ normal))
+def _series(folder: Path, slices: list[Slice], damaged: dict[Path, str]) -> Series:
+    header = slices[0].header
+    try:
+        normal = slices[0].axes[2]
+        slices = sorted(slices, key=lambda item: float(item.origin @ normal))
+    except UserError:
+        pass  # told where the series is read, if it is
     description, frame = (str(getattr(header, tag, "")) for tag in ("SeriesDescription", "FrameOfReferenceUID"))
-    return Series(folder, str(header.get("Modality", "")), description, frame, tuple(ordered))
+    return Series(folder, str(header.get("Modality", "")), description, frame, tuple(slices), damaged)
 
 
 def choose_series(series: list[Series], modality: str, pattern: str) -> Series:
@@ -136,36 +109,40 @@ def choose_series(series: list[Series], modality: str, pattern: str) -> Series:
         UserError: none or several do; the message lists what there is.
     """
     fitting = [s for s in series if s.modality == modality and re.search(pattern, s.description, re.IGNORECASE)]
+    # pictures of the screen may have a series' name, but not its place
+    fitting = [s for s in fitting if s.has_place] or fitting
     if len(fitting) == 1:
         return fitting[0]
-    there = ", ".join(f"'{s.description}'" for s in series if s.modality == modality) or "none"
+    there = ", ".join(f"'{s.description}'" for s in series if s.modality == modality and s.has_place) or "none"
     number = "no series" if not fitting else f"{len(fitting)} series"
-    raise UserError(f"{number} like '{pattern}' among its {modality} series ({there})", series[0].folder)
+    damaged = {path: why for s in series for path, why in s.damaged.items()}
+    more = f"; {_listed(damaged)}" if damaged and not fitting else ""
+    raise UserError(f"{number} like '{pattern}' among its {modality} series ({there}){more}", series[0].folder)
 
 
-def read_series(series: Series) -> sitk.Image:
-    """The volume (float32, LPS world), rescaled to HU or whatever the header says, once.
+def read_series(series: Series, remark: Callable[[str], None] | None = None) -> sitk.Image:
+    """The volume (float32, LPS world), in HU or whatever the header says.
+
+    Args:
+        remark: told, in a clause each, what was assumed or put right.
 
     Raises:
         UserError: the slices do not make up a volume, or their pixels cannot be read.
     """
-    step = _check_geometry(series)
-    first = series.slices[0]
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(item.path) for item in series.slices])
-    reader.SetOutputPixelType(sitk.sitkFloat32)  # GDCM has applied slope and intercept
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1][:160]
-        raise UserError(f"{series.name} cannot be read ({reason})", series.folder, _AGAIN) from None
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        raise UserError(f"{series.name} is in colour", series.folder)
-    # from the headers: ITK takes the distance of slices from the first two only
-    down, across = first.plane[2:]
-    image.SetSpacing((across, down, step))
-    image.SetOrigin(first.origin.tolist())
-    image.SetDirection(np.ravel(first.axes.T).tolist())
+    if series.damaged:
+        raise UserError(f"{series.name} may not be whole: {_listed(series.damaged)}", series.folder, AGAIN)
+    remarks: list[str] = []
+    check_whole(series.name, series.slices)
+    stack = check_geometry(series.name, series.slices, remarks)
+    image = sitk.GetImageFromArray(_voxels(series, remarks))
+    down, across = series.slices[0].plane[2:]
+    image.SetSpacing((across, down, stack.step))
+    image.SetOrigin(stack.origin.tolist())
+    image.SetDirection(np.ravel(stack.axes.T).tolist())
+    remarks += [clause] if (clause := numbering(series.slices)) else []
+    for clause in remarks:
+        if remark is not None:
+            remark(clause)
     return image
 
 
@@ -176,24 +153,30 @@ def compact(image: sitk.Image) -> sitk.Image:
     return small if same else image
 
 
-def _check_geometry(series: Series) -> float:
-    """Distance between slices, mm; raises UserError where they are not parallel, alike and evenly spaced."""
-    slices, first = series.slices, series.slices[0]
-    if len(slices) < 2:
-        raise UserError(f"{series.name} is no volume", series.folder)
-    if any(item.plane != first.plane or np.abs(item.axes - first.axes).max() > _SAME for item in slices):
-        raise UserError(f"{series.name} has slices of different size or direction", series.folder)
-    places = np.array([item.origin @ first.axes[2] for item in slices])
-    gaps = np.diff(places)
-    step = float(np.median(gaps))
-    if step <= 0 or gaps.min() < _EVEN * step:
-        raise UserError(f"{series.name} has two slices in one place", series.folder)
-    odd = int(np.argmax(np.abs(gaps - step)))
-    if abs(gaps[odd] - step) > _EVEN * step:
-        problem = f"{series.name} has a gap of {gaps[odd]:.2f} mm after {places[odd]:.1f} mm, elsewhere {step:.2f}"
-        raise UserError(problem, series.folder, f"a slice is missing: {_AGAIN}")
-    drift = np.abs((slices[-1].origin - first.origin) @ first.axes[:2].T).max()
-    if drift > 0.5:
-        raise UserError(f"{series.name} leans by {drift:.1f} mm from first to last slice", series.folder)
-    # over the whole stack, so that rounded positions do not add up
-    return float((places[-1] - places[0]) / (len(slices) - 1))
+def _voxels(series: Series, remarks: list[str]) -> np.ndarray:
+    """Grey values [z, y, x] of all slices; each file is read once."""
+    rows, columns = series.slices[0].plane[:2]
+    voxels = np.empty((len(series.slices), rows, columns), np.float32)
+    by_file: dict[Path, list[int]] = defaultdict(list)
+    for number, item in enumerate(series.slices):
+        by_file[item.path].append(number)
+    for path, numbers in by_file.items():
+        file = read_file(path)
+        stored, headers = stored_values(file, path), frames(path, file)
+        if (clause := quality(file, path)) and clause not in remarks:
+            remarks.append(clause)
+        for number in numbers:
+            frame = series.slices[number].frame or 0
+            voxels[number] = grey_values(headers[frame].header, stored[frame], path, remarks)
+    return voxels
+
+
+def _listed(damaged: dict[Path, str]) -> str:
+    """Files that are not whole, by what is wrong with them; the first few of many."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for path, why in sorted(damaged.items()):
+        reasons[why].append(path.name)
+    shown = (
+        f"{why}: {', '.join(n[:5])}{f' and {len(n) - 5} more' if len(n) > 5 else ''}" for why, n in reasons.items()
+    )
+    return "; ".join(shown)

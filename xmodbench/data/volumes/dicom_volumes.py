@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xmodbench.data.volumes.dicom import choose_series, compact, find_series, read_series
+import SimpleITK as sitk
+
+from xmodbench.data.volumes.dicom import Series, choose_series, compact, find_series, read_series
+from xmodbench.data.volumes.dicom_files import AGAIN
 from xmodbench.data.volumes.io import write_volume
 from xmodbench.errors import UserError
 
@@ -26,8 +29,24 @@ def convert_patient(folder: Path, out: Path, rules: Mapping[str, tuple[str, str]
     there = find_series(folder)
     chosen = {name: choose_series(there, *rule) for name, rule in rules.items()}
     frames = {name: item.frame for name, item in chosen.items()}
+    unstated = [name for name, frame in frames.items() if not frame]
+    if unstated and len(frames) > 1:
+        problem = f"{' and '.join(unstated)}: no FrameOfReferenceUID says whether they lie in one space with the others"
+        raise UserError(problem, chosen[unstated[0]].slices[0].path, "export the series again, or take the patient out")
     if len(set(frames.values())) > 1:
         raise UserError(f"{' and '.join(frames)} are not in one frame of reference", folder, "take it out")
+    facts = {}
     for name, item in chosen.items():
-        write_volume(compact(read_series(item)), out / f"{folder.name}-{name}.nii.gz")
-    return {name: item.facts() for name, item in chosen.items()}
+        remarks: list[str] = []
+        image = _read(item, remarks)
+        write_volume(compact(image), out / f"{folder.name}-{name}.nii.gz")
+        facts[name] = {**item.facts(), **({"remarks": remarks} if remarks else {})}
+    return facts
+
+
+def _read(series: Series, remarks: list[str]) -> sitk.Image:
+    try:
+        return read_series(series, remarks.append)
+    except RuntimeError as error:  # of a library, over a header that is odd in a way not foreseen
+        reason = " ".join(str(error).split())[-160:]
+        raise UserError(f"{series.name} cannot be read ({reason})", series.slices[0].path, AGAIN) from None

@@ -1,15 +1,10 @@
-"""What NIfTI headers say, read before ITK does: it passes over damage, and over one of two contradicting positions."""
+"""NIfTI-1 and NIfTI-2 files: every field that decides what a voxel is and where it lies is read, said or refused."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import product
+import struct
+from math import prod
 from pathlib import Path
-from typing import IO
 
 import nibabel
 import numpy as np
@@ -17,158 +12,178 @@ import SimpleITK as sitk
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from xmodbench.data.volumes.resample import affine_ras
+from xmodbench.data.volumes.nifti_position import positions
+from xmodbench.data.volumes.placing import UNITS, Frame, Stored, judged_unit
+from xmodbench.data.volumes.streams import FETCH_AGAIN, decompressed, exactly, read_bytes
 from xmodbench.errors import UserError
 
-FETCH_AGAIN = "fetch or convert the file again"
-# positions further apart than this are a contradiction, nearer ones are rounding
-APART_MM = 1.0
-ROUNDING_MM = 0.01
-_HEADER = 348
-_CHUNK = 1 << 20
-_LPS = np.diag([-1.0, -1.0, 1.0])
+_KINDS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+_UNIT_CODES = {1: "m", 2: "mm", 3: "um"}
+_PAIRS = (b"ni1\0", b"ni2\0")
 
 
-@dataclass(frozen=True)
-class Header:
-    """Size of the grid (x, y, z) and its two 4x4 matrices from voxel index to RAS mm; None where the code is 0."""
-
-    size: tuple[int, int, int]
-    sform: np.ndarray | None
-    qform: np.ndarray | None
-
-    def contradiction(self) -> str | None:
-        """One clause where the two matrices move a corner of the grid by more than a millimetre, else None."""
-        if self.sform is None or self.qform is None:
-            return None
-        apart = farthest(self.sform, self.qform, self.size)
-        if apart <= APART_MM:
-            return None
-        return f"sform and qform place the volume's corners up to {apart:.1f} mm apart; the sform is used"
-
-
-def farthest(a: np.ndarray, b: np.ndarray, size: tuple[int, int, int]) -> float:
-    """Largest distance between where two 4x4 matrices put a corner of a grid, mm."""
-    corners = np.array([[*corner, 1] for corner in product(*((0, n - 1) for n in size))])
-    return float(np.linalg.norm((corners @ (a - b).T)[:, :3], axis=1).max())
-
-
-def read_header(path: Path) -> Header:
-    """The positions that a NIfTI file gives.
+def read_nifti(path: Path) -> Stored:
+    """A NIfTI file, read to its end, with the CRC of a compressed one checked.
 
     Raises:
-        UserError: it is damaged, or its voxel size is not above 0.
+        UserError: it is damaged, holds anything but one volume of grey values, or its header contradicts itself.
     """
-    with _readable(path), _open(path) as handle:
-        return _positions(_header(handle, path))
-
-
-def check_nifti(path: Path) -> Header:
-    """Read a NIfTI file to its end (which also checks the CRC of a compressed one); its header.
-
-    ITK fills the missing part of a truncated file with zeros, replaces NaN by zeros and a voxel size of zero by one,
-    without a word.
-
-    Raises:
-        UserError: it is damaged, its voxel size is not above 0, or voxels are not finite.
-    """
-    with _readable(path), _open(path) as handle:
-        header = _header(handle, path)
-        _check_voxels(handle, header, path)
-    return _positions(header)
-
-
-def rectangular(header: Header, path: Path) -> np.ndarray | None:
-    """The 4x4 matrix of the sform, its axes made exactly perpendicular; None where the file has no sform.
-
-    Raises:
-        UserError: the sform shears the grid, which only a resampling could mend.
-    """
-    if header.sform is None:
-        return None
-    columns = header.sform[:3, :3]
-    # float32 has seven digits
-    spacing = np.round(np.linalg.norm(columns, axis=0), 6)
-    if not np.isfinite(header.sform).all() or spacing.min() <= 0:
-        raise UserError("its sform is no position in space", path, "correct srow_x, srow_y and srow_z")
-    # polar decomposition: the nearest rotation, so that only rounding is taken away
-    left, _, right = np.linalg.svd(columns / spacing)
-    straight = header.sform.copy()
-    straight[:3, :3] = left @ right * spacing
-    if farthest(straight, header.sform, header.size) > APART_MM:
-        raise UserError("its sform shears the voxels", path, "resample it to a rectangular grid, or remove the sform")
-    return straight
-
-
-def placed(image: sitk.Image, affine: np.ndarray | None) -> sitk.Image:
-    """The image where `affine` (see `rectangular`) puts it, as nibabel does; ITK reads its own choice of the two.
-
-    ITK 5.4 takes the qform wherever sform_code is not 1, and pixdim's voxel size instead of the sform's.
-    """
-    if affine is None or farthest(affine, affine_ras(image), image.GetSize()) < ROUNDING_MM:
-        return image
-    spacing = np.round(np.linalg.norm(affine[:3, :3], axis=0), 6)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((_LPS @ affine[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin((_LPS @ affine[:3, 3]).tolist())
-    return image
-
-
-def refuse_not_finite(count: int, path: Path) -> None:
-    """Raise UserError for `count` voxels that are not finite."""
-    if count:
-        raise UserError(f"{count:,} voxels are NaN or infinite", path, "replace them, by 0 for example")
-
-
-def _header(handle: IO[bytes], path: Path) -> nibabel.Nifti1Header:
-    """The header as nibabel reads it; nothing in it is corrected."""
+    remarks: list[str] = []
+    data = _uncompressed(path, remarks)
     try:
-        header = nibabel.Nifti1Header(handle.read(_HEADER), check=False)
-    except (WrapStructError, HeaderDataError) as error:
-        raise UserError(f"not a NIfTI-1 file, or truncated in its header ({error})", path, FETCH_AGAIN) from None
-    if header["sizeof_hdr"] != _HEADER:
-        raise UserError("not a NIfTI-1 file", path, FETCH_AGAIN)
-    if header["pixdim"][0] not in (-1, 1):
-        header["pixdim"][0] = 1  # as nifti1.h says of 0; nibabel refuses it
-    voxel = header["pixdim"][1:4]
-    if not np.isfinite(voxel).all() or voxel.min() <= 0:
-        given = " x ".join(f"{value:g}" for value in voxel)
-        raise UserError(f"voxel size {given} mm in the header", path, "correct pixdim[1..3]; all must be above 0")
-    return header
-
-
-def _positions(header: nibabel.Nifti1Header) -> Header:
-    sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
-    return Header(tuple(int(n) for n in header["dim"][1:4]), sform, qform)
-
-
-def _check_voxels(handle: IO[bytes], header: nibabel.Nifti1Header, path: Path) -> None:
-    kind = header.get_data_dtype()
-    needed = int(np.prod(header.get_data_shape(), dtype=np.int64)) * kind.itemsize
-    handle.read(max(0, int(header.get_data_offset()) - _HEADER))
-    size = bad = 0
-    while chunk := handle.read(_CHUNK):
-        size += len(chunk)
-        if kind.kind == "f" and kind.itemsize <= 8:
-            values = np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
-            bad += values.size - int(np.isfinite(values).sum())
-    if size < needed:
-        raise UserError(f"truncated: {size:,} of {needed:,} bytes of voxels are there", path, FETCH_AGAIN)
-    refuse_not_finite(bad, path)
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
+        header = _header(data, path)
+        size, kind = _size(header, path, remarks), _kind(header, path, remarks)
+        mm = _unit(header, size, path, remarks)
+        affine = positions(header, size, mm, path, remarks)
+        offset = _offset(header, path)
+        slope, intercept = _scaling(header, path)
     except (HeaderDataError, LookupError, ValueError, OverflowError) as error:
         text = " ".join(str(error).split())
         raise UserError(f"its header cannot be understood ({text})", path, FETCH_AGAIN) from None
-    except EOFError:
-        raise UserError("truncated: the compressed data ends early", path, FETCH_AGAIN) from None
-    except (OSError, zlib.error) as error:
-        raise UserError(f"damaged or not compressed with gzip ({error})", path, FETCH_AGAIN) from None
+    _intent(header, remarks)
+    count = prod(size)
+    needed, one = count * kind.itemsize, size[0] * size[1] * kind.itemsize
+    voxels = np.frombuffer(exactly(memoryview(data)[offset:], needed, one, path, remarks), kind, count)
+    spacing = tuple(float(value) * mm for value in header["pixdim"][1:4])
+    unstated = "qform_code and sform_code are 0"
+    frame = _frame(path) if affine is not None and _is_plain(header, affine) else None
+    return Stored(voxels.reshape(size[::-1]), affine, spacing, unstated, slope, intercept, frame, remarks)
+
+
+def _uncompressed(path: Path, remarks: list[str]) -> bytes:
+    data = read_bytes(path)
+    packed, named = data[:2] == b"\x1f\x8b", path.name.lower().endswith(".gz")
+    if named and not packed and _sizeof_hdr(data)[0] in _KINDS:
+        raise UserError("not compressed with gzip", path, "name it .nii, which is what it is")
+    if packed and not named:
+        raise UserError("compressed with gzip, which its name does not say", path, "name it .nii.gz")
+    return decompressed(data, "gzip", path, remarks) if named else data
+
+
+def _sizeof_hdr(data: bytes) -> tuple[int, str]:
+    """Size of the header, 0 for one that is none, and its byte order."""
+    orders = ((struct.unpack(f"{order}i", data[:4])[0], order) for order in "<>") if len(data) >= 4 else ()
+    return next(((size, order) for size, order in orders if size in _KINDS), (0, "<"))
+
+
+def _header(data: bytes, path: Path) -> nibabel.Nifti1Header:
+    """The header as nibabel reads it; nothing in it is corrected."""
+    size, order = _sizeof_hdr(data)
+    if not size:
+        raise UserError("not a NIfTI file", path, FETCH_AGAIN)
+    try:
+        header = _KINDS[size](data[:size], order, check=False)
+    except (WrapStructError, HeaderDataError) as error:
+        raise UserError(f"not a NIfTI file, or truncated in its header ({error})", path, FETCH_AGAIN) from None
+    magic = bytes(header["magic"].tobytes()[:4])
+    if magic in _PAIRS:
+        raise UserError("its voxels are in another file (.img)", path, "convert the pair to one .nii file")
+    if magic not in (b"n+1\0", b"n+2\0"):
+        problem = f"not a NIfTI file: its magic is {magic!r}; an Analyze file does not say how it lies"
+        raise UserError(problem, path, "convert it to NIfTI from the original")
+    return header
+
+
+def _size(header: nibabel.Nifti1Header, path: Path, remarks: list[str]) -> tuple[int, ...]:
+    dim = [int(n) for n in header["dim"]]
+    if not 1 <= dim[0] <= 7:
+        raise UserError(f"dim[0] is {dim[0]}, not a number of axes", path, FETCH_AGAIN)
+    size, more = tuple([*dim[1 : dim[0] + 1], 1, 1][:3]), dim[4 : dim[0] + 1]
+    if min(size) < 1 or min(more, default=1) < 0:
+        raise UserError(f"a size of {'x'.join(map(str, dim[1 : dim[0] + 1]))} in its header", path, FETCH_AGAIN)
+    if 0 in more:
+        remarks.append("axes of 0 after the third in its header are taken as 1")
+    if max(more, default=1) > 1:
+        shape, values = "x".join(map(str, dim[1 : dim[0] + 1])), dim[5:6] if dim[4] <= 1 else []
+        problem = f"a {dim[0]}-D image ({shape})"
+        if values and max(dim[6 : dim[0] + 1], default=1) <= 1:
+            problem = f"{values[0]} values per voxel ({shape}: vectors)"
+        raise UserError(problem, path, "split it and give one 3-D volume per modality")
+    return size
+
+
+def _kind(header: nibabel.Nifti1Header, path: Path, remarks: list[str]) -> np.dtype:
+    try:
+        kind = header.get_data_dtype()
+    except (HeaderDataError, KeyError):
+        raise UserError(
+            f"its header cannot be understood (datatype {int(header['datatype'])} is none)", path, FETCH_AGAIN
+        ) from None
+    if kind.names or kind.kind not in "iuf" or kind.itemsize > 8:
+        what = "colour" if kind.names else "complex numbers" if kind.kind == "c" else f"datatype {header['datatype']}"
+        raise UserError(f"its voxels are no plain grey values ({what})", path, "give a gray volume")
+    if int(header["bitpix"]) != 8 * kind.itemsize:
+        remarks.append(f"bitpix {header['bitpix']} contradicts the datatype, {kind.name}, which is used")
+    return kind
+
+
+def _offset(header: nibabel.Nifti1Header, path: Path) -> int:
+    """Where voxels begin."""
+    offset, least = float(header["vox_offset"]), int(header.single_vox_offset)
+    if not np.isfinite(offset) or offset < least or offset % 1:
+        raise UserError(
+            f"vox_offset {offset:g} is not where voxels can begin (from {least} on)", path, "convert the file again"
+        )
+    return int(offset)
+
+
+def _unit(header: nibabel.Nifti1Header, size: tuple[int, ...], path: Path, remarks: list[str]) -> float:
+    """Millimetres per unit of length."""
+    voxel = np.array(header["pixdim"][1:4], float)
+    if not np.isfinite(voxel).all() or voxel.min() <= 0:
+        given = " x ".join(f"{value:g}" for value in voxel)
+        raise UserError(f"voxel size {given} mm in the header", path, "correct pixdim[1..3]; all must be above 0")
+    code = int(header["xyzt_units"]) & 7
+    if code in _UNIT_CODES:
+        return UNITS[_UNIT_CODES[code]]
+    affine = header.get_sform() if header["sform_code"] > 0 else np.diag([*voxel, 1])
+    sides = np.linalg.norm(affine[:3, :3], axis=0) * size
+    unit = judged_unit(sides if np.isfinite(sides).all() else voxel * size, path)
+    remarks.append(f"its unit of length is not stated (xyzt_units {code}) and taken as {unit}, by the volume's size")
+    return UNITS[unit]
+
+
+def _scaling(header: nibabel.Nifti1Header, path: Path) -> tuple[float | None, float]:
+    """Slope and intercept; a slope of 0 (or none) means that nothing is scaled, and the intercept does not count."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or not np.isfinite(slope):
+        return None, 0.0
+    if not np.isfinite(intercept):
+        raise UserError(f"scl_inter is {intercept}, so its grey values are not known", path, "correct scl_inter")
+    return (None, 0.0) if (slope, intercept) == (1, 0) else (slope, intercept)
+
+
+def _intent(header: nibabel.Nifti1Header, remarks: list[str]) -> None:
+    code = int(header["intent_code"])
+    if code not in (0, 1011):  # none, dimensionless
+        name = nibabel.nifti1.intent_codes.label[code] if code in nibabel.nifti1.intent_codes.code else "unknown"
+        remarks.append(f"intent_code {code} ({name}) in its header: its values are taken as grey values all the same")
+
+
+def _is_plain(header: nibabel.Nifti1Header, affine: np.ndarray) -> bool:
+    """Whether ITK can be asked for the position; it talks to standard error about one that is none."""
+    fields = [f"{name}_{letter}" for name, letters in (("quatern", "bcd"), ("qoffset", "xyz")) for letter in letters]
+    numbers = [*affine[:3].ravel(), *(float(header[name]) for name in fields if header["qform_code"])]
+    if not np.isfinite(numbers).all() or np.abs(numbers).max() > 1e9:
+        return False
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-3)
+
+
+def _frame(path: Path) -> Frame | None:
+    """The place that ITK reads from the header, in its own arithmetic; None where it does not understand it."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    warns = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return None
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(warns)
+    axes = reader.GetDimension()
+    if axes < 3:
+        return None
+    direction = np.reshape(reader.GetDirection(), (axes, axes))[:3, :3]
+    return Frame(np.array(reader.GetSpacing()[:3]), np.array(reader.GetOrigin()[:3]), direction)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator, model_validator
 
+from xmodbench.data.volumes.found import SUFFIXES, at_two_sites, record_of, volume_names
 from xmodbench.data.volumes.settings import Preparation
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.plugins import Dataset, SubjectRecord
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 NO_SITE = "unknown"
 LONE_SUBJECT = "subject"
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}|(\*)")
 
 
@@ -47,8 +48,8 @@ class PatternConfig(Preparation):
                 )
             if pattern.startswith("/") or ".." in Path(pattern).parts:
                 raise ValueError(f"{name}: must be relative to the raw folder")
-            if not pattern.lower().endswith((*_SUFFIXES, "*")):
-                raise ValueError(f"{name}: must end in {', '.join(_SUFFIXES)}")
+            if not pattern.lower().endswith((*SUFFIXES, "*")):
+                raise ValueError(f"{name}: must end in {', '.join(SUFFIXES)}")
         if len({"{subject}" in pattern for pattern in patterns.values()}) > 1:
             raise ValueError("either every pattern has {subject} or none")
         if len(set(patterns.values())) < len(patterns):
@@ -97,25 +98,48 @@ class PatternDataset(Dataset):
         """All subjects with at least one modality, sorted; those lacking one are left out later, with the reason.
 
         Raises:
-            UserError: no subject has every modality; the message says what is there instead.
+            UserError: no subject has every modality, and the message says what is there instead; or one is at two sites.
         """
         raw_dir = Path(raw_dir)
-        names = _volume_names(raw_dir)
+        names, dead = volume_names(raw_dir)
         found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-        sites: dict[str, str] = {}
+        sites: dict[str, dict[str, str]] = defaultdict(dict)
         for modality, pattern in self.settings.patterns.items():
-            expression = re.compile(_expression(pattern, self.settings.subject_pattern))
-            for name in names:
-                match = expression.fullmatch(name)
-                if match:
-                    groups = match.groupdict()
-                    subject = groups.get("subject") or LONE_SUBJECT
-                    sites[subject] = groups.get("site") or sites.get(subject, NO_SITE)
-                    found[subject][modality].append(name)
-        records = [_record(subject, sites[subject], files, raw_dir) for subject, files in sorted(found.items())]
+            for subject, site, name in self._matches(pattern, names):
+                found[subject][modality].append(name)
+                if site:
+                    sites[subject].setdefault(site, name)
+        for subject, where in sorted(sites.items()):
+            if len(where) > 1 and subject not in self.settings.exclude:
+                raise at_two_sites(subject, where, raw_dir)
+        site_of = {subject: next(iter(sites[subject]), NO_SITE) for subject in found}
+        records = [record_of(subject, site_of[subject], files, raw_dir) for subject, files in found.items()]
+        records += [record for record in self._behind_dead_links(dead) if record.subject not in found]
+        records.sort(key=lambda record: record.subject)
         if not any(len(record.files) == len(self.settings.patterns) for record in records):
             raise self._nothing(raw_dir, names, records)
         return records
+
+    def _matches(self, pattern: str, names: list[str]) -> Iterator[tuple[str, str | None, str]]:
+        """Subject, site and name of each file that a pattern fits."""
+        expression = re.compile(_expression(pattern, self.settings.subject_pattern))
+        for name in names:
+            if match := expression.fullmatch(name):
+                groups = match.groupdict()
+                yield groups.get("subject") or LONE_SUBJECT, groups.get("site"), name
+
+    def _behind_dead_links(self, dead: list[str]) -> list[SubjectRecord]:
+        """Subjects whose folder is a link that leads nowhere, so that they are told as left out."""
+        found: dict[str, SubjectRecord] = {}
+        for name in dead:
+            for pattern in self.settings.patterns.values():
+                folders = pattern.split("/")[:-1][: name.count("/") + 1]
+                if "{subject}" not in "/".join(folders):
+                    continue
+                for subject, site, _ in self._matches("/".join(folders), [name]):
+                    problem = f"{name} is a link that leads nowhere"
+                    found.setdefault(subject, SubjectRecord(subject, site or NO_SITE, {}, problem))
+        return list(found.values())
 
     def _nothing(self, raw_dir: Path, names: list[str], records: list[SubjectRecord]) -> UserError:
         matched = {name for record in records for name in record.files}
@@ -130,14 +154,6 @@ class PatternDataset(Dataset):
         there = f"the folder has {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}"
         near = did_you_mean(pattern, names) or "correct `patterns`"
         return UserError(f"no file matches '{pattern}' ({modality}); {there}", raw_dir, near)
-
-
-def _volume_names(raw_dir: Path) -> list[str]:
-    """Volume files below a folder, relative, sorted; hidden files and Mac archive leftovers do not count."""
-    if not raw_dir.is_dir():
-        raise UserError("no such folder", raw_dir, "put the volumes there, or name their folder in `raw`")
-    paths = (path.relative_to(raw_dir) for path in raw_dir.rglob("*") if path.name.lower().endswith(_SUFFIXES))
-    return sorted(p.as_posix() for p in paths if not any(part.startswith((".", "__MACOSX")) for part in p.parts))
 
 
 def _expression(pattern: str, subject_pattern: str) -> str:
@@ -155,9 +171,3 @@ def _expression(pattern: str, subject_pattern: str) -> str:
             pieces.append(f"(?P<{name}>{inner[name]})")
             seen.add(name)
     return "".join(pieces) + re.escape(pattern[end:])
-
-
-def _record(subject: str, site: str, files: dict[str, list[str]], raw_dir: Path) -> SubjectRecord:
-    double = next((name for name, found in sorted(files.items()) if len(found) > 1), None)
-    problem = f"{len(files[double])} files for {double}: {', '.join(files[double][:3])}" if double else None
-    return SubjectRecord(subject, site, {name: raw_dir / found[0] for name, found in files.items()}, problem)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from xmodbench.data.volumes.names import check_names
 from xmodbench.data.volumes.settings import Preparation, Split
 from xmodbench.data.volumes.split import split_blocks, split_subjects
 from xmodbench.data.volumes.split_file import SPLIT_FILE, write_split
 from xmodbench.errors import UserError
+from xmodbench.files import scratch_dir
 from xmodbench.plugins import SubjectRecord
 from xmodbench.records import RECORD
 from xmodbench.store import StoreWriter
@@ -44,10 +45,13 @@ def prepare_dataset(
     Raises:
         UserError: the options contradict the data set, or too few subjects can be used.
     """
+    from xmodbench.data.volumes.identity import check_identity
+
     raw_dir, out_dir = Path(raw_dir).resolve(), Path(out_dir)
-    modalities, settings = dataset.modalities(), dataset.settings
+    modalities, settings = dataset.modalities(), cast(Preparation, dataset.settings)
     _check_names(modalities, settings, dataset_id)
     found = dataset.volumes(raw_dir)
+    check_names(found, settings.exclude, raw_dir)
     sites = {record.subject: record.site for record in found}
     records, excluded = _usable(found, modalities, settings, raw_dir)
     for item in excluded:
@@ -60,19 +64,22 @@ def prepare_dataset(
         chosen = {*parts["train"], *parts["test"]}
         records = [record for record in records if record.subject in chosen]
     out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".spool-", dir=out_dir) as spool:
-        tasks = _tasks(records, modalities, settings, raw_dir, Path(spool), seed)
+    with scratch_dir(out_dir / "spool") as spool:
+        tasks = _tasks(records, modalities, settings, raw_dir, spool, seed)
         outcomes = list(progress.track(_run(tasks, threads), f"prepare {dataset_id}", total=len(tasks)))
-        for outcome in outcomes:
-            for modality, remark in outcome.facts.get("headers", {}).items():
-                progress.say(f"{outcome.subject}, {modality}: {remark}")
+        _say_remarks(outcomes, progress)
         failed = [{"subject": o.subject, "reason": o.failure} for o in outcomes if o.failure]
         for item in failed:
             progress.say(f"{item['subject']} left out: {item['reason']}")
+        copies = check_identity([scan for o in outcomes if not o.failure for scan in o.scans()], parts, raw_dir)
+        for line in copies:
+            progress.say(line)
         done = [(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failure]
+        _judge_pairs(done, progress)
         rows = _assign(done, parts, settings, seed, failed)
         left_out = [_portable(item, raw_dir) for item in excluded + failed]
         manifest = _manifest(dataset, dataset_id, seed, parts, left_out, done, rows)
+        manifest |= {"copies": copies} if copies else {}
         _write(out_dir, rows, modalities, settings, manifest)
         _write_split(out_dir, manifest, sites)
     counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
@@ -112,7 +119,7 @@ def _not_chosen(names: list[str], parts: dict[str, list[str]], how: Split, known
     """Where the split is given by name: who is here without being in it, or in it without being here, and the reason."""
     if how.train_subjects is None:
         return []
-    named, chosen = {*how.train_subjects, *how.test_subjects}, {*parts["train"], *parts["test"]}
+    named, chosen = {*how.train_subjects, *(how.test_subjects or ())}, {*parts["train"], *parts["test"]}
     reasons = {name: "the split does not name it" for name in names}
     reasons |= {name: "spare: the split has enough without it" for name in named & {*names}}
     reasons |= {name: "in the split, but not here" for name in named - {*names} - known}
@@ -170,6 +177,17 @@ def _mark(task: Task) -> Path:
     return task.spool.with_suffix(".busy")
 
 
+def _say_remarks(outcomes: list[Outcome], progress: Progress) -> None:
+    """What was assumed of files, a line for all subjects that it is the same for."""
+    subjects: dict[tuple[str, str], list[str]] = {}
+    for outcome in outcomes:
+        for item in outcome.facts.get("headers", {}).items():
+            subjects.setdefault(item, []).append(outcome.subject)
+    for (modality, remark), names in subjects.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        progress.say(f"{', '.join(names[:3])}{more}, {modality}: {remark}")
+
+
 def _assign(done, parts, settings: Preparation, seed: int, failed) -> dict[str, list[tuple[Task, int, dict]]]:
     """The rows of each split: (task, index of the image in its spool file, row)."""
     if not done:
@@ -194,6 +212,18 @@ def _assign(done, parts, settings: Preparation, seed: int, failed) -> dict[str, 
             problem = f"all {name} subjects failed, {reasons[0]['subject']}: {reasons[0]['reason']}"
             raise UserError(problem, "prepare", "mend the volumes or choose other subjects")
     return rows
+
+
+def _judge_pairs(done: list[tuple[Task, Outcome]], progress: Progress) -> None:
+    """Add to each subject's facts how its modalities fit; a doubtful one is named and kept."""
+    from xmodbench.data.pairing.judge import judge
+
+    found = judge([(outcome.subject, outcome.pairing) for _, outcome in done])
+    for _, outcome in done:
+        outcome.facts["pairing"] = [item.facts() for item in found[outcome.subject]]
+        for item in found[outcome.subject]:
+            if item.suspected:
+                progress.say(f"{outcome.subject}, pairing doubtful: {item.suspected}")
 
 
 def _portable(item: dict[str, str], raw_dir: Path) -> dict[str, str]:

@@ -18,7 +18,8 @@ def orient(image: sitk.Image, code: str = "LPS") -> sitk.Image:
 def stored_axes(image: sitk.Image) -> tuple[int, int, int]:
     """For each axis of an image as it is in its file, which of x, y, z (0, 1, 2) it becomes by `orient`."""
     code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
-    return tuple(next(i for i, letters in enumerate(("LR", "PA", "SI")) if letter in letters) for letter in code)
+    i, j, k = (next(n for n, letters in enumerate(("LR", "PA", "SI")) if letter in letters) for letter in code)
+    return i, j, k
 
 
 def same_grid(a: sitk.Image, b: sitk.Image, tolerance_mm: float = 1e-3) -> bool:

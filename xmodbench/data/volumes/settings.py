@@ -10,6 +10,10 @@ from xmodbench.plugins import Settings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Spacing = Annotated[float, Field(gt=0, le=20)]
+# one letter of each pair, in any order
+Orientation = Annotated[
+    str, Field(pattern=r"^([LR]([AP][SI]|[SI][AP])|[AP]([LR][SI]|[SI][LR])|[SI]([LR][AP]|[AP][LR]))$")
+]
 
 
 class Normalisation(Settings):
@@ -152,6 +156,12 @@ class Preparation(Settings):
         None,
         description="Modality whose grid the others are brought to, and the fixed image of a registration; the first "
         "modality if left out.",
+    )
+    assume_orientation: Orientation | None = Field(
+        None,
+        description="Where a file does not say how it lies (NIfTI with qform_code and sform_code 0, NRRD without a space, "
+        "MetaImage without TransformMatrix): the directions to which its three axes run, LPS for left, back (posterior) and "
+        "head (superior); its middle is taken as the origin. Such files are refused if left out.",
     )
     spacing_mm: Spacing | tuple[Spacing, Spacing, Spacing] | None = Field(
         None,

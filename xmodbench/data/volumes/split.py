@@ -36,8 +36,8 @@ def split_subjects(
 
 
 def _both_named(subjects: list[str], how: Split) -> tuple[list[str], list[str]]:
-    train = [name for name in dict.fromkeys(how.train_subjects) if name in subjects][: how.n_train]
-    test = [name for name in dict.fromkeys(how.test_subjects) if name in subjects][: how.n_test]
+    train = [name for name in dict.fromkeys(how.train_subjects or ()) if name in subjects][: how.n_train]
+    test = [name for name in dict.fromkeys(how.test_subjects or ()) if name in subjects][: how.n_test]
     for part, found in (("training", train), ("test", test)):
         if not found:
             problem = f"none of the {part} subjects it names can be used"
@@ -46,10 +46,10 @@ def _both_named(subjects: list[str], how: Split) -> tuple[list[str], list[str]]:
 
 
 def _test_named(subjects: list[str], how: Split) -> tuple[list[str], list[str]]:
-    for name in how.test_subjects:
+    for name in how.test_subjects or ():
         if name not in subjects:
             raise UserError(f"no subject '{name}'", "split.test_subjects", did_you_mean(name, subjects))
-    test = sorted(set(how.test_subjects))
+    test = sorted(set(how.test_subjects or ()))
     return [name for name in subjects if name not in test][: how.n_train], test
 
 
@@ -98,7 +98,7 @@ def _wanted(how: Split, available: int) -> int:
     return available if how.n_train is None else max(1, round(how.n_train / (1 - how.test_fraction)))
 
 
-def split_blocks(positions: Sequence[float], how: Split, seed: int) -> tuple[list[int], list[int]]:
+def split_blocks(positions: Sequence[float] | np.ndarray, how: Split, seed: int) -> tuple[list[int], list[int]]:
     """Indices of the training and the test slices of a lone subject.
 
     The test slices are one contiguous block (the upper end, or with ``order: random`` a place drawn by the seed);

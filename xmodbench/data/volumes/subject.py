@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +14,33 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from xmodbench.data.pairing.subject import Measured, measure, sampled
 from xmodbench.data.volumes.bias import correct_bias
-from xmodbench.data.volumes.io import contradiction, read_volume
+from xmodbench.data.volumes.identity import Scan, Voxels
+from xmodbench.data.volumes.io import read_volume
 from xmodbench.data.volumes.mask import head_mask
 from xmodbench.data.volumes.normalise import normalise, stretch
 from xmodbench.data.volumes.register import one_thread, register_rigid
 from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
 from xmodbench.data.volumes.settings import Preparation
-from xmodbench.data.volumes.slicing import Plane, choose, field_of_view, plane_of, plane_view, slice_affine, to_square
-from xmodbench.errors import UserError
-from xmodbench.files import sha256_file
+from xmodbench.data.volumes.slicing import (
+    Crop,
+    Plane,
+    choose,
+    field_of_view,
+    plane_of,
+    plane_view,
+    slice_affine,
+    to_square,
+)
+from xmodbench.errors import UserError, plain, said
+from xmodbench.files import relative_name, sha256_file
 from xmodbench.plugins import SubjectRecord
 from xmodbench.seeding import derive_seed
 
 MIN_OVERLAP = 0.5
+# slices nearer than this lie within what a registration leaves: one off is no fault that can be seen
+BESIDE_MM = 1.0
 
 
 @dataclass
@@ -44,12 +57,22 @@ class Task:
 
 @dataclass
 class Outcome:
-    """What became of a subject: rows of its slices (the images are in the spool file) or why there are none."""
+    """What became of a subject: rows of its slices (the images are in the spool file) or why there are none.
+
+    ``pairing``: what is to be judged against other subjects.
+    """
 
     subject: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     failure: str | None = None
+    voxels: dict[str, Voxels] = field(default_factory=dict)
+    pairing: list[Measured] = field(default_factory=list)
+
+    def scans(self) -> list[Scan]:
+        """Its volumes, as far as their identity goes."""
+        files = self.facts["files"]
+        return [Scan(self.subject, m, files[m]["file"], files[m]["sha256"], found) for m, found in self.voxels.items()]
 
 
 def prepare_subject(task: Task) -> Outcome:
@@ -66,14 +89,14 @@ def prepare_subject(task: Task) -> Outcome:
         return Outcome(task.record.subject, failure=str(error))
     except Exception as error:
         return Outcome(task.record.subject, failure=_unforeseen(error))
-    np.savez(task.spool, **images)
+    np.savez(task.spool, **images)  # type: ignore[arg-type]  # its own option stands among the arrays' names
     return outcome
 
 
 def _unforeseen(error: Exception) -> str:
     """One line for an exception that nobody has put into words, with the place it came from."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    text = plain(f"{type(error).__name__}: {error}")[:300]
     return f"{text} ({Path(place.filename).name}, line {place.lineno})"
 
 
@@ -88,9 +111,8 @@ def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
     crop = field_of_view(view, (spacing[plane.rows], spacing[plane.cols]), settings.fov_mm)
     arrays = {name: plane_view(_intensities(task, name, volume, mask), plane) for name, volume in volumes.items()}
     images: dict[str, list[np.ndarray]] = {name: [] for name in volumes}
-    for index in chosen:
-        if crop.cut(view[index], False).mean() < settings.min_foreground:
-            continue
+    kept = [index for index in chosen if crop.cut(view[index], False).mean() >= settings.min_foreground]
+    for index in kept:
         affine = slice_affine(affine_ras(grid), view.shape[1:], plane, index, crop, settings.image_size)
         outcome.rows.append(_row(task, plane, index, affine, grid))
         for name, array in arrays.items():
@@ -98,19 +120,41 @@ def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
     if not outcome.rows:
         raise UserError("no slice has enough foreground", task.record.subject, "lower min_foreground")
     outcome.facts["slices"] = {"chosen": len(chosen), "kept": len(outcome.rows)}
-    return outcome, {name: np.stack(stack) for name, stack in images.items()}
+    stacks = {name: np.stack(images[name]) for name in images}
+    beside = _beside(task, arrays, view, kept, crop) if spacing[plane.normal] >= BESIDE_MM else {}
+    outcome.pairing = measure({name: stacks[name] for name in _reference_first(task)}, beside)
+    return outcome, stacks
+
+
+def _reference_first(task: Task) -> list[str]:
+    first = task.settings.reference or task.modalities[0]
+    return sorted(task.modalities, key=lambda name: (name != first, name))
+
+
+def _beside(task: Task, arrays, view: np.ndarray, kept: list[int], crop: Crop) -> dict[str, dict[int, np.ndarray]]:
+    """By modality, the volume's slices before and after those the pairing is measured on, where slices are taken apart."""
+    if len(kept) > 1 and min(np.diff(kept)) == 1:
+        return {}
+    places, last = np.array(kept)[sampled(len(kept))], len(view) - 1
+    return {
+        name: {
+            step: np.stack(
+                [_image(task, name, arrays[name][i], view[i], crop) for i in np.clip(places + step, 0, last)]
+            )
+            for step in (-1, 1)
+        }
+        for name in _reference_first(task)[1:]
+    }
 
 
 def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.Image, sitk.Image, Plane]:
     """All modalities on the reference's grid, each interpolated at most once, with the mask, and the slices' plane."""
     settings, files = task.settings, task.record.files
     name = settings.reference or task.modalities[0]
-    reference = _read(task, name)
+    reference = _read(task, name, outcome)
     stored = stored_axes(reference)
     reference = orient(reference)
     outcome.facts["files"] = {m: _source(files[m], task.raw_dir) for m in task.modalities}
-    remarks = {m: contradiction(files[m]) for m in task.modalities}
-    outcome.facts |= {"headers": found} if (found := {m: text for m, text in remarks.items() if text}) else {}
     grid = grid_like(reference, _spacing(settings, stored))
     if settings.spacing_mm is not None:
         reference = _on_grid(task, name, reference, grid, None)
@@ -119,7 +163,7 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     for other in task.modalities:
         if other == name:
             continue
-        image = _read(task, other)
+        image = _read(task, other, outcome)
         transform = _transform(task, other, image, reference, mask, outcome)
         if transform is None and same_grid(image, grid):
             volumes[other] = image
@@ -130,7 +174,7 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
     return {m: volumes[m] for m in task.modalities}, mask, grid, plane_of(settings.axis, stored)
 
 
-def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | list[float] | None:
+def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | Sequence[float] | None:
     """The voxel size asked for along x, y and z, wherever the file has them."""
     spacing = settings.spacing_mm
     if settings.axis != "stored" or not isinstance(spacing, tuple):
@@ -138,8 +182,21 @@ def _spacing(settings: Preparation, stored: tuple[int, int, int]) -> float | lis
     return [spacing[stored.index(axis)] for axis in range(3)]
 
 
-def _read(task: Task, name: str) -> sitk.Image:
-    image, how = read_volume(task.record.files[name]), task.settings.normalisation(name)
+def _read(task: Task, name: str, outcome: Outcome) -> sitk.Image:
+    """A modality's volume, with floor and bias field seen to; what tells it from others goes into the `outcome`, and what
+    was assumed of its file into the facts, under ``headers``."""
+    path, how = task.record.files[name], task.settings.normalisation(name)
+    remarks = [task.record.remarks[name]] if name in task.record.remarks else []
+    try:
+        image = read_volume(path, orientation=task.settings.assume_orientation, remark=remarks.append)
+    except (OSError, RuntimeError, ValueError) as error:  # a header can be odd in more ways than are foreseen
+        words = said(error) if isinstance(error, OSError) else plain(str(error).rpartition("ERROR:")[2])
+        raise UserError(f"cannot be read ({words or 'without a reason'})", path, "convert or fetch it again") from None
+    if how.method == "window" and how.range[0] < 0 <= sitk.GetArrayViewFromImage(image).min():
+        remarks.append(f"no value is below 0, though its window begins at {how.range[0]:g}: check that these are HU")
+    if remarks:
+        outcome.facts.setdefault("headers", {})[name] = "; ".join(remarks)
+    outcome.voxels[name] = Voxels.of(image)
     if how.floor is not None:
         image = sitk.Maximum(image, how.floor)
     # a fixed window says that raw values have a meaning, as HU have
@@ -231,15 +288,11 @@ def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Im
         "position_mm": round(position, 4),
         "axis": plane.name,
         "index": index,
-        "source": _relative(record.files[settings.reference or task.modalities[0]], task.raw_dir),
+        "source": relative_name(record.files[settings.reference or task.modalities[0]], task.raw_dir),
         "volume_shape": json.dumps(list(grid.GetSize())),
         "affine": json.dumps(np.round(affine, 5).tolist()),
     }
 
 
 def _source(path: Path, raw_dir: Path) -> dict[str, str]:
-    return {"file": _relative(path, raw_dir), "sha256": sha256_file(path)}
-
-
-def _relative(path: Path, raw_dir: Path) -> str:
-    return path.relative_to(raw_dir).as_posix() if path.is_relative_to(raw_dir) else path.name
+    return {"file": relative_name(path, raw_dir), "sha256": sha256_file(path)}

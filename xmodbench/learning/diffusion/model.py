@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
-from xmodbench.errors import UserError
-from xmodbench.files import read_json, write_json
+from xmodbench.learning.training.weights import DESCRIPTION, read_description, read_weights, save_model
+from xmodbench.plugins.settings import validated
 
 from .networks import DenoisingNetwork, network_of
 from .schedules import Process, process_of
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 Condition = Callable[[torch.Tensor], torch.Tensor | None]
 """Extra input channels [B, k, H, W] for a noisy image [B, 1, H, W] given in the units of the images, [0, 1]."""
 
@@ -57,27 +55,19 @@ class DiffusionModel:
 
     def save(self, directory: Path) -> None:
         """Write weights and resolved settings, without those of sampling."""
-        save_file(_contiguous(self.network.state_dict()), directory / WEIGHTS)
         settings = self.settings.model_dump(mode="json", exclude=set(self.settings.SAMPLING))
-        write_json(directory / DESCRIPTION, {"inputs": self.network.inputs, "settings": settings})
+        save_model(directory, self.network.state_dict(), {"inputs": self.network.inputs, "settings": settings})
 
     @classmethod
     def load(cls, directory: Path, config: type) -> DiffusionModel:
         """Read what `save` wrote; `config` is the settings' class.
 
         Raises:
-            UserError: a file is missing, damaged, or belongs to another network.
+            UserError: a file is missing, damaged, of a newer version, or belongs to another network.
         """
-        description = read_json(directory / DESCRIPTION)
-        model = cls.new(config(**description["settings"]).resolved(), description["inputs"])
-        try:
-            model.network.load_state_dict(load_file(directory / WEIGHTS))
-        except Exception as error:  # safetensors, torch and the file system each raise their own
-            problem = f"weights cannot be read ({str(error).splitlines()[0]})"
-            raise UserError(problem, directory / WEIGHTS, "train the model again") from None
+        description = read_description(directory, "inputs")
+        settings = validated(config, description["settings"], str(directory / DESCRIPTION), "settings")
+        model = cls.new(settings.resolved(), description["inputs"])
+        model.network.load_state_dict(read_weights(directory, model.network.state_dict()))
         model.network.eval()
         return model
-
-
-def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -5,16 +5,16 @@ the scale the network was trained with; the noise process; the times to visit, d
 at the first of them. They return the images at time 0, on the same scale, not clipped. By keyword, those that need it take:
 
 noise: draws a fresh ``N(0, I)`` of the batch's shape at each call.
-steps: how many times the whole process is divided into, of which `grid` are the last ones (solvers of diffusers).
+steps: how many times the whole process is divided into, of which `grid` are the last ones (DDIM, whose step ends there).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from xmodbench.seeding import ImageGenerator
@@ -24,15 +24,22 @@ from .schedules import Process
 
 Denoise = Callable[[torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]
 Noise = Callable[[], torch.Tensor]
+Sampler = Callable[[Denoise, Process, list[int], torch.Tensor], torch.Tensor]
 
 
 def times(length: int, steps: int, start: int | None = None) -> list[int]:
     """The times visited by `steps` steps over all of ``length-1 .. 0``, of them those below `start`, descending.
 
-    Spaced from the top ("trailing"), so that the first is ``length - 1``.
+    Spaced from the top ("trailing"), so that the first is ``length - 1``; in whole numbers, since a step of floating-point
+    numbers gives one time too many for some counts, -1, which would be the noisiest.
+
+    Args:
+        length: of the process.
+        steps: 1 to `length`; so many times are visited where `start` leaves none out.
+        start: see above; where no time is below it, the last one is visited.
     """
-    grid = np.round(np.arange(length, 0, -length / steps)).astype(int) - 1
-    return [int(t) for t in grid if start is None or t < start] or [0]
+    grid = [round(Fraction(length * (steps - i), steps)) - 1 for i in range(steps)]
+    return [t for t in grid if start is None or t < start] or [0]
 
 
 def image_noise(generators: Sequence[ImageGenerator], size: tuple[int, int], device: str) -> Noise:
@@ -49,14 +56,14 @@ def denoiser(model: DiffusionModel, condition: Condition) -> Denoise:
     settings, autocast = model.settings, model.settings.precision == "bf16"
 
     def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
-        t = torch.full((len(x),), t, dtype=torch.int64, device=x.device)
+        at = torch.full((len(x),), t, dtype=torch.int64, device=x.device)
         extra = condition(model.outside(x))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
-            answer = model.answer(x, t, extra).float()
-        clean, eps = model.process.clean_and_eps(settings.prediction, answer, x, t)
+            answer = model.answer(x, at, extra).float()
+        clean, eps = model.process.clean_and_eps(settings.prediction, answer, x, at)
         if settings.clip_x0:
             clean = clean.clamp(0 if settings.data_range == "0,1" else -1, 1)
-            eps = model.process.clean_and_eps("x0", clean, x, t)[1]
+            eps = model.process.clean_and_eps("x0", clean, x, at)[1]
         return clean, eps
 
     return denoise
@@ -93,20 +100,20 @@ def sample(
     return model.outside(solve(denoiser(model, condition), process, grid, x)).clamp(0, 1)
 
 
-def sampler_of(settings, noise: Noise) -> Callable[[Denoise, Process, list[int], torch.Tensor], torch.Tensor]:
+def sampler_of(settings: Any, noise: Noise) -> Sampler:
     """The sampler that resolved settings name, with the options of it that they hold."""
-    steps = settings.sampling_steps
-    return {
+    samplers: dict[str, Sampler] = {
         "ancestral": partial(
             sample_ancestral, noise=noise, variance=settings.variance, final_noise=settings.final_noise
         ),
-        "ddim": partial(sample_ddim, steps=steps, noise=noise, eta=settings.eta),
-        "dpmpp_2m": partial(sample_dpmpp_2m, steps=steps),
-        "unipc": partial(sample_unipc, steps=steps),
-        "heun": partial(sample_heun, steps=steps),
+        "ddim": partial(sample_ddim, steps=settings.sampling_steps, noise=noise, eta=settings.eta),
+        "dpmpp_2m": sample_dpmpp_2m,
+        "unipc": sample_unipc,
+        "heun": sample_heun,
         "euler_maruyama": partial(sample_euler_maruyama, noise=noise, final_noise=settings.final_noise),
         "euler": sample_euler,
-    }[settings.sampler]
+    }
+    return samplers[settings.sampler]
 
 
 def sample_ancestral(
@@ -206,27 +213,30 @@ def sample_ddim(
     return x
 
 
-def sample_dpmpp_2m(
-    denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor, *, steps: int
-) -> torch.Tensor:
+def sample_dpmpp_2m(denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor) -> torch.Tensor:
     """DPM-Solver++(2M): second order, one evaluation a step."""
     from diffusers import DPMSolverMultistepScheduler
 
     scheduler = DPMSolverMultistepScheduler(
         **_shared(process), algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero"
     )
-    return _multistep(scheduler, denoise, grid, x, steps)
+    scheduler.set_timesteps(timesteps=grid)
+    return _multistep(scheduler, denoise, x)
 
 
-def sample_unipc(denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor, *, steps: int) -> torch.Tensor:
+def sample_unipc(denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor) -> torch.Tensor:
     """UniPC of order 2 (bh2): predictor and corrector, one evaluation a step."""
     from diffusers import UniPCMultistepScheduler
 
     scheduler = UniPCMultistepScheduler(**_shared(process), solver_order=2, solver_type="bh2", final_sigmas_type="zero")
-    return _multistep(scheduler, denoise, grid, x, steps)
+    scheduler.set_timesteps(len(grid))
+    scheduler.timesteps = torch.tensor(grid)  # which cannot be given
+    kept = scheduler.alphas_cumprod
+    scheduler.sigmas = torch.cat([((1 - kept) / kept).sqrt()[grid], torch.zeros(1)])
+    return _multistep(scheduler, denoise, x)
 
 
-def sample_heun(denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor, *, steps: int) -> torch.Tensor:
+def sample_heun(denoise: Denoise, process: Process, grid: list[int], x: torch.Tensor) -> torch.Tensor:
     """Heun's method on the noise level: second order, two evaluations a step but the last.
 
     The solver carries ``x / signal``; network and condition are evaluated on ``x``, as they were trained.
@@ -234,21 +244,18 @@ def sample_heun(denoise: Denoise, process: Process, grid: list[int], x: torch.Te
     from diffusers import HeunDiscreteScheduler
 
     scheduler = HeunDiscreteScheduler(**_shared(process), clip_sample=False)
-    scheduler.set_timesteps(steps)
-    skip = steps - len(grid)
-    scheduler.set_begin_index(2 * skip)
+    scheduler.set_timesteps(timesteps=grid)
+    scheduler.set_begin_index(0)
     carried = x / float(process.signal[grid[0]])
-    for t in scheduler.timesteps[2 * skip :]:
+    for t in scheduler.timesteps:
         clean, _ = denoise(scheduler.scale_model_input(carried, t), round(float(t)))
         carried = scheduler.step(clean, t, carried).prev_sample
     return carried
 
 
-def _multistep(scheduler: Any, denoise: Denoise, grid: list[int], x: torch.Tensor, steps: int) -> torch.Tensor:
-    scheduler.set_timesteps(steps)
-    skip = steps - len(grid)
-    scheduler.set_begin_index(skip)
-    for t in scheduler.timesteps[skip:]:
+def _multistep(scheduler: Any, denoise: Denoise, x: torch.Tensor) -> torch.Tensor:
+    scheduler.set_begin_index(0)
+    for t in scheduler.timesteps:
         clean, _ = denoise(x, int(t))
         x = scheduler.step(clean, t, x).prev_sample
     return x

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from xmodbench.learning.training.presets import PresetSettings
 from xmodbench.plugins.settings import validated
 
-VP_SAMPLERS = ("ancestral", "ddim", "dpmpp_2m", "unipc", "heun")
-VE_SAMPLERS = ("euler_maruyama", "euler")
+VpSampler = Literal["ancestral", "ddim", "dpmpp_2m", "unipc", "heun"]
+VeSampler = Literal["euler_maruyama", "euler"]
+VP_SAMPLERS: tuple[str, ...] = get_args(VpSampler)
+VE_SAMPLERS: tuple[str, ...] = get_args(VeSampler)
 
 
 class DiffusionSettings(PresetSettings):
@@ -75,11 +77,13 @@ class DiffusionSettings(PresetSettings):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (code: fp32).")
     channels_last: bool = Field(False, description="Memory layout; faster on most GPUs.")
     compile: bool = Field(False, description="torch.compile the network: a slow start, then faster.")
-    checkpoint_s: float = Field(300.0, gt=0, description="Seconds between two saves of the state for resuming.")
+    checkpoint_s: float = Field(
+        300.0, gt=0, description="The most seconds between two saves of the state for resuming; the first come sooner."
+    )
     snapshots: int = Field(5, ge=0, le=200, description="Pictures of translated training slices taken over training.")
 
     # sampling
-    sampler: Literal[VP_SAMPLERS + VE_SAMPLERS] | None = Field(
+    sampler: Literal[VpSampler, VeSampler] | None = Field(
         None, description="Code: ancestral; paper: euler_maruyama (Alg. 1); the others are few-step solvers."
     )
     sampling_steps: int | None = Field(None, ge=1, le=10_000, description="Steps of the sampler (code: 1000).")
@@ -93,7 +97,7 @@ class DiffusionSettings(PresetSettings):
         None, description="Flip and blur test images as in training, as the released sampler does by mistake."
     )
 
-    def resolved(self) -> Self:
+    def resolved(self) -> Any:
         """A copy in which every option has its value: the given one, or the preset's.
 
         Sampler and number of steps, where left out, become ones that suit a process or ``timesteps`` that were given.
@@ -108,7 +112,7 @@ class DiffusionSettings(PresetSettings):
             changes["sampling_steps"] = next(n for n in range(most, 0, -1) if not even or found.timesteps % n == 0)
         return found.model_copy(update=changes)
 
-    def sampling_like(self, other: Any) -> Self:
+    def sampling_like(self, other: Any) -> Any:
         """A copy of resolved settings with the sampling options that resolved settings `other` have.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -64,6 +64,6 @@ def lent(model: DiffusionModel, weights: list[torch.Tensor]) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _put(values: list[torch.Tensor], parameters: list[torch.Tensor]) -> None:
+def _put(values: Sequence[torch.Tensor], parameters: Sequence[torch.Tensor]) -> None:
     for parameter, value in zip(parameters, values, strict=True):
         parameter.copy_(value)

@@ -86,7 +86,7 @@ class DiffusionTraining(loop.Training):
                 loss = self._loss(self.batches.at(step * s.accumulation + micro, self.job.device))
                 self.accelerator.backward(loss)
             total += loss.detach() / s.accumulation
-        parameters = list(self.model.network.parameters())
+        parameters: list[torch.Tensor] = list(self.model.network.parameters())
         norm = torch.nn.utils.clip_grad_norm_(parameters, s.gradient_clip)
         self.optimizer.step()
         decay = min(s.ema_decay, (1 + step) / (10 + step)) if s.ema_warmup else s.ema_decay

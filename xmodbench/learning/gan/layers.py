@@ -50,6 +50,8 @@ class Dropout(nn.Module):
 class BlurDown(nn.Module):
     """Halve the size without aliasing: the binomial filter [1, 2, 1] with mirrored borders, then every other pixel."""
 
+    filter: torch.Tensor
+
     def __init__(self, channels: int):
         super().__init__()
         line = torch.tensor([1.0, 2.0, 1.0]) / 4

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from xmodbench.errors import UserError
-from xmodbench.files import read_json, write_json
 from xmodbench.learning.gan.batches import Batches
 from xmodbench.learning.gan.game import Game
 from xmodbench.learning.gan.layers import Dropout
@@ -21,10 +19,10 @@ from xmodbench.learning.gan.networks import smallest_side
 from xmodbench.learning.gan.training import train
 from xmodbench.learning.training.log import LossLog
 from xmodbench.learning.training.plot import save_with_plot
+from xmodbench.learning.training.weights import DESCRIPTION, read_description, read_weights, save_model
 from xmodbench.plugins import Run, TrainData
+from xmodbench.plugins.settings import validated
 from xmodbench.seeding import ImageGenerator, derive_seed
-
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 @dataclass
@@ -37,9 +35,7 @@ class Translator:
 
     def save(self, directory: Path) -> None:
         """Write weights, settings and, after training, the losses."""
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        save_file(tensors, directory / WEIGHTS)
-        write_json(directory / DESCRIPTION, {"settings": self.settings.model_dump(mode="json")})
+        save_model(directory, self.network.state_dict(), {"settings": self.settings.model_dump(mode="json")})
         if self.log is not None:
             save_with_plot(self.log, directory)
 
@@ -48,16 +44,13 @@ class Translator:
         """Read what `save` wrote; `network_of` makes the generator for settings of class `config`.
 
         Raises:
-            UserError: a file is missing, damaged, or belongs to another network.
+            UserError: a file is missing, damaged, of a newer version, or belongs to another network.
         """
         run.use_threads()
-        settings = config(**read_json(directory / DESCRIPTION)["settings"]).resolved()
+        stored = read_description(directory)["settings"]
+        settings = validated(config, stored, str(directory / DESCRIPTION), "settings").resolved()
         network = network_of(settings)
-        try:
-            network.load_state_dict(load_file(directory / WEIGHTS))
-        except Exception as error:  # safetensors, torch and the file system each raise their own
-            problem = f"weights cannot be read ({str(error).splitlines()[0]})"
-            raise UserError(problem, directory / WEIGHTS, "train the model again") from None
+        network.load_state_dict(read_weights(directory, network.state_dict()))
         return cls(settings, network.to(run.device).eval())
 
     @torch.inference_mode()
@@ -88,6 +81,7 @@ def fit(settings, game_of: Callable[[Any, str], Game], train_data: TrainData, ru
     """
     run.use_threads()
     source, target = train_data.source, train_data.target
+    assert source is not None  # no adversarial method is zero-shot
     shortest, needed = min(target.shape[2:]), smallest_side(settings.discriminator_layers)
     if shortest < needed:
         problem = f"slices of {shortest} pixels are too small for discriminator_layers {settings.discriminator_layers}"

@@ -41,7 +41,9 @@ class GanSettings(PresetSettings):
     )
     flip: float | None = Field(None, ge=0, le=1, description="Probability of a horizontal flip.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (published: fp32).")
-    checkpoint_s: float = Field(300.0, gt=0, description="Seconds between two saves of the state for resuming.")
+    checkpoint_s: float = Field(
+        300.0, gt=0, description="The most seconds between two saves of the state for resuming; the first come sooner."
+    )
     snapshots: int = Field(5, ge=0, le=200, description="Pictures of translated source slices taken over training.")
 
 

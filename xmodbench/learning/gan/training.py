@@ -54,7 +54,7 @@ class GameTraining(loop.Training):
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Weights, Adam's moments and the pools' images."""
-        tensors = {}
+        tensors: dict[str, torch.Tensor] = {}
         for name, network in self.game.networks.items():
             tensors |= named(f"network.{name}", network.state_dict())
         for name, optimizer in self.game.optimizers.items():

@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         hidden = min(inputs, outputs)
         self.units = nn.Sequential(ConvUnit(inputs, hidden, 3), ConvUnit(hidden, outputs, 3))
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if inputs != outputs:
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,12 +31,12 @@ class Gan:
     """Both networks of a GAN of target slices, in evaluation mode and without gradients.
 
     Attributes:
-        settings: resolved.
+        settings: resolved `StyleganSettings`.
         generator: the averaged one, with its noise maps.
         log: losses of its training.
     """
 
-    settings: StyleganSettings
+    settings: Any
     generator: Generator
     discriminator: Discriminator
     log: LossLog
@@ -61,7 +62,7 @@ class Gan:
         """
         stored = stored_settings(directory)
         settings = config.resolved(stored["resolution"])
-        wanted = settings.model_dump(mode="json", include=PRETRAINING_SETTINGS - {"checkpoint_s", "snapshots"})
+        wanted = settings.model_dump(mode="json", include=set(PRETRAINING_SETTINGS - {"checkpoint_s", "snapshots"}))
         differing = sorted(name for name in wanted if wanted[name] != stored.get(name))
         if differing:
             name = differing[0]

@@ -32,6 +32,8 @@ class Mapping(nn.Module):
         layers: fully connected ones (published: 8; configuration `auto`: 2).
     """
 
+    average: torch.Tensor
+
     def __init__(self, size: int, layers: int):
         super().__init__()
         self.size = size
@@ -49,6 +51,8 @@ class Mapping(nn.Module):
 
 class StyledConv(nn.Module):
     """A modulated 3x3 convolution, noise, bias and activation."""
+
+    noise: torch.Tensor
 
     def __init__(self, inputs: int, outputs: int, latent: int, resolution: int, up: bool):
         super().__init__()
@@ -111,13 +115,14 @@ class Synthesis(nn.Module):
             fused: see `ModulatedConv`.
         """
         x = self.constant.expand(len(ws), -1, -1, -1)
-        image = None
+        image: torch.Tensor | None = None
         for block, to_image in enumerate(self.to_images):
             last = 2 * block
             for layer in range(max(0, last - 1), last + 1):
                 x = self.convs[layer](x, ws[:, layer], noise, fused)
             own = to_image(x, ws[:, last + 1], fused)
             image = own if image is None else upsample(image) + own
+        assert image is not None  # there is a block at least
         return image
 
 

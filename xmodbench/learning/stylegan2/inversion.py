@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -29,7 +30,7 @@ class Inverter:
     encoder: Encoder
     features: Features
     weight: float
-    settings: object
+    settings: Any
 
     def invert(
         self, images: torch.Tensor, kept: Collection[int] = (), after_step: Callable[[], object] = lambda: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from torch import nn
 from xmodbench.learning.training.log import LossLog
 from xmodbench.learning.training.loop import train
 from xmodbench.learning.training.plot import save_with_plot
+from xmodbench.learning.training.weights import DESCRIPTION
 from xmodbench.plugins import Run
+from xmodbench.plugins.settings import validated
 from xmodbench.seeding import derive_seed
 
 from .batches import from_square, to_square
@@ -22,7 +25,7 @@ from .encoder_training import EncoderTraining
 from .gan import Gan
 from .generator import Generator
 from .inversion import Inverter
-from .perceptual import Features, features_of, read_vgg16
+from .perceptual import Features, VggFeatures, features_of, read_vgg16
 from .settings import TRANSLATION_SETTINGS, InversionSettings, StyleganSettings
 from .weights import load_networks, save_networks, stored_settings
 
@@ -34,18 +37,18 @@ class Model:
     """The averaged generator with its noise maps, the encoder and the features that images are compared by.
 
     Attributes:
-        settings: resolved, ``perceptual_weight`` included.
+        settings: resolved `StyleganSettings`, ``perceptual_weight`` included.
         logs: losses of the GAN ("") and of the encoder ("encoder"), by folder.
     """
 
-    settings: StyleganSettings
+    settings: Any
     generator: Generator
     encoder: Encoder
     features: Features
     logs: dict[str, LossLog] = field(default_factory=dict)
 
     @classmethod
-    def new(cls, settings: StyleganSettings) -> Model:
+    def new(cls, settings: Any) -> Model:
         """Untrained networks for resolved settings."""
         features = features_of(settings, Discriminator(settings))
         return cls(settings, Generator(settings), Encoder(settings), features)
@@ -72,7 +75,8 @@ class Model:
         stored = stored_settings(directory)
         given = {name: getattr(wanted, name) for name in TRANSLATION_SETTINGS}
         stored |= {name: value for name, value in given.items() if value is not None}
-        model = cls.new(StyleganSettings(**stored).resolved(stored["resolution"]))
+        settings = validated(StyleganSettings, stored, str(directory / DESCRIPTION), "settings")
+        model = cls.new(settings.resolved(settings.resolution))
         load_networks(directory, model.networks(), run.device)
         return model
 
@@ -123,7 +127,7 @@ def fit(gan: Gan, images: np.ndarray, run: Run) -> Model:
     run.use_threads()
     s = gan.settings
     features = features_of(s, gan.discriminator)  # a copy, before the encoder's training changes it
-    if s.perceptual == "vgg16":
+    if isinstance(features, VggFeatures):
         run.facts["vgg16_sha256"] = read_vgg16(features, Path(s.vgg16_file), s.vgg16_sha256)
     features.to(run.device).eval().requires_grad_(False)
     torch.manual_seed(derive_seed(run.seed, "encoder weights"))

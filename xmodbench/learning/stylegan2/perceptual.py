@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file
+from xmodbench.learning.training.weights import not_finite
 
 from .discriminator import Discriminator
 
@@ -51,11 +52,14 @@ class DiscriminatorFeatures(Features):
 
     def distance(self, a: list[torch.Tensor], b: list[torch.Tensor], n: int) -> torch.Tensor:
         """Sum over blocks of the mean squared distance of a pixel's features."""
-        return sum((one - other).square().sum(1).mean((1, 2)) for one, other in zip(a, b, strict=True))
+        first, *others = ((one - other).square().sum(1).mean((1, 2)) for one, other in zip(a, b, strict=True))
+        return sum(others, start=first)
 
 
 class VggFeatures(Features):
     """VGG16 up to conv4_3 after its ReLU (Simonyan and Zisserman 2015), for grey levels 0 to 255 less the ImageNet mean."""
+
+    mean: torch.Tensor
 
     def __init__(self):
         super().__init__()
@@ -80,6 +84,8 @@ class VggFeatures(Features):
 class GradientFeatures(Features):
     """Sobel gradients at full, half and quarter size."""
 
+    filters: torch.Tensor
+
     def __init__(self):
         super().__init__()
         sobel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]) / 8
@@ -91,7 +97,8 @@ class GradientFeatures(Features):
 
     def distance(self, a: list[torch.Tensor], b: list[torch.Tensor], n: int) -> torch.Tensor:
         """Sum over scales of the mean absolute difference."""
-        return sum((one - other).abs().mean((1, 2, 3)) for one, other in zip(a, b, strict=True))
+        first, *others = ((one - other).abs().mean((1, 2, 3)) for one, other in zip(a, b, strict=True))
+        return sum(others, start=first)
 
 
 def features_of(settings, discriminator: Discriminator) -> Features:
@@ -123,6 +130,8 @@ def read_vgg16(features: VggFeatures, path: Path, sha256: str | None) -> str:
             state = torch.load(path, map_location="cpu", weights_only=True)
         wanted = features.layers.state_dict()
         features.layers.load_state_dict({name: state[f"features.{name}"] for name in wanted})
+        if problem := not_finite(features.layers.state_dict()):
+            raise ValueError(problem)
     except Exception as error:  # safetensors, pickle and torch each raise their own
         problem = f"cannot be read as weights of VGG16 ({str(error).splitlines()[0]})"
         raise UserError(problem, where, "give torchvision's state dict") from None

@@ -134,7 +134,9 @@ class StyleganSettings(InversionSettings):
     snapshots: int = Field(
         5, ge=0, le=200, description="Pictures of samples, then of encoded slices, over each training."
     )
-    checkpoint_s: float = Field(300.0, gt=0, description="Seconds between two saves of the state for resuming.")
+    checkpoint_s: float = Field(
+        300.0, gt=0, description="The most seconds between two saves of the state for resuming; the first come sooner."
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -144,10 +146,11 @@ class StyleganSettings(InversionSettings):
             raise ValueError("perceptual 'vgg16' needs vgg16_file, the weights are not part of this package")
         return self
 
-    def resolved(self, nearest: int) -> Self:
+    def resolved(self, nearest: int) -> Any:
         """A copy in which every option has its value: the given one, or the preset's.
 
-        Only ``perceptual_weight``, ``vgg16_file`` and ``vgg16_sha256`` may stay None.
+        Of this class, but for a type checker open, as in `PresetSettings.resolved`. Only ``perceptual_weight``,
+        ``vgg16_file`` and ``vgg16_sha256`` may stay None.
 
         Args:
             nearest: the power of two nearest to the size of the images.

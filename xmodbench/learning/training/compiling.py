@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
 
 from xmodbench.errors import UserError
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def compiled(network: nn.Module) -> nn.Module:
+
+def compiled(network: Network) -> Network:
     """`network`, compiled when it is first used; both share their weights.
 
     Raises:
@@ -22,4 +25,4 @@ def compiled(network: nn.Module) -> nn.Module:
     if shutil.which(compiler) is None:
         fix = "install it, name another with the variable CXX, or leave `compile` off"
         raise UserError(f"torch.compile needs a C++ compiler, there is no '{compiler}'", "settings.compile", fix)
-    return torch.compile(network)
+    return cast(Network, torch.compile(network))  # answers to the same names

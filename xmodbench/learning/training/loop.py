@@ -6,7 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from .plot import strip
 from .state import TERMINATED, load_state, part, save_state, termination_noticed
 
 NOTES = 200  # rows of the log
+FIRST_SAVE_S = 15.0  # seconds to the first save of the state, then twice as many each time up to `checkpoint_s`
 VOTE_EVERY = 8  # steps between two questions to the other processes; each makes a GPU wait
 
 
@@ -30,7 +31,7 @@ class Training(ABC):
         name: of the state's folder.
         columns: names of the values `step` returns.
         steps: optimiser steps in all.
-        settings: with ``checkpoint_s``, seconds between two saves of the state; maybe ``snapshots``, how many.
+        settings: with ``checkpoint_s``, the most seconds between two saves of the state; maybe ``snapshots``, how many.
         fingerprint: hash of all that decides the result; the state of another one is not resumed.
         several_processes: whether several processes can share the work.
         rate_option: the option that sets the optimiser's step size, for messages.
@@ -40,7 +41,7 @@ class Training(ABC):
     name: ClassVar[str]
     columns: tuple[str, ...]
     steps: int
-    settings: object
+    settings: Any
     fingerprint: str
     several_processes: ClassVar[bool] = False
     rate_option: ClassVar[str] = "learning_rate"
@@ -80,7 +81,8 @@ def train(training: Training, run: Run) -> LossLog:
     On a CPU, a job that was killed and started again ends with the same bits as one that was not.
 
     Raises:
-        UserError: a loss is no longer finite, or several processes were started for a method that takes one.
+        UserError: a loss is no longer finite, the state of an earlier job cannot be used, or several processes were started
+            for a method that takes one.
         SystemExit: SIGTERM came; the state has been saved.
     """
     if processes.world() > 1 and not training.several_processes:
@@ -101,6 +103,7 @@ class _Loop:
         self.sums = torch.zeros(len(training.columns), dtype=torch.float64, device=run.device)
         self.folder = run.state_dir / training.name
         self.saved = self.began = time.monotonic()
+        self.wait = min(FIRST_SAVE_S, training.settings.checkpoint_s)
         self.looking = 0.0
 
     def go(self) -> LossLog:
@@ -154,7 +157,7 @@ class _Loop:
     # -- state ------------------------------------------------------------------------------------------------------
     def _pause(self, step: int, terminated: bool) -> None:
         """Save where it is time to, and stop where SIGTERM came to any process."""
-        due = time.monotonic() - self.saved > self.training.settings.checkpoint_s
+        due = time.monotonic() - self.saved > self.wait
         if processes.world() > 1:
             if (step + 1) % VOTE_EVERY:
                 return
@@ -164,6 +167,7 @@ class _Loop:
             self._check_finite(step)  # a state to resume from is never a broken one
             self._save(step + 1)
             self.saved = time.monotonic()
+            self.wait = min(2 * self.wait, self.training.settings.checkpoint_s)
         if terminated:
             self.job.progress.say(f"stopped by SIGTERM at step {step + 1}; start the job again to go on")
             raise SystemExit(TERMINATED)
@@ -176,12 +180,17 @@ class _Loop:
 
     def _restored(self) -> int:
         """Go back to the state of an earlier job, if there is one; the step to go on with."""
-        found = load_state(self.folder, self.training.fingerprint)
+        found = load_state(self.folder, self.training.fingerprint, self.job.progress.say)
         if found is None:
             return 0
         tensors, facts = found
-        self.training.restore(tensors)
-        self.sums.copy_(part("loop", tensors)["sums"])
+        try:
+            self.training.restore(tensors)
+            self.sums.copy_(part("loop", tensors)["sums"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            problem = f"the state there does not fit this training ({type(error).__name__}: {error})"[:300]
+            fix = "it was saved by other code: delete the folder to begin anew"
+            raise UserError(problem, self.folder, fix) from None
         self.log.rows = [tuple(row) for row in facts["log"]]
         self.log.load_snapshots(self.folder)
         self.job.progress.say(f"resumed at step {facts['done']} of {self.training.steps}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from xmodbench.plugins import Settings
 
@@ -17,7 +17,10 @@ class PresetSettings(Settings):
 
     preset: str
 
-    def resolved(self) -> Self:
-        """A copy in which every option has its value: the given one, or the preset's. Not validated again."""
+    def resolved(self) -> Any:
+        """A copy in which every option has its value: the given one, or the preset's. Not validated again.
+
+        Of this class, but for a type checker open: what may be None here, never is there.
+        """
         given = {name: value for name, value in self if value is not None}
         return type(self).model_construct(**{**dict(self), **self.PRESETS[self.preset], **given})

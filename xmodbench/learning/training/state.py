@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_dir, read_json, sha256_json, write_json
+from xmodbench.files import atomic_file, read_json, sha256_file, sha256_json, write_json
 
+STATE, FORMAT_VERSION = "state.json", 1
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -30,7 +32,8 @@ def fingerprint(
         arrays: what is trained on.
         others: what else there is, such as the seed and the number of processes.
     """
-    decisive = settings.model_dump(mode="json", include=fields, exclude={"snapshots", "checkpoint_s"})
+    included = None if fields is None else set(fields)
+    decisive = settings.model_dump(mode="json", include=included, exclude={"snapshots", "checkpoint_s"})
     data = [f"{array.shape} {float(np.mean(array, dtype=np.float64))!r}" for array in arrays]
     return sha256_json([decisive, data, *others])
 
@@ -38,23 +41,70 @@ def fingerprint(
 def save_state(
     folder: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any], others: Callable[[Path], None] | None = None
 ) -> None:
-    """Write the state; `others` writes further files into the folder it is given, `facts` is written last."""
-    with atomic_dir(folder) as temporary:
-        if others:
-            others(temporary)
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary / "state.safetensors")
-        write_json(temporary / "state.json", facts)
+    """Write the state; `others` writes further files into the folder it is given.
+
+    A job killed at any moment leaves this state or the one before: ``state.json``, with the facts and the name of the
+    file of tensors that belongs to them, is replaced in the end.
+    """
+    _forget_others(folder, facts["fingerprint"])
+    folder.mkdir(parents=True, exist_ok=True)
+    if others:
+        others(folder)
+    written = folder / "new.safetensors"
+    with atomic_file(written) as temporary:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
+    sha256 = sha256_file(written)
+    kept = written.rename(folder / f"{sha256[:16]}.safetensors")
+    write_json(folder / STATE, {**facts, "format": FORMAT_VERSION, "tensors": kept.name, "tensors_sha256": sha256})
+    for path in folder.iterdir():  # of earlier states, and what killed jobs left half-written
+        if path != kept and (path.suffix == ".safetensors" or path.suffix.startswith(".tmp-")):
+            path.unlink()
 
 
-def load_state(folder: Path, fingerprint: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-    """The state of a job with the same `fingerprint` (settings, data, seed), or None where there is none."""
+def _forget_others(folder: Path, fingerprint: str) -> None:
+    """Remove the state of another job, whose snapshots would pass for this one's."""
     try:
-        facts = read_json(folder / "state.json")
-        if facts.get("fingerprint") == fingerprint:
-            return load_file(folder / "state.safetensors"), facts
-    except (UserError, OSError, ValueError, SafetensorError):
-        pass  # no state, or a damaged one: training starts from the beginning
+        same = read_json(folder / STATE)["fingerprint"] == fingerprint
+    except (UserError, OSError, TypeError, KeyError):
+        same = False
+    if not same:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def load_state(
+    folder: Path, fingerprint: str, say: Callable[[str], object] = str
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """The state of a job with the same `fingerprint` (settings, data, seed), or None where training has to begin anew.
+
+    Args:
+        say: told why a state that is there is of no use.
+
+    Raises:
+        UserError: the state is of a newer version; beginning anew would destroy it.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        return None
+    try:
+        facts = read_json(path)
+        newer = facts["format"] > FORMAT_VERSION
+        if not newer and facts["fingerprint"] == fingerprint:
+            return _tensors(folder, facts), facts
+    except (UserError, OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        say(f"the state in {folder} is damaged ({' '.join(str(error).split())}); training begins anew")
+        return None
+    if newer:
+        problem = f"a state of format {facts['format']}, this xmodbench knows format {FORMAT_VERSION}"
+        raise UserError(problem, path, "use the xmodbench that wrote it, or delete the folder to begin anew")
+    say(f"the state in {folder} is of other settings, data or seed; training begins anew")
     return None
+
+
+def _tensors(folder: Path, facts: dict[str, Any]) -> dict[str, torch.Tensor]:
+    path = folder / facts["tensors"]
+    if sha256_file(path) != facts["tensors_sha256"]:
+        raise ValueError(f"{path.name} is not what was written")
+    return load_file(path)
 
 
 def named(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -75,11 +125,21 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """The reverse of `optimizer_tensors`."""
+    """The reverse of `optimizer_tensors`, after at least one step.
+
+    Raises:
+        ValueError: the moments are missing, or those of other parameters.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = value
+    if not state or max(state) >= len(parameters):
+        raise ValueError(f"an optimiser's moments of {len(state)} parameters, it has {len(parameters)}")
+    for index, entry in state.items():
+        if any(value.dim() and value.shape != parameters[index].shape for value in entry.values()):
+            raise ValueError(f"an optimiser's moments of parameter {index} have another shape")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

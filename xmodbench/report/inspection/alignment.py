@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-BINS = 32
+from xmodbench.data.pairing.information import grey_levels, shared_information
+
 REACH = 4
-
-
-def mutual_information(a: np.ndarray, b: np.ndarray, bins: int = BINS) -> float:
-    """Normalised mutual information (H(a) + H(b)) / H(a, b), 1 to 2 (Studholme et al. 1999), of images in [0, 1]."""
-    joint = np.bincount((_levels(a, bins) * bins + _levels(b, bins)).ravel(), minlength=bins * bins)
-    joint = joint.reshape(bins, bins) / joint.sum()
-
-    def entropy(p: np.ndarray) -> float:
-        p = p[p > 0]
-        return float(-(p * np.log(p)).sum())
-
-    both = entropy(joint)
-    return (entropy(joint.sum(0)) + entropy(joint.sum(1))) / both if both else 1.0
 
 
 def residual_shift(a: np.ndarray, b: np.ndarray, reach: int = REACH) -> tuple[float, float]:
@@ -34,15 +22,16 @@ def residual_shift(a: np.ndarray, b: np.ndarray, reach: int = REACH) -> tuple[fl
     reach = min(reach, (min(height, width) - 1) // 4)
     if reach < 1:
         return 0.0, 0.0
+    a, b = grey_levels(a), grey_levels(b)
     fixed = a[:, reach : height - reach, reach : width - reach]
 
     def shared(down: int, right: int) -> float:
         rows, cols = slice(reach + down, height - reach + down), slice(reach + right, width - reach + right)
-        return mutual_information(fixed, b[:, rows, cols])
+        return shared_information(fixed, b[:, rows, cols])
 
     steps = range(-reach, reach + 1)
     surface = np.array([[shared(down, right) for right in steps] for down in steps])
-    row, column = np.unravel_index(surface.argmax(), surface.shape)
+    row, column = (int(place) for place in np.unravel_index(surface.argmax(), surface.shape))
     return _refined(surface[:, column], row) - reach, _refined(surface[row], column) - reach
 
 
@@ -53,7 +42,3 @@ def _refined(values: np.ndarray, index: int) -> float:
     before, here, after = values[index - 1 : index + 2]
     bend = before - 2 * here + after
     return float(index) if bend == 0 else float(index + 0.5 * (before - after) / bend)
-
-
-def _levels(image: np.ndarray, bins: int) -> np.ndarray:
-    return np.clip(image * bins, 0, bins - 1).astype(np.int64)

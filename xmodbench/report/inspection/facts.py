@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import UndefinedError
 
+from xmodbench.data.pairing.information import mutual_information
+from xmodbench.data.pairing.judge import Finding
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
-from xmodbench.report.inspection.alignment import mutual_information, residual_shift
+from xmodbench.report.inspection.alignment import residual_shift
+from xmodbench.report.inspection.pairing import findings
 from xmodbench.store import SliceStore
 
 SPLITS = ("train", "test")
@@ -32,7 +37,8 @@ class SubjectFacts:
     ``shift_px`` is the largest in-plane distance left between the first modality and another (`residual_shift`);
     ``shift_mm`` the same in millimetres, None where the store does not say how large a pixel is. ``registration``: by
     modality what the preparation found out; ``headers``: by modality how its file contradicts itself. ``histograms``: by
-    modality the share of tissue pixels in each of 40 bins.
+    modality the share of tissue pixels in each of 40 bins. ``pairing``: for each pair of
+    modalities, whether another pairing would fit better.
     """
 
     name: str
@@ -49,6 +55,12 @@ class SubjectFacts:
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
     dropped: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    pairing: tuple[Finding, ...] = ()
+
+    @property
+    def suspected(self) -> tuple[str, ...]:
+        """What may be wrong with its pairs, nothing where they fit."""
+        return tuple(item.suspected for item in self.pairing if item.suspected)
 
     @property
     def anchor(self) -> str:
@@ -86,6 +98,11 @@ class DataFacts:
         """Subjects whose modalities seem not to lie on each other, the worst first."""
         return tuple(sorted((s for s in self.subjects if not s.aligned), key=lambda s: -s.shift_px))
 
+    @property
+    def mispaired(self) -> tuple[SubjectFacts, ...]:
+        """Subjects whose pairs seem not to belong together."""
+        return tuple(subject for subject in self.subjects if subject.suspected)
+
 
 def collect_facts(data_dir: Path, published: dict[str, Any] | None, progress: Progress) -> DataFacts:
     """Read the stores ``train`` and ``test`` in `data_dir`.
@@ -105,8 +122,9 @@ def collect_facts(data_dir: Path, published: dict[str, Any] | None, progress: Pr
     simulated = bool(manifest.get("simulated"))
     published = {} if simulated or not published else published
     pairs = [(split, store, name) for split, store in stores.items() for name in sorted(set(store.subjects))]
+    pairing = findings(stores, modalities)
     subjects = [
-        _subject(split, store, name, modalities)
+        _subject(split, store, name, modalities, tuple(pairing[split, name]))
         for split, store, name in progress.track(pairs, "inspect", total=len(pairs))
     ]
     return DataFacts(
@@ -120,6 +138,20 @@ def collect_facts(data_dir: Path, published: dict[str, Any] | None, progress: Pr
         counts=tuple(_counts(split, store, published.get(split, {})) for split, store in stores.items()),
         why=published.get("why"),
     )
+
+
+@contextmanager
+def told_if_damaged(data_dir: Path) -> Iterator[None]:
+    """Turn what a damaged manifest or list leads to, in code or template, into one line; a context manager.
+
+    Raises:
+        UserError: instead of what the block raised.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, UndefinedError) as error:
+        problem = f"the manifest or slices.csv holds what preparing does not write ({type(error).__name__}: {error})"
+        raise UserError(problem, data_dir, "prepare the data set again") from error
 
 
 def open_stores(data_dir: Path) -> dict[str, SliceStore]:
@@ -140,7 +172,9 @@ def subject_images(store: SliceStore, name: str, modalities) -> Iterator[tuple[s
         yield modality, np.array(store.array(modality)[index])
 
 
-def _subject(split: str, store: SliceStore, name: str, modalities: list[str]) -> SubjectFacts:
+def _subject(
+    split: str, store: SliceStore, name: str, modalities: list[str], pairing: tuple[Finding, ...]
+) -> SubjectFacts:
     rows = [row for row in store.rows if row["subject"] == name]
     images = dict(subject_images(store, name, modalities))
     count = len(rows)
@@ -165,6 +199,7 @@ def _subject(split: str, store: SliceStore, name: str, modalities: list[str]) ->
         histograms={modality: _histogram(array[chosen]) for modality, array in images.items()},
         dropped=kept["chosen"] - kept["kept"] if kept else None,
         headers=facts.get("headers", {}),
+        pairing=pairing,
     )
 
 

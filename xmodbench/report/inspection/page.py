@@ -35,6 +35,8 @@ def inspect_dataset(data_dir: Path, out_dir: Path, progress: Progress) -> Path:
         UserError: the data set is not prepared.
     """
     section = data_section(Path(data_dir), max_subjects=None, tile=128, heading=1, progress=progress)
+    for subject in section.facts.mispaired:
+        progress.say(f"{subject.name}, pairing doubtful: {'; '.join(subject.suspected)}")
     page = Path(out_dir) / "index.html"
     write_text(page, PAGE.format(name=escape(section.facts.name), style=Markup(style()), section=Markup(section.html)))
     return page

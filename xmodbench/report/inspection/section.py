@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, UndefinedError
+from jinja2 import Environment, PackageLoader
 
 from xmodbench.errors import UserError
 from xmodbench.files import read_json
 from xmodbench.progress import Progress
 from xmodbench.records import RECORD
-from xmodbench.report.inspection.facts import DataFacts, SubjectFacts, collect_facts, open_stores, subject_images
+from xmodbench.report.inspection.facts import (
+    DataFacts,
+    SubjectFacts,
+    collect_facts,
+    open_stores,
+    subject_images,
+    told_if_damaged,
+)
 from xmodbench.report.inspection.histogram import COLOURS, histogram_svg
 from xmodbench.report.inspection.montage import data_uri, montage
 
@@ -62,11 +69,8 @@ def data_section(
     Raises:
         UserError: the data set is not prepared, or its manifest or list is damaged.
     """
-    try:
+    with told_if_damaged(data_dir):
         return _section(Path(data_dir), label, published, max_subjects, tile, heading, progress or Progress(quiet=True))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, UndefinedError) as error:
-        problem = f"the manifest or slices.csv holds what preparing does not write ({type(error).__name__}: {error})"
-        raise UserError(problem, data_dir, "prepare the data set again") from error
 
 
 def _section(
@@ -115,7 +119,7 @@ def chosen_subjects(facts: DataFacts, most: int | None) -> list[SubjectFacts]:
     subjects = facts.subjects
     if most is None or len(subjects) <= most:
         return list(subjects)
-    chosen = {subject.anchor for subject in facts.doubtful[:most]}
+    chosen = set(list(dict.fromkeys(subject.anchor for subject in (*facts.mispaired, *facts.doubtful)))[:most])
     fine = [subject.anchor for subject in subjects if subject.anchor not in chosen]
     spaces = most - len(chosen)
     # the first, the last and some between: both training and test subjects are among them

@@ -48,6 +48,7 @@ class PluginProcess:
         job, verb, read, write, truth, lender: what is to be run, and what it is let into: see `Grant`.
         available: slices of the source, of which a few-shot method says how many it wants.
         compiled: caches that the method's compilers filled beforehand (`xmodbench.stages.wall.compiled`).
+        held: descriptors of files that the process is to keep open (`xmodbench.stages.state_folder`).
 
     Attributes:
         out: folder that the method's images are written into; like `write` it can hold no symbolic link, which would lead
@@ -68,8 +69,9 @@ class PluginProcess:
         lender: Location | None = None,
         available: int | None = None,
         compiled: Path | None = None,
+        held: tuple[int, ...] = (),
     ):
-        self.job, self.verb, self.available, self.compiled = job, verb, available, compiled
+        self.job, self.verb, self.available, self.compiled, self.held = job, verb, available, compiled, held
         self.grant = Grant(job, verb, read, write, truth, lender)
         self.output: Thread | None = None
         self._stack = ExitStack()
@@ -122,7 +124,7 @@ class PluginProcess:
                 # a terminal keeps nothing, and its bars need one
                 stdout=descriptor(sys.stderr) if sys.stderr.isatty() else subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *self.held],
                 start_new_session=True,  # so that what it starts can be ended with it
             )
         if self.process.stdout is not None:

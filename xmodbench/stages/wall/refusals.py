@@ -7,8 +7,9 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, said
 from xmodbench.isolation import Wall
 
 DEPTH = 12  # frames between a plugin's own line and the library function that opens a file for it
@@ -41,7 +42,7 @@ class Refusals:
             self.looked_for.append(given)
 
     def _by_the_plugin(self) -> bool:
-        frame = sys._getframe(2)
+        frame: FrameType | None = sys._getframe(2)
         for _ in range(DEPTH):
             if frame is None:
                 return False
@@ -71,7 +72,7 @@ class Refusals:
         if isinstance(error, UserError):
             return error
         traceback.print_exception(error)
-        what = f"{type(error).__name__}: {error}"
+        what = said(error)
         if self.looked_for and self.wall is not None:
             what += f", after it looked for '{self.looked_for[-1]}', which is not there for it"
             return UserError(what, where, f"it may see {seen}")

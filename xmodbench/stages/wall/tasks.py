@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xmodbench.devices import resolve_device
 from xmodbench.errors import UserError
@@ -16,6 +17,9 @@ from xmodbench.plugins.discovery import Location, load, remember
 from xmodbench.plugins.settings import validated
 from xmodbench.progress import Progress
 from xmodbench.stages.wall.refusals import Refusals
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SEEN = {
     "train": {
@@ -60,8 +64,8 @@ class MethodTasks:
         text = self.settings.model_dump_json()
         control = isinstance(self.method, Control)
         wanted = None
-        if isinstance(self.method, FewShot) and self.available is not None:
-            wanted = self._guarded("source_slices", lambda: self.method.source_slices(self.available))
+        if isinstance(few := self.method, FewShot) and self.available is not None:
+            wanted = self._guarded("source_slices", lambda: few.source_slices(self.available))
         return {
             "supervision": str(self.method.supervision),
             "settings": json.loads(text),
@@ -107,12 +111,14 @@ class MethodTasks:
     def _train(self, task: str, arguments: dict[str, Any], run: Run) -> dict[str, Any]:
         from xmodbench.learning.training import processes
 
-        data = TrainData(*(opened(arguments[name]) for name in ("target", "source")))
-        two = self.verb == "pretrain"
-        fit = self.method.pretrain if two else self.method.fit
-        self._guarded("pretrain" if two else "fit", lambda: fit(data, run))
+        source = arguments["source"]
+        data = TrainData(opened(arguments["target"]), None if source is None else opened(source))
+        what, fit, save = "fit", self.method.fit, self.method.save
+        if self.verb == "pretrain":
+            assert isinstance(self.method, TwoPhase)
+            what, fit, save = "pretrain", self.method.pretrain, self.method.save_pretrained
+        self._guarded(what, lambda: fit(data, run))
         if task != "assist":
-            save = self.method.save_pretrained if two else self.method.save
             self._guarded(save.__name__, lambda: save(Path(arguments["out"])))
         processes.separate()
         return {}
@@ -124,7 +130,7 @@ class MethodTasks:
         names = self._guarded("translate", lambda: translate_into(self.method, arguments, run))
         return {"intermediates": names}
 
-    def _guarded(self, what: str, work) -> Any:
+    def _guarded(self, what: str, work: Callable[[], Any]) -> Any:
         try:
             return work()
         except Exception as error:
@@ -135,11 +141,11 @@ class MethodTasks:
             raise self.refusals.explain(error, f"method '{self.name}', {what}", may) from None
 
 
-def opened(path: str | None):
-    """A staged array as [N, 1, H, W], read-only and memory-mapped; None for none."""
+def opened(path: str) -> np.ndarray:
+    """A staged array as [N, 1, H, W], read-only and memory-mapped."""
     import numpy as np
 
-    return None if path is None else np.load(path, mmap_mode="r", allow_pickle=False)[:, None]
+    return np.load(path, mmap_mode="r", allow_pickle=False)[:, None]
 
 
 def gpu_memory() -> dict[str, float]:

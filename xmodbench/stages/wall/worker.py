@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TextIO
 
 from xmodbench import isolation
@@ -29,7 +30,7 @@ def main(descriptor: int) -> None:
     for line in channel:
         request = json.loads(line)
         os.environ.update(request["environment"])
-        _answer(channel, lambda request=request: _performed(request))
+        _answer(channel, partial(_performed, request))
     # what the method left running (threads, its own exit handlers) is not waited for
     sys.stdout.flush()
     os._exit(0)

@@ -1,0 +1,32 @@
+"""Which modality is which, by the intensities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xmodbench.data.pairing.information import BINS
+
+AIR = 1
+"""Grey levels below this, of 32, are air: it is most of a slice and the same in every modality."""
+
+
+def contrast(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How the histograms of two modalities differ, [bins]: its sign turns where they are exchanged.
+
+    Args:
+        a, b: grey levels of one subject's slices.
+    """
+    return _histogram(a) - _histogram(b)
+
+
+def alike(x: np.ndarray, y: np.ndarray) -> float:
+    """-1 (exchanged) to 1 (the same): the cosine of two differences of histograms; 0 where one is flat."""
+    norm = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(x @ y) / norm if norm else 0.0
+
+
+def _histogram(levels: np.ndarray) -> np.ndarray:
+    tissue = levels[levels >= AIR]
+    # two levels together: tissues are broader than one
+    counts = np.bincount(tissue // 2, minlength=BINS // 2)
+    return counts / max(1, tissue.size)

@@ -1,0 +1,74 @@
+"""Whether a cell's records belong together and to the plan: else its numbers are of other data, models or settings.
+
+Jobs compare what they are given (`xmodbench.stages.given`); here the whole way of a cell is gone through once more, for
+reports by hand and for what was put together from several runs. What a record does not tell is not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from xmodbench.errors import UserError
+from xmodbench.files import read_json
+from xmodbench.plan.plan import Cell, Plan
+from xmodbench.records import other_than
+
+Records = dict[str, dict[str, Any]]
+
+
+def stale(plan: Plan, cell: Cell, records: Records) -> str | None:
+    """What is out of date on the cell's way, in a clause that begins with the verb; None where nothing is."""
+    return next(_stale(plan, cell, records), None)
+
+
+def _stale(plan: Plan, cell: Cell, records: Records) -> Iterator[str]:
+    training, prepared = plan.training(cell), plan.prepared(cell.dataset)
+    wanted = {"prepare": prepared, "train": plan.trained(training), "translate": plan.translated(cell)}
+    if training.pretraining:
+        wanted["pretrain"] = plan.trained(training.pretraining)
+    for verb, record in records.items():
+        if (difference := other_than(record, wanted.get(verb, {}))) is not None:
+            yield f"{verb}: done with {difference}"
+    scoring = {"seed": plan.config.seed, "settings": plan.config.scoring.model_dump(mode="json")}
+    if (difference := other_than(records.get("score", {}), scoring)) is not None:
+        yield f"score: done with {difference}"
+    raw = records.get("prepare", {}).get("raw")
+    if raw is not None and Path(raw).resolve() != Path(prepared["raw"]).resolve():
+        yield f"prepare: done from {raw}, not {prepared['raw']}"
+    for verb, name, found in _links(plan, cell):
+        given, there = records.get(verb, {}).get(name), found(records)
+        if isinstance(given, dict) and isinstance(there, dict):
+            given, there = ({key: item[key] for key in given.keys() & there.keys()} for item in (given, there))
+        if None not in (given, there) and given != there:
+            yield f"{verb}: done with {_WORDS[name]} that is no longer there"
+
+
+_WORDS = {
+    "pretrained_sha256": "a first phase",
+    "model_sha256": "a model",
+    "translation_sha256": "a translation",
+    "data_sha256": "a store of slices",
+    "test_sha256": "a test store",
+}
+
+
+def _links(plan: Plan, cell: Cell) -> Iterator[tuple[str, str, Callable[[Records], Any]]]:
+    """By verb and name of a hash in its record: what that hash has to be now."""
+    train, test = (_arrays(plan.data_dir(cell.dataset) / part) for part in ("train", "test"))
+    yield "train", "data_sha256", lambda records: train
+    yield "pretrain", "data_sha256", lambda records: train
+    yield "train", "pretrained_sha256", lambda records: records.get("pretrain", {}).get("outputs_sha256")
+    yield "translate", "model_sha256", lambda records: records.get("train", {}).get("outputs_sha256")
+    yield "translate", "data_sha256", lambda records: test and test.get(cell.source)
+    yield "score", "translation_sha256", lambda records: records.get("translate", {}).get("outputs_sha256")
+    yield "score", "test_sha256", lambda records: test
+
+
+def _arrays(store: Path) -> dict[str, str] | None:
+    """The hashes of a store's arrays by modality; None where there is no store to look into."""
+    with suppress(UserError, KeyError, TypeError, AttributeError):
+        return {name: entry["sha256"] for name, entry in read_json(store / "manifest.json")["arrays"].items()}
+    return None
