@@ -43,6 +43,16 @@ def command(*words: object) -> str:
     return shlex.join([*program, *map(str, words)])
 
 
+def remake(output: Path, by_hand: str) -> str:
+    """What to do about an output that is not what it should be: in a run, the command that makes it and what follows anew.
+
+    Without a word Snakemake would not: it takes for good what it has no notes on, and does not miss what was deleted on the
+    way to files that are there.
+    """
+    given = os.environ.get(TYPED)
+    return f"run `{given} --forcerun {shlex.quote(str(output))}`" if given else by_hand
+
+
 def instead(verb: str, without: Collection[str] = ()) -> str:
     """The command that started this process, with another verb and without some of its options and their values."""
     words, dropped = [], False

@@ -1,6 +1,7 @@
 """The whole workflow on tiny real volumes: from NIfTI to the report, and what it does when run again."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from tests.workflow.conftest import ENVIRONMENT
-from xmodbench.files import REPOSITORY
+from xmodbench.files import REPOSITORY, read_json
 
 CELLS = 3  # one direction, three methods
 PARTS = 2  # jobs that translate for the first of them
@@ -122,12 +123,16 @@ def test_data_of_another_run_are_not_used_in_silence(work):
     changed(work, image_size=48)
     done = work.run()
     assert done.returncode == 1
-    line = "prepared with image_size 32, not 48; delete data/heads and run again, or prepare it again"
-    assert line in done.stdout + done.stderr
-    assert not (work.results / "report.html").exists()
-    shutil.rmtree(work.folder / "data" / "heads")
+    assert "prepare: done with image_size 32, not 48; run `" in done.stderr  # the report
+    shutil.rmtree(work.results / "models")
+    shutil.rmtree(work.results / "scores")
     done = work.run()
+    assert done.returncode == 1
+    (advice,) = set(re.findall(r"data/heads/t\w+: prepared with image_size 32, not 48; run `(.*?)`", done.stderr))
+    assert not (work.results / "report.html").exists()
+    done = subprocess.run(["/bin/sh", "-c", advice], cwd=work.folder, check=False, env=ENVIRONMENT, capture_output=True)
     assert done.returncode == 0, done.stderr
+    assert read_json(work.folder / "data/heads/train/manifest.json")["shape"] == [48, 48]
     assert json.loads((work.results / "table.json").read_text())
 
 
@@ -143,9 +148,7 @@ def test_a_report_by_hand_refuses_what_was_made_otherwise(work):
     assert report()[0] == 0
     changed(work, image_size=48)
     code, line = report()
-    assert (
-        code == 1 and "and 2 other cells: prepare: done with image_size 32, not 48; delete what it made and run" in line
-    )
+    assert code == 1 and "and 2 other cells: prepare: done with image_size 32, not 48; prepare again; or see" in line
     assert report("--partial")[0] == 0
     page = (work.results / "partial" / "report.html").read_text()
     assert "Incomplete: 0 of 3 cells." in page and "image_size 32, not 48" in page

@@ -18,7 +18,7 @@ def build(plan: Plan, out_dir: Path, partial: bool) -> None:
     old = [item for item in report.results if item.stale]
     if old and not partial:
         cell, more = old[0].cell, f" and {len(old) - 1} other cells" if old[1:] else ""
-        raise UserError(str(old[0].reason), f"{plan.results}: {cell.name}{more}", "or see what there is with --partial")
+        raise UserError(str(old[0].reason), f"{plan.results}: {cell.name}{more}", "or see with --partial what there is")
     out_dir.mkdir(parents=True, exist_ok=True)
     write_csv(report, out_dir / "table.csv")
     write_table_json(report, out_dir / "table.json")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from xmodbench.commands import remake
 from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.errors import UserError, plain
 from xmodbench.files import read_json, sha256_file
@@ -19,7 +20,6 @@ from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
 from xmodbench.report.stale import stale
 
-AGAIN = "delete what it made and run again"
 Status = Literal["complete", "failed", "not run"]
 
 
@@ -72,7 +72,9 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     if failure := _failure(plan, cell) or _other_supervision(plan, cell, records):
         return result("failed", failure)
     if (reason := stale(plan, cell, records)) is not None:
-        return result("failed", f"{reason}; {AGAIN}", stale=True)
+        verb = reason.partition(":")[0]
+        folder, record = _places(plan, cell)[verb]
+        return result("failed", f"{reason}; {remake(folder / record, f'{verb} again')}", stale=True)
     if not plan.scores_file(cell).is_file():
         return result("not run", "not run")
     try:

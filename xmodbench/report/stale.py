@@ -25,25 +25,36 @@ def stale(plan: Plan, cell: Cell, records: Records) -> str | None:
 
 
 def _stale(plan: Plan, cell: Cell, records: Records) -> Iterator[str]:
-    training, prepared = plan.training(cell), plan.prepared(cell.dataset)
-    wanted = {"prepare": prepared, "train": plan.trained(training), "translate": plan.translated(cell)}
-    if training.pretraining:
-        wanted["pretrain"] = plan.trained(training.pretraining)
-    for verb, record in records.items():
-        if (difference := other_than(record, wanted.get(verb, {}))) is not None:
-            yield f"{verb}: done with {difference}"
-    scoring = {"seed": plan.config.seed, "settings": plan.config.scoring.model_dump(mode="json")}
-    if (difference := other_than(records.get("score", {}), scoring)) is not None:
-        yield f"score: done with {difference}"
-    raw = records.get("prepare", {}).get("raw")
-    if raw is not None and Path(raw).resolve() != Path(prepared["raw"]).resolve():
-        yield f"prepare: done from {raw}, not {prepared['raw']}"
+    yield from _made_otherwise(plan, cell, records)
+    raw, wanted = records.get("prepare", {}).get("raw"), plan.raw_dir(cell.dataset)
+    if raw is not None and Path(raw).resolve() != wanted.resolve():
+        yield f"prepare: done from {raw}, not {wanted}"
     for verb, name, found in _links(plan, cell):
         given, there = records.get(verb, {}).get(name), found(records)
         if isinstance(given, dict) and isinstance(there, dict):
             given, there = ({key: item[key] for key in given.keys() & there.keys()} for item in (given, there))
         if None not in (given, there) and given != there:
             yield f"{verb}: done with {_WORDS[name]} that is no longer there"
+
+
+def _made_otherwise(plan: Plan, cell: Cell, records: Records) -> Iterator[str]:
+    """Settings, seeds and plugins that are not the plan's."""
+    training, prepared = plan.training(cell), plan.prepared(cell.dataset)
+    scoring = {"seed": plan.config.seed, "settings": plan.config.scoring.model_dump(mode="json")}
+    wanted = {
+        "prepare": prepared,
+        "train": plan.trained(training),
+        "translate": plan.translated(cell),
+        "score": scoring,
+    }
+    if training.pretraining:
+        wanted["pretrain"] = plan.trained(training.pretraining)
+    for verb, record in records.items():
+        if (difference := other_than(record, wanted.get(verb, {}))) is not None:
+            yield f"{verb}: done with {difference}"
+        # what it was made of may be gone, and still tells
+        if (difference := other_than(record.get("prepared") or {}, prepared)) is not None:
+            yield f"{verb}: done on data prepared with {difference}"
 
 
 _WORDS = {

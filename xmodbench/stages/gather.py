@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xmodbench.commands import remake
 from xmodbench.errors import UserError
-from xmodbench.records import read_record, recorded
+from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.translate import write_translation
 from xmodbench.store import SliceStore
 
@@ -39,10 +40,11 @@ def gather(parts: list[Path], store_dir: Path, out: Path) -> None:
         store, stores = SliceStore(store_dir), [SliceStore(folder) for folder in parts]
         for folder, part, made in zip(parts, stores, records, strict=True):
             part.verify()
+            fix = remake(folder / RECORD, "translate it again")
             if made.get("outputs_sha256") != part.manifest["arrays"][part.manifest["target"]]["sha256"]:
-                raise UserError("not the images that the record beside them speaks of", folder, "translate it again")
+                raise UserError("not the images that the record beside them speaks of", folder, fix)
             if made.get("data_sha256") != store.manifest["arrays"].get(made.get("source"), {}).get("sha256"):
-                raise UserError(f"made of other slices than those of {store_dir}", folder, "translate it again")
+                raise UserError(f"made of other slices than those of {store_dir}", folder, fix)
         if [image_id for part in stores for image_id in part.ids] != store.ids:
             raise UserError("the parts together are not the test slices", out, "translate again from this test store")
         first = stores[0].manifest

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xmodbench.commands import remake
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file, sha256_files
 from xmodbench.records import FAILURE, RECORD, is_recorded, other_than, read_record
@@ -30,7 +31,7 @@ def check_store(store: SliceStore, expect: Expected, *modalities: str) -> None:
             its files are not those of its manifest.
     """
     folder = store.directory.parent
-    fix = f"delete {folder} and run again, or prepare it again"
+    fix = remake(folder / RECORD, "prepare the data set again")
     wanted = dict(expect.get("prepared", {}))
     if (difference := other_than({key: store.manifest.get(key) for key in ("settings", "seed")}, wanted)) is not None:
         raise UserError(f"prepared with {difference}", store.directory, fix)
@@ -63,7 +64,7 @@ def check_made(record: Mapping[str, Any], wanted: Mapping[str, Any] | None, fold
         UserError: another plugin, seed or setting; `done` says what was done, such as ``trained``.
     """
     if wanted is not None and (difference := other_than(record, wanted)) is not None:
-        raise UserError(f"{done} with {difference}", folder, f"delete {folder} and run again")
+        raise UserError(f"{done} with {difference}", folder, remake(folder / RECORD, f"have it {done} again"))
 
 
 def model_sha256(folder: Path) -> str:
@@ -84,7 +85,7 @@ def check_model(folder: Path, record: Mapping[str, Any]) -> None:
         UserError: files were changed, added or taken away since it was trained.
     """
     if model_sha256(folder) != record.get("outputs_sha256"):
-        fix = "put back what training left there, or train the model again"
+        fix = remake(folder / RECORD, "put back what training left there, or train the model again")
         raise UserError("its files are not those that were trained (the SHA-256 differs)", folder, fix)
 
 
@@ -105,7 +106,7 @@ def check_data(record: Mapping[str, Any], store: SliceStore, expect: Expected, f
         raise UserError(
             f"trained on another preparation of the data than {store.directory}",
             folder,
-            f"delete {folder} and run again",
+            remake(folder / RECORD, "train it again"),
         )
     if trained.get("dataset") != store.manifest.get("dataset"):
         return

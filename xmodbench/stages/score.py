@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xmodbench.commands import remake
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_file, sha256_file, write_json
 from xmodbench.metrics.distribution import distances
@@ -16,7 +17,7 @@ from xmodbench.metrics.paired import foreground, score_images
 from xmodbench.metrics.registry import PROTOCOL
 from xmodbench.plan.config import Scoring
 from xmodbench.records import RECORD, read_record, recorded
-from xmodbench.stages.given import Expected, check_made, check_store, check_together
+from xmodbench.stages.given import Expected, check_made, check_store, check_together, prepared
 from xmodbench.store import SliceStore
 
 CHUNK = 64  # slices scored at once; bounds memory, changes no result
@@ -69,6 +70,7 @@ def score(
         write_json(out_csv.with_suffix(".json"), summary)
         record.update(
             protocol=PROTOCOL,
+            prepared=prepared(test),
             n_test=len(scores),
             scores_sha256=sha256_file(out_csv),
             translation_sha256=translation.manifest["arrays"][target]["sha256"],
@@ -102,7 +104,7 @@ def check_translation(translation: SliceStore, test: SliceStore, source: str, ex
     folder = translation.directory
     if not expect and not (folder / RECORD).is_file():
         return
-    record, fix = read_record(folder), f"delete {folder} and translate again"
+    record, fix = read_record(folder), remake(folder / RECORD, "translate again")
     check_made(record, expect.get("translated"), folder, "translated")
     target = str(record.get("target"))
     if record.get("source", source) != source:

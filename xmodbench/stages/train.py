@@ -8,12 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from xmodbench.commands import remake
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir
 from xmodbench.learning.training import processes
 from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw
-from xmodbench.records import read_record, recorded
+from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import Expected, check_made, check_model, check_store, model_sha256, prepared
 from xmodbench.stages.state_folder import OWNER, owned
 from xmodbench.stages.wall.compiled import compiled
@@ -118,7 +119,7 @@ class _Training:
 
     def _first_phase(self, folder: Path) -> dict[str, Any]:
         """The record of what was pretrained: of this target, these data and this plan, and as it was saved."""
-        first, fix = read_record(folder), f"delete {folder} and run again"
+        first, fix = read_record(folder), remake(folder / RECORD, "pretrain it again")
         if first.get("verb") != "pretrain":
             raise UserError("no pretrained model", folder, "give the folder of a first phase")
         if (first.get("target"), first.get("source")) != (self.target, self.source):
