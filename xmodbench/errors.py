@@ -25,8 +25,13 @@ class UserError(Exception):
 
 
 def plain(text: str) -> str:
-    """A text as one line, without the addresses in memory that libraries put into theirs."""
-    return " ".join(_ADDRESS.sub(lambda match: match[1] or "", text).split())
+    """A text as one line of any terminal, log or page.
+
+    Without the addresses in memory that libraries put into theirs, and without control characters or halves of characters.
+    """
+    text = " ".join(_ADDRESS.sub(lambda match: match[1] or "", text).split())
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def said(error: BaseException) -> str:

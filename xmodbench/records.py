@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import resource
@@ -103,11 +104,17 @@ def read_record(directory: Path, name: str = RECORD) -> dict[str, Any]:
     """The record of a finished job.
 
     Raises:
-        UserError: there is none, or it is not of a finished job.
+        UserError: there is none, it is not of a finished job, or it holds what no job writes.
     """
     record = read_json(Path(directory) / name)
     if not isinstance(record, dict) or record.get("status") != "complete":
         raise UserError("not the record of a finished job", Path(directory) / name, "run the job again")
+    memory = record.get("peak_memory_mb", {"cpu": 0.0})
+    numbers = {key: record.get(key, 0) for key in ("duration_s", "parts_duration_s", "n_test", "n_train")}
+    numbers |= memory if isinstance(memory, dict) and "cpu" in memory else {"peak_memory_mb": memory}
+    for key, value in numbers.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+            raise UserError(f"{key} is {value!r:.40}, which is no number", Path(directory) / name, "run the job again")
     return record
 
 
@@ -130,7 +137,7 @@ def other_than(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
         if key in wanted and found.get(key) not in (None, wanted[key]):
             return f"{key} {found[key]}, not {wanted[key]}"
     settings = found.get("settings")
-    if settings is None:
+    if not isinstance(settings, Mapping):
         return None
     decisive = wanted.get("settings", {})
     return _difference({key: settings.get(key) for key in decisive}, decisive, "")

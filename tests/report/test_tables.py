@@ -177,6 +177,7 @@ def test_one_subject_has_means_without_intervals_and_says_so(tmp_path, monkeypat
     assert "one subject says nothing about others" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.fault("report and command line", "no results at all", "a report that says so")
 def test_a_run_without_any_result_still_has_a_report(tmp_path, monkeypatch):
     from tests.report import synthetic
 

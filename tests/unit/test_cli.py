@@ -37,7 +37,10 @@ def test_check_says_what_would_run(tmp_path):
         ),
         (["train", "oracle", "--data", "x", "--target", "t1", "--out", "o", "--state", "s"], "x: no slice store here"),
         (["report", "--config", "{"], "--config: not valid JSON"),
-        (["run", "smoke", "--set", "a=[1"], "--set: the value in 'a=[1' is not valid YAML; quote it"),
+        (
+            ["run", "smoke", "--set", "a=[1"],
+            "--set a:1:3: not valid YAML: expected ',' or ']', but got '<stream end>'; quote it",
+        ),
         (["acquire", "sim_ixi", "--raw", "a file", "--settings", '{"n_subjects": 2}'], "a file: File exists"),
         (["acquire", "sim_ixi", "--out", "a file/x", "--settings", '{"n_subjects": 2, "scale": 0}'], "scale: "),
     ],
@@ -51,6 +54,7 @@ def test_errors_are_one_line(tmp_path, arguments, expected):
     assert expected in done.stderr
 
 
+@pytest.mark.fault("report and command line", "an option that does not exist", "the usage, and exit code 2")
 def test_bad_flags_are_usage_errors(tmp_path):
     done = xmodbench("train", "oracle", "--nonsense", cwd=tmp_path)
     assert done.returncode == 2

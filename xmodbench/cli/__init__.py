@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Entry point: a UserError is one line and exit code 1."""
+    """Entry point: a UserError is one line and exit code 1, and so is what the system refuses."""
     from xmodbench.errors import UserError, said
     from xmodbench.plan.lifeline import end_with_snakemake
 
@@ -22,8 +22,11 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"xmodbench: error: {error}", file=sys.stderr)
-        sys.exit(1)
+        problem = str(error)
     except OSError as error:  # what the system refuses is no fault of this package
-        print(f"xmodbench: error: {said(error)}", file=sys.stderr)
-        sys.exit(1)
+        problem = said(error)
+    else:
+        return
+    print(f"xmodbench: error: {problem}", file=sys.stderr)
+    sys.stdout = None  # what it still holds might be refused once more
+    sys.exit(1)

@@ -103,7 +103,7 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise UserError(f"'{item}' is not KEY=VALUE", "--set")
-        nested: Any = parse_yaml(value, f"--set {key}")
+        nested: Any = parse_yaml(value, f"--set {key}", "quote it")
         try:
             json.dumps(nested, allow_nan=False)
         except (TypeError, ValueError) as error:  # a date, a set, infinity, a list in itself

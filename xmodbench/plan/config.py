@@ -185,18 +185,18 @@ def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     return value
 
 
-def parse_yaml(text: str, where: object) -> Any:
+def parse_yaml(text: str, where: object, fix: str | None = None) -> Any:
     """The value that YAML text stands for; UserError at `where`, with line and column, for text that stands for none."""
     try:
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a safe loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", place) from None
+        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", place, fix) from None
     except RecursionError:
-        raise UserError("not valid YAML: nested too deeply", where) from None
+        raise UserError("not valid YAML: nested too deeply", where, fix) from None
     except ValueError as error:  # of a number or a date that is none
-        raise UserError(f"not valid YAML: {error}", where) from None
+        raise UserError(f"not valid YAML: {error}", where, fix) from None
 
 
 def load_config(path: str | os.PathLike, overrides: dict[str, Any] | None = None) -> BenchmarkConfig:

@@ -11,14 +11,14 @@ import pandas as pd
 
 from xmodbench.commands import remake
 from xmodbench.data.download.fetched import ACQUIRED
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, plain
 from xmodbench.files import read_json, sha256_file
 from xmodbench.metrics.published import published
 from xmodbench.metrics.registry import DISTANCES, METRICS, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
+from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
 from xmodbench.report.stale import stale
-from xmodbench.store import SliceStore
 
 Status = Literal["complete", "failed", "not run"]
 
@@ -81,8 +81,6 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
         scores, summary = read_scores(plan.scores_file(cell))
     except UserError as error:
         return result("failed", str(error))
-    if problem := _other_slices(plan, cell, records.get("score", {})):
-        return result("failed", problem)
     distances, counts, intermediates = (summary.get(name, {}) for name in ("distances", "counts", "intermediates"))
     return result("complete", scores=scores, distances=distances, counts=counts, intermediates=intermediates)
 
@@ -125,9 +123,13 @@ def _read_summary(path: Path) -> dict[str, Any]:
             found = summary["distances"][name]
             _within_bounds(name, [value for value in (found["value"], found.get("floor")) if value is not None], path)
         shared = [int(summary["counts"][name]) for name in ("images", "subjects")]
-        errors = [float(error) for found in summary.get("intermediates", {}).values() for error in found.values()]
+        on_the_way = summary.get("intermediates", {})
+        checked_names(list(on_the_way))
+        errors = [float(found[f"mse_{to}"]) for found in on_the_way.values() for to in ("target", "source")]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError("not the summary of scores", path, "score again") from None
+    except UserError as error:
+        raise UserError(str(error), path, "score again") from None
     if min(shared) < 1 or not all(0 <= error <= 1 for error in errors):
         raise UserError("holds counts or errors that cannot be", path, "score again")
     return summary
@@ -136,21 +138,6 @@ def _read_summary(path: Path) -> dict[str, Any]:
 def _within_bounds(name: str, values: list[object], path: Path) -> None:
     if problem := next(filter(None, map(METRICS[name].problem, values)), None):
         raise UserError(problem, path, "score again")
-
-
-def _other_slices(plan: Plan, cell: Cell, scored: dict[str, Any]) -> str | None:
-    """Whether the test store is no longer the one that was scored: another config may have prepared its own there."""
-    store = plan.data_dir(cell.dataset) / "test"
-    if not (store / "manifest.json").is_file():
-        return None
-    try:
-        arrays = SliceStore(store).manifest["arrays"]
-    except UserError as error:
-        return str(error)
-    was = scored.get("test_sha256", {})
-    if all(arrays.get(name, {}).get("sha256") == was.get(name) for name in (cell.source, cell.target)):
-        return None
-    return f"scored on other slices than {store} holds now; run again, or give each config `paths.data` of its own"
 
 
 def _places(plan: Plan, cell: Cell) -> dict[str, tuple[Path, str]]:
@@ -178,7 +165,7 @@ def _failure(plan: Plan, cell: Cell) -> str | None:
             failure = read_json(path)
         except UserError as error:
             return f"{verb}: {error}"
-        return f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}"
+        return plain(f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}")
     return None
 
 

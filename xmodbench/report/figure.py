@@ -22,6 +22,8 @@ ERROR_WINDOW = 0.5
 """Upper end of the error maps' window, as a share of the intensity range; the lower end is 0."""
 ERROR_COLOURS = "cividis"  # readable with any colour vision
 PANEL = 1.15  # inches
+MOST_METHODS = 60
+"""Columns of methods in a picture; with some 280 it would be wider than PNGs can be drawn."""
 STYLE = {"font.size": 8, "axes.titlesize": 8, "svg.fonttype": "none", "svg.hashsalt": "xmodbench", "figure.dpi": 200}
 
 
@@ -43,6 +45,7 @@ class Panels:
     ids: list[str]
     corners: list[tuple[int, int]]
     side: int
+    left_out: int = 0  # methods beyond those that a picture can hold
 
 
 def write_figures(report: Report, out_dir: Path) -> dict[str, bytes]:
@@ -77,10 +80,12 @@ def read_panels(report: Report, group: Group) -> Panels | None:
         Column(f"source ({group.source.upper()})", source[chosen], is_translation=False),
         Column(f"target ({group.target.upper()})", target[chosen], is_translation=False),
     ]
-    columns += [_column(report, item, test, chosen) for item in group.results if not report.control(item.cell)]
+    methods = [item for item in group.results if not report.control(item.cell)]
+    columns += [_column(report, item, test, chosen) for item in methods[:MOST_METHODS]]
     side = max(8, target.shape[1] // 3)
     ids = [test.ids[index] for index in chosen]
-    return Panels(columns, ids, [detail(image, side) for image in target[chosen]], side)
+    corners = [detail(image, side) for image in target[chosen]]
+    return Panels(columns, ids, corners, side, left_out=len(methods[MOST_METHODS:]))
 
 
 def choose_slices(test: SliceStore, target: np.ndarray, count: int) -> list[int]:
@@ -148,6 +153,7 @@ def _canvas(plt, report: Report, shown: list[tuple[Group, Panels]]):
 def _draw_group(block, height: float, width: float, report: Report, group: Group, panels: Panels) -> None:
     simulated = report.plan.simulated(group.dataset)
     title = _literal(group_title(report.plan, group)) + (" (simulated data)" if simulated else "")
+    title += f"; {panels.left_out} more methods are in the tables" if panels.left_out else ""
     colour = "#a33b00" if simulated else "black"
     block.text(0.1 / width, 1 - 0.2 / height, title, fontsize=10, weight="bold", color=colour, va="center")
     left, right = 0.75 / width, (0.75 + len(panels.columns) * PANEL) / width

@@ -27,6 +27,8 @@ from xmodbench.report.sweep_plots import sweep_plots
 from xmodbench.report.tables import FAMILIES
 from xmodbench.report.trainings import training_pictures
 
+MOST_PAIRS = 3000
+"""Pairs that the page shows: a browser can sort so many. All of them are in ``table.json``."""
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -70,7 +72,8 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "failed_checks": [check for check in report.checks if check.passed is False],
         "unskilled": _unskilled(report),
         "mean_ranks": {name: ranks for name, ranks in report.mean_ranks.items() if any(ranks.values())},
-        "comparisons": report.comparisons,
+        "comparisons": report.comparisons[:MOST_PAIRS],
+        "pairs": len(report.comparisons),
         "metrics": METRICS,
         "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
         "data": _data(report),
@@ -125,13 +128,13 @@ class Job:
     @property
     def per_image(self) -> float | None:
         """Seconds per image of a translation."""
-        count = self.record.get("n_test")
-        return self.seconds / count if self.verb == "translate" and count else None
+        count, seconds = self.record.get("n_test"), self.seconds
+        return seconds / count if self.verb == "translate" and count and seconds is not None else None
 
     @property
-    def seconds(self) -> float:
-        """How long it took; of a translation divided among jobs, all of them together."""
-        return self.record.get("parts_duration_s", self.record["duration_s"])
+    def seconds(self) -> float | None:
+        """How long it took; of a translation divided among jobs, all of them together. None where nobody says."""
+        return self.record.get("parts_duration_s", self.record.get("duration_s"))
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -169,8 +172,10 @@ def _data(report: Report) -> dict[str, Markup]:
         try:
             label = report.plan.dataset_label(name)
             part = inspection.data_section(report.plan.data_dir(name), label=label, max_subjects=4, heading=3)
-        except UserError:  # not prepared: said with the cells that need it
-            continue
+        except UserError as error:
+            if (report.plan.data_dir(name) / "train" / "manifest.json").is_file():
+                found[label] = Markup('<p class="reason">{}</p>').format(error)
+            continue  # not prepared: said with the cells that need it
         found[label] = Markup(part.html)
     return found
 

@@ -8,7 +8,7 @@ from xmodbench.data.pairing.judge import Finding
 from xmodbench.errors import UserError
 from xmodbench.plan.plan import Plan
 from xmodbench.report.checks import Check
-from xmodbench.report.inspection.facts import open_stores, ordered_modalities
+from xmodbench.report.inspection.facts import open_stores, ordered_modalities, told_if_damaged
 from xmodbench.report.inspection.pairing import Place, findings
 from xmodbench.report.summary import Group
 
@@ -22,8 +22,9 @@ Found = Mapping[Place, Sequence[Finding]]
 def find_pairs(plan: Plan, dataset: str) -> Found | None:
     """The findings of a data set, None where it is not prepared."""
     try:
-        stores = open_stores(plan.data_dir(dataset))
-        return findings(stores, ordered_modalities(stores["train"]))
+        with told_if_damaged(plan.data_dir(dataset)):
+            stores = open_stores(plan.data_dir(dataset))
+            return findings(stores, ordered_modalities(stores["train"]))
     except UserError:  # said with the cells that need it
         return None
 

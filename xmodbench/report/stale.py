@@ -80,6 +80,6 @@ def _links(plan: Plan, cell: Cell) -> Iterator[tuple[str, str, Callable[[Records
 
 def _arrays(store: Path) -> dict[str, str] | None:
     """The hashes of a store's arrays by modality; None where there is no store to look into."""
-    with suppress(UserError, KeyError, TypeError):
+    with suppress(UserError, KeyError, TypeError, AttributeError):
         return {name: entry["sha256"] for name, entry in read_json(store / "manifest.json")["arrays"].items()}
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -74,8 +74,10 @@ def is_control(plan: Plan, cell: Cell) -> bool:
 def summarise(plan: Plan, group: Group) -> list[Entry]:
     """All metrics of all cells of a group, ranked; cells without scores have entries with their reason."""
     resamples = {item.cell: _resamples(plan, group, item) for item in group.results if item.complete}
-    entries = [entry for item in group.results for entry in _entries(item, resamples.get(item.cell))]
-    return [_ranked(plan, entry, entries, resamples) for entry in entries]
+    cells = [_entries(item, resamples.get(item.cell)) for item in group.results]
+    # by metric, and back again
+    columns = [list(_ranked(plan, list(column), resamples)) for column in zip(*cells, strict=True)]
+    return [entry for row in zip(*columns, strict=True) for entry in row]
 
 
 def _resamples(plan: Plan, group: Group, item: CellResult) -> np.ndarray:
@@ -103,23 +105,28 @@ def _entries(item: CellResult, resamples: np.ndarray | None) -> list[Entry]:
     return entries
 
 
-def _ranked(plan: Plan, entry: Entry, entries: list[Entry], resamples: dict[Cell, np.ndarray]) -> Entry:
-    rivals = [
-        other
-        for other in entries
-        if other.metric is entry.metric and other.value is not None and not is_control(plan, other.cell)
-    ]
-    if entry not in rivals or len(rivals) < 2 or not entry.metric.ranked:
-        return entry
-    place, better = rivals.index(entry), entry.metric.higher_is_better
-    ranks = stats.ranks(np.array([other.value for other in rivals], np.float64), better)
-    entry = replace(entry, rank=float(ranks[place]), best=bool(ranks[place] == ranks.min()))
-    if entry.low is None:
-        return entry
-    column = PAIRED.index(entry.metric.id)
-    shuffled = stats.ranks(np.stack([resamples[other.cell][:, column] for other in rivals], axis=1), better)
-    low, high = stats.interval(shuffled[:, place])
-    return replace(entry, rank_low=float(low), rank_high=float(high))
+def _ranked(plan: Plan, entries: list[Entry], resamples: dict[Cell, np.ndarray]) -> Iterator[Entry]:
+    """The entries of one metric, in their order, those that have rivals with their ranks among them."""
+    rivals = [entry for entry in entries if entry.value is not None and not is_control(plan, entry.cell)]
+    if len(rivals) < 2 or not entries[0].metric.ranked:
+        yield from entries
+        return
+    better, places = entries[0].metric.higher_is_better, {entry.cell: place for place, entry in enumerate(rivals)}
+    ranks = stats.ranks(np.array([entry.value for entry in rivals], np.float64), better)
+    ends = None
+    if rivals[0].low is not None:
+        column = PAIRED.index(rivals[0].metric.id)
+        shuffled = stats.ranks(np.stack([resamples[entry.cell][:, column] for entry in rivals], axis=1), better)
+        ends = stats.interval(shuffled)
+    for entry in entries:
+        place = places.get(entry.cell)
+        if place is None:
+            yield entry
+            continue
+        entry = replace(entry, rank=float(ranks[place]), best=bool(ranks[place] == ranks.min()))
+        if ends is not None:
+            entry = replace(entry, rank_low=float(ends[0, place]), rank_high=float(ends[1, place]))
+        yield entry
 
 
 def comparisons(plan: Plan, group: Group) -> list[dict[str, Any]]:

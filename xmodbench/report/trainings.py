@@ -32,7 +32,8 @@ def training_pictures(report: Report) -> list[TrainingPictures]:
             training = report.plan.training(cell)
             name = training.plugin.label + (f" ({training.name})" if training.name != training.plugin.id else "")
             where = f"{report.plan.dataset_label(cell.dataset)}, {model.name.replace('-from-', ' from ')}"
-            steps = {int(path.stem.rpartition("-")[2]): path for path in (folder / SNAPSHOTS).glob("step-*.png")}
+            pictures = [path for path in (folder / SNAPSHOTS).glob("step-*.png") if path.stem[5:].isdecimal()]
+            steps = {int(path.stem[5:]): path for path in pictures}
             snapshots = [(step, _encoded(steps[step])) for step in sorted(steps)]
             phase = "" if folder == model else f", {folder.name}"
             found.append(TrainingPictures(f"{name}{phase}, {where}", _encoded(folder / LOSSES), snapshots))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import UndefinedError
 
 from xmodbench.data.pairing.information import mutual_information
 from xmodbench.data.pairing.judge import Finding
@@ -136,6 +138,20 @@ def collect_facts(data_dir: Path, published: dict[str, Any] | None, progress: Pr
         counts=tuple(_counts(split, store, published.get(split, {})) for split, store in stores.items()),
         why=published.get("why"),
     )
+
+
+@contextmanager
+def told_if_damaged(data_dir: Path) -> Iterator[None]:
+    """Turn what a damaged manifest or list leads to, in code or template, into one line; a context manager.
+
+    Raises:
+        UserError: instead of what the block raised.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, UndefinedError) as error:
+        problem = f"the manifest or slices.csv holds what preparing does not write ({type(error).__name__}: {error})"
+        raise UserError(problem, data_dir, "prepare the data set again") from error
 
 
 def open_stores(data_dir: Path) -> dict[str, SliceStore]:

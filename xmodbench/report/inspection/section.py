@@ -13,7 +13,14 @@ from xmodbench.errors import UserError
 from xmodbench.files import read_json
 from xmodbench.progress import Progress
 from xmodbench.records import RECORD
-from xmodbench.report.inspection.facts import DataFacts, SubjectFacts, collect_facts, open_stores, subject_images
+from xmodbench.report.inspection.facts import (
+    DataFacts,
+    SubjectFacts,
+    collect_facts,
+    open_stores,
+    subject_images,
+    told_if_damaged,
+)
 from xmodbench.report.inspection.histogram import COLOURS, histogram_svg
 from xmodbench.report.inspection.montage import data_uri, montage
 
@@ -60,9 +67,22 @@ def data_section(
         heading: level of the section's heading, 1 to 4.
 
     Raises:
-        UserError: the data set is not prepared.
+        UserError: the data set is not prepared, or its manifest or list is damaged.
     """
-    progress = progress or Progress(quiet=True)
+    with told_if_damaged(data_dir):
+        return _section(Path(data_dir), label, published, max_subjects, tile, heading, progress or Progress(quiet=True))
+
+
+def _section(
+    data_dir: Path,
+    label: str | None,
+    published: dict[str, Any] | None,
+    max_subjects: int | None,
+    tile: int,
+    heading: int,
+    progress: Progress,
+) -> DataSection:
+    """See `data_section`."""
     if published is None:
         published = _published(Path(data_dir))
     facts = collect_facts(Path(data_dir), published, progress)
