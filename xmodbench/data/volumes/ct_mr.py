@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from xmodbench.data.volumes.pattern import PatternConfig, PatternDataset
 from xmodbench.data.volumes.settings import Normalisation, SliceSelection, Split
 from xmodbench.errors import UserError
-from xmodbench.files import read_json, sha256_json, write_json
+from xmodbench.files import files_below, read_json, sha256_json, write_json
 from xmodbench.plugins import SubjectRecord
 from xmodbench.plugins.settings import Modality
 
@@ -122,7 +122,7 @@ class CtMrDataset(PatternDataset):
             return False
         # files of the same size that came later; not their own times, which unpackers take from the archive
         written = _facts_file(folder.parent, folder.name).stat().st_mtime_ns
-        return all(path.stat().st_ctime_ns <= written for path in folder.rglob("*") if path.is_file())
+        return all(path.stat().st_ctime_ns <= written for path in files_below(folder) if path.is_file())
 
     def _made_by_other_code(self, raw_dir: Path, patient: str, code: str) -> bool:
         return self._is_converted(raw_dir, patient) and self._facts(raw_dir, patient).get("code") != code
@@ -169,4 +169,4 @@ def _remarks(record: SubjectRecord, series: Mapping[str, Any]) -> dict[str, str]
 
 def _listing(folder: Path) -> str:
     """What a patient's volumes are made from: names and sizes of the files."""
-    return sha256_json(sorted((path.name, path.stat().st_size) for path in folder.rglob("*") if path.is_file()))[:16]
+    return sha256_json(sorted((path.name, path.stat().st_size) for path in files_below(folder) if path.is_file()))[:16]

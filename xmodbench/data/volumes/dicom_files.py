@@ -17,6 +17,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from xmodbench.errors import UserError
+from xmodbench.files import files_below
 
 AGAIN = "delete the folder, then unpack the archive again or let `acquire` do it"
 # of the scanner and its protocol, nothing of the patient
@@ -96,7 +97,7 @@ def find_images(folder: Path) -> tuple[list[Slice], dict[Path, str]]:
     images: list[Slice] = []
     damaged: dict[Path, str] = {}
     others: dict[Path, str] = {}
-    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.name.startswith(".")):
+    for path in sorted(path for path in files_below(folder) if path.is_file()):
         if path.stat().st_size == 0:
             others[path] = "empty"
             continue
