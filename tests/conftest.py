@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from xmodbench.store import StoreWriter
 
 # jobs started by tests share two cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a shell's background jobs ignore Ctrl-C, and what they start does too: tests that send it would wait in vain
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

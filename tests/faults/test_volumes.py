@@ -361,7 +361,7 @@ def test_a_preparation_that_is_stopped_leaves_no_spool_behind(tmp_path, number):
     assert job.stdout.readline().strip() == "working"
     assert [path.name.startswith(".spool") for path in (tmp_path / "out").iterdir()] == [True]
     job.send_signal(number)
-    assert job.wait(30) != 0
+    assert job.wait(90) != 0
     if number != signal.SIGKILL:
         assert list((tmp_path / "out").iterdir()) == []
     run()
