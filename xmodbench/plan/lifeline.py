@@ -33,7 +33,7 @@ def _wait_for_the_end_of(pid: int) -> None:
     except ProcessLookupError:
         return
     except (AttributeError, OSError):  # an older system: ask again and again
-        while _lives(pid):
+        while lives(pid):
             time.sleep(1)
         return
     import select
@@ -43,7 +43,8 @@ def _wait_for_the_end_of(pid: int) -> None:
     poll.poll()
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

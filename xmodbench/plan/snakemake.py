@@ -72,9 +72,10 @@ def note_owner() -> None:
 def _may_unlock(folder: Path) -> bool:
     """Whether the run that locked this directory is gone."""
     try:
-        owner = read_json(folder / OWNER)
+        found = read_json(folder / OWNER)
     except UserError:  # locked by something else
-        owner = {}
+        found = None
+    owner = found if isinstance(found, dict) else {}
     host, here = owner.get("host"), platform.node()
     if host in (None, here):
         return not _another_runs(folder)

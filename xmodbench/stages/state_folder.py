@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from xmodbench.data.download.disk import Busy, NoLocks, exclusive
 from xmodbench.errors import UserError
 from xmodbench.files import read_json
+from xmodbench.plan.lifeline import lives
 from xmodbench.progress import Progress
 
 OWNER = ".owner.json"
@@ -83,13 +84,7 @@ def _lives(owner: dict[str, Any]) -> bool:
     """Whether an owner runs, as far as can be told from here."""
     if owner.get("host") != platform.node():
         return bool(owner)
-    try:
-        os.kill(owner["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's
-    return True
+    return lives(owner["pid"])
 
 
 def _problem(state: Path, owner: dict[str, Any]) -> UserError:
