@@ -1,8 +1,9 @@
-"""Which sockets can be made behind a wall: none, or what several processes and GPUs need."""
+"""System calls that lead past the file system, behind a wall: no sockets, or those that several processes and GPUs need."""
 
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 
@@ -58,3 +59,28 @@ def test_only_what_is_needed_can_be_made(device, several, expected):
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == expected
+
+
+CALLS = """
+import ctypes, errno, json, platform, sys
+from xmodbench import isolation
+_, _, calls = isolation._ARCHITECTURES[platform.machine()]
+libc = ctypes.CDLL(None, use_errno=True)
+if json.loads(sys.argv[1]):
+    isolation.enter(isolation.Wall(("/",)))
+refused = [number for number in (*calls, isolation.IO_URING_SETUP)
+           if libc.syscall(number, -1, 0, 0, 0, 0) < 0 and ctypes.get_errno() == errno.EACCES]
+print(json.dumps([len(refused), len(calls) + 1]))
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in isolation._ARCHITECTURES, reason="its system calls are not known here")
+@pytest.mark.parametrize("walled", [False, True])
+def test_memory_queues_and_keyrings_of_others_are_refused(walled):
+    """Shared memory, message queues, keyrings and io_uring, asked for nonsense: without a wall other errors come."""
+    done = subprocess.run(
+        [sys.executable, "-c", CALLS, json.dumps(walled)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    refused, asked = json.loads(done.stdout)
+    assert refused == (asked if walled else 0)
