@@ -52,6 +52,23 @@ def job_of(root: Path, name: str, body: str = SEEING, seed: int = 5, **settings)
     return MethodJob(name, Location(name, METHODS, folder), settings, seed, "cpu", 1, Progress(quiet=True))
 
 
+def fitting(code: str, saving: str = '(directory / "w").write_text("1")') -> str:
+    """A method that runs `code` in ``fit`` (and `saving` in ``save``) and copies the source."""
+    lines = "\n        ".join(code.strip().splitlines())
+    return f"""
+import os
+import time
+from pathlib import Path
+class Toy(Method):
+    supervision = Supervision.ZERO_SHOT
+    def fit(self, train, run):
+        {lines}
+    def save(self, directory): {saving}
+    def load(self, directory, run): pass
+    def translate(self, source, generators): return source
+"""
+
+
 def few_shot(body: str) -> str:
     """The source of a zero-shot method turned into a few-shot one that sees a single source slice."""
     head = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins import GRADIENT, job_of, write_dataset, write_method
+from tests.plugins import GRADIENT, fitting, job_of, write_dataset, write_method
 from xmodbench import isolation
 from xmodbench.cli.methods import plugins
 from xmodbench.devices import resolve_device
@@ -21,20 +21,6 @@ from xmodbench.stages.wall.output import LAST, MOST
 
 def fault(case, outcome):
     return pytest.mark.fault("plugin", case, outcome)
-
-
-def fitting(code):
-    """A method that runs `code` in ``fit``."""
-    lines = "\n        ".join(code.strip().splitlines())
-    return f"""
-class Toy(Method):
-    supervision = Supervision.ZERO_SHOT
-    def fit(self, train, run):
-        {lines}
-    def save(self, directory): (directory / "w").write_text("1")
-    def load(self, directory, run): pass
-    def translate(self, source, generators): return source
-"""
 
 
 @pytest.fixture

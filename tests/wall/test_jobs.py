@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.plugins import SEEING, job_of, write_method
+from tests.plugins import SEEING, fitting, job_of, write_method
 from xmodbench import isolation
 from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS
@@ -22,23 +22,6 @@ from xmodbench.stages.wall import may_read
 from xmodbench.store import SliceStore
 
 walled = pytest.mark.skipif(not isolation.landlock_version(), reason="this kernel has no Landlock")
-
-
-def fitting(code: str, saving: str = "pass") -> str:
-    """A method that runs `code` in ``fit`` (and `saving` in ``save``) and copies the source."""
-    lines = "\n        ".join(code.strip().splitlines())
-    return f"""
-import os
-import time
-from pathlib import Path
-class Toy(Method):
-    supervision = Supervision.ZERO_SHOT
-    def fit(self, train, run):
-        {lines}
-    def save(self, directory): {saving}
-    def load(self, directory, run): pass
-    def translate(self, source, generators): return source
-"""
 
 
 @pytest.fixture
