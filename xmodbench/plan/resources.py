@@ -7,11 +7,11 @@ machine and the attempt. Profiles hand them on to a cluster.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from xmodbench.devices import visible_gpus
 from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Plan
+from xmodbench.plugins.wellformed import JobResources
 
 
 class Resources:
@@ -31,7 +31,7 @@ class Resources:
 
     def threads(self, wildcards) -> int:
         """Threads of a training or translation; controls need one."""
-        if self._asked(wildcards).get("gpu", 1) == 0:
+        if self._asked(wildcards).gpu == 0:
             return 1
         return self.compute.threads * self._processes(wildcards)
 
@@ -40,15 +40,15 @@ class Resources:
         device = self.compute.device
         if device == "cpu" or (device == "auto" and self.runs_here() and not visible_gpus()):
             return 0
-        return int(self._asked(wildcards).get("gpu", 1)) * self._processes(wildcards)
+        return self._asked(wildcards).gpu * self._processes(wildcards)
 
     def mem_mb(self, wildcards, attempt: int = 1) -> int:
         """Memory of a job; half as much again with every retry."""
-        return int(self._asked(wildcards).get("mem_mb", 16000) * (1 + 0.5 * (attempt - 1)))
+        return int(self._asked(wildcards).mem_mb * (1 + 0.5 * (attempt - 1)))
 
     def runtime(self, wildcards, attempt: int = 1) -> int:
         """Minutes a job may take; training resumes, so a retry gets as many again."""
-        return int(self._asked(wildcards).get("runtime", 1440) * attempt)
+        return self._asked(wildcards).runtime * attempt
 
     def launcher(self, wildcards) -> list[str]:
         """What starts a training: Python, or torchrun where several processes are to share the work."""
@@ -64,13 +64,14 @@ class Resources:
         )
         return self.compute.processes if able else 1
 
-    def _asked(self, wildcards) -> dict[str, Any]:
-        """What the plugin's YAML asks for, for this kind of job."""
+    def _asked(self, wildcards) -> JobResources:
+        """What the plugin's YAML asks for, for this kind of job; what it does not say has the defaults there."""
         verb = verb_of(wildcards)
         methods = self.plan.methods
         own = methods[wildcards.method] if verb == "translate" else training_of(self.plan, wildcards)
         resources = own.plugin.meta.get("resources", {})
-        return resources | resources.get(verb, {})
+        asked = resources | resources.get(verb, {})
+        return JobResources(**{name: asked[name] for name in JobResources.model_fields if name in asked})
 
 
 def training_of(plan: Plan, wildcards) -> Training:
