@@ -20,7 +20,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from xmodbench.data.volumes.dicom import choose_series, find_series, read_series
+from xmodbench.data.volumes.dicom_series import choose_series, find_series, read_series
 from xmodbench.errors import UserError
 
 SLICES, ROWS, COLUMNS = 5, 6, 7

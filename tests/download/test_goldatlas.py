@@ -13,7 +13,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from xmodbench.data.volumes.dicom import choose_series, find_series, read_series
+from xmodbench.data.volumes.dicom_series import choose_series, find_series, read_series
 from xmodbench.data.volumes.prepare import prepare_dataset
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, find

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from xmodbench.data.volumes.dicom import compact
+from xmodbench.data.volumes.dicom_series import compact
 from xmodbench.data.volumes.io import read_volume, write_volume
 from xmodbench.data.volumes.prepare import prepare_dataset
 from xmodbench.plugins import DATASETS, find

@@ -15,7 +15,7 @@ from xmodbench.data.simulate.pelvis import Body, Filling, body_points, model_gri
 from xmodbench.data.simulate.scanner import Grid
 from xmodbench.data.simulate.sequences import PELVIS_HU, pelvis_tissues, spin_echo, spoiled_gradient_echo
 from xmodbench.data.simulate.shapes import ellipsoid, paint, plate, tube
-from xmodbench.data.volumes.dicom import find_series
+from xmodbench.data.volumes.dicom_series import find_series
 from xmodbench.data.volumes.mask import head_mask
 from xmodbench.data.volumes.resample import resample
 from xmodbench.files import sha256_files

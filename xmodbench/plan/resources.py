@@ -11,7 +11,7 @@ from collections.abc import Callable
 from xmodbench.devices import visible_gpus
 from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Plan
-from xmodbench.plugins.wellformed import JobResources
+from xmodbench.plugins.job_resources import JobResources
 
 
 class Resources:

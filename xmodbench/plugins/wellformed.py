@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from xmodbench.commands import documentation
 from xmodbench.errors import UserError
+from xmodbench.plugins.job_resources import Resources
 from xmodbench.plugins.settings import validated
 
 
@@ -19,31 +20,10 @@ def _one_line(text: str) -> str:
     return text
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class JobResources(_Part):
-    """What a job asks for: GPUs, MiB, minutes."""
-
-    gpu: int = Field(1, ge=0)
-    mem_mb: int = Field(16000, ge=1)
-    runtime: int = Field(1440, ge=1)
-
-
-class Resources(JobResources):
-    """The same of all jobs of a method, and what is different in some."""
-
-    translate_jobs: int = Field(1, ge=1, le=1000)
-    pretrain: JobResources = JobResources()
-    train: JobResources = JobResources()
-    translate: JobResources = JobResources()
-
-
-class Metadata(_Part):
+class Metadata(BaseModel):
     """``method.yaml`` or ``dataset.yaml``; authors may add keys of their own."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     label: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=60)
     summary: str = Field(min_length=1, max_length=1000)

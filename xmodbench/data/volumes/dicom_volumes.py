@@ -8,8 +8,8 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from xmodbench.data.volumes.dicom import Series, choose_series, compact, find_series, read_series
 from xmodbench.data.volumes.dicom_files import AGAIN
+from xmodbench.data.volumes.dicom_series import Series, choose_series, compact, find_series, read_series
 from xmodbench.data.volumes.io import write_volume
 from xmodbench.errors import UserError
 
