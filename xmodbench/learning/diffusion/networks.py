@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from diffusers import UNet2DModel
 from torch import nn
+
+from xmodbench.learning.diffusion.unet import UNet2DModel
 
 
 @dataclass(frozen=True)
