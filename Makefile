@@ -7,11 +7,12 @@ CORES  ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test lint format lock generate clean
+.PHONY: help setup demo demo-all smoke test lint format lock generate clean
 
 help:
 	@echo "make setup   create $(VENV) with the locked packages"
 	@echo "make demo    run the demo and say where its report is"
+	@echo "make demo-all  the same on three simulated data sets"
 	@echo "make smoke   run every method, tiny, and say whether all of it works"
 	@echo "make test    run the tests, but those that take minutes"
 	@echo "make lint    check style, workflow and generated files"
@@ -32,6 +33,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup
 	snakemake --cores $(CORES) --configfile config/demo.yaml
+
+demo-all: setup
+	snakemake --cores $(CORES) --configfile config/demo-all.yaml
 
 smoke: setup
 	snakemake --cores $(CORES) --configfile config/smoke.yaml

@@ -47,3 +47,20 @@ def test_on_a_cpu_the_peak_is_that_of_the_precision(monkeypatch):
     assert [common.peak("cpu", precision) for precision in ("fp32", "bf16")] == [2048**3] * 2
     assert seen == [torch.float32, torch.bfloat16]
     assert common.arithmetic("cpu", "fp32") == "fp32"
+
+
+def test_a_jobs_seconds_are_told_apart_from_those_of_its_imports(tmp_path):
+    jobs = importlib.import_module("jobs")
+    log = "import time:       900 |       1200 | json\nstep 1\nimport time:   1999100 |    2000000 |   torch\n"
+    for rule, name, seconds in (("train", "a.b.tsv", "10.5"), ("train", "c.tsv", "9.5"), ("", "report.tsv", "5")):
+        for kind, text in (("benchmarks", f"s\th:m:s\n{seconds}\t0:00:01\n"), ("logs", log)):
+            file = tmp_path / kind / rule / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.with_suffix(".tsv" if kind == "benchmarks" else ".log").write_text(text)
+    found = jobs.jobs(tmp_path)
+    assert found == {"report": [(5.0, 2.0)], "train": [(10.5, 2.0), (9.5, 2.0)]}
+    assert jobs.rows(found) == [
+        ("train", 2, "20", "4", "20.0%"),
+        ("report", 1, "5", "2", "40.0%"),
+        ("all", 3, "25", "6", "24.0%"),
+    ]

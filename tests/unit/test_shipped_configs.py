@@ -61,7 +61,8 @@ def test_the_papers_shares_and_steps(paper):
 
 def test_the_demo_has_the_papers_four_and_extended_the_others_too():
     assert set(PAPERS_FOUR) <= set(plan_of("demo").methods)
-    assert len(plan_of("demo").directions) == 3
+    assert plan_of("demo-all").methods.keys() == plan_of("demo").methods.keys()
+    assert [len(plan_of(name).directions) for name in ("demo", "demo-all")] == [1, 3]
     assert {*PAPERS_FOUR, "cut", "pix2pix", "stylegan2_reconstruction"} <= set(plan_of("extended").methods)
 
 
