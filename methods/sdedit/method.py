@@ -20,6 +20,7 @@ OFFICIAL: dict[str, Any] = {
     **RELEASED,
     "data_range": "-1,1",
     "dropout": 0.0,
+    "blur": 0.0,  # their models come from DDPM's trainer, which only flips
     "variance": "fixedsmall",
     "final_noise": False,
     "start": 0.5,

@@ -72,7 +72,10 @@ class DiffusionSettings(PresetSettings):
     ema_warmup: bool | None = Field(None, description="Let the decay grow from 0 at first (code: no).")
     flip: float | None = Field(None, ge=0, le=1, description="Probability of a horizontal flip (code: 0.5).")
     blur: float | None = Field(
-        None, ge=0, le=1, description="Probability of a Gaussian blur, sigma uniform in 0..2 px (code: 0.5)."
+        None,
+        ge=0,
+        le=1,
+        description="Probability of a Gaussian blur, sigma uniform in 0..2 px (code: 0.5, by OpenCV's short kernels, as here).",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (code: fp32).")
     channels_last: bool = Field(False, description="Memory layout; faster on most GPUs.")
