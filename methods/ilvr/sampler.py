@@ -5,26 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch.nn.functional import interpolate
 
 from xmodbench.errors import UserError
 from xmodbench.learning.diffusion.model import DiffusionModel, unconditional
 from xmodbench.learning.diffusion.samplers import Noise, ancestral_std, denoiser, times
 from xmodbench.learning.training.weights import read_description
 
+from .lowpass import coarse
+
 
 def check_process(directory: Path) -> None:
     """Raise UserError for a model this sampler is not defined for."""
     if read_description(directory)["settings"]["process"] != "vp":
         raise UserError("a variance-exploding model; ILVR is defined for variance-preserving ones", directory)
-
-
-def coarse(images: torch.Tensor, factor: int) -> torch.Tensor:
-    """What is left of ``images`` [B,1,H,W] after shrinking them `factor` times and enlarging them again (bicubic)."""
-    size = images.shape[2:]
-    smaller = [max(1, side // factor) for side in size]
-    shrunk = interpolate(images, smaller, mode="bicubic", antialias=True, align_corners=False)
-    return interpolate(shrunk, size, mode="bicubic", antialias=True, align_corners=False)
 
 
 @torch.inference_mode()

@@ -75,7 +75,7 @@ class DiffusionSettings(PresetSettings):
         None,
         ge=0,
         le=1,
-        description="Probability of a Gaussian blur, sigma uniform in 0..2 px (code: 0.5, by OpenCV's short kernels, as here).",
+        description="Probability of a Gaussian blur, sigma uniform in 0..2 px, as OpenCV does it (code: 0.5).",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (code: fp32).")
     channels_last: bool = Field(False, description="Memory layout; faster on most GPUs.")
