@@ -59,6 +59,34 @@ def test_ancestral_noise_is_the_released_one():
     assert ancestral_std(kept, 0, "fixedlarge") == pytest.approx(0.02**0.5, rel=1e-4)
     assert ancestral_std(kept, 998, "fixedlarge") ** 2 == pytest.approx(1e-4 + 0.0199 / 999, rel=1e-3)
     assert ancestral_std(kept, 998, "fixedsmall") ** 2 == pytest.approx(5.453e-5, rel=1e-3)
+    assert ancestral_std(kept, 999, "fixedsmall") == pytest.approx(1e-10)
+    respaced = [float(linear_vp().signal[t].double() ** 2) for t in times(1000, 100)] + [1.0]
+    assert ancestral_std(respaced, 99, "fixedsmall") == pytest.approx(1e-10)
+    assert ancestral_std(respaced, 99, "fixedlarge") == pytest.approx(ancestral_std(respaced, 98, "fixedsmall"))
+
+
+@pytest.mark.parametrize(("final_noise", "added"), [(True, 1), (False, 0)])
+def test_euler_maruyama_is_the_papers_algorithm(final_noise, added):
+    """In every iteration x becomes x + e s + sqrt(e) z, e the fall of the variance, s the score; in the last one too."""
+    process, t = geometric_ve(10, 0.1, 3.0), [9, 6, 0]
+    sigma = [3.0, 0.1 * 30 ** (6 / 9), 0.1, 0.0]
+    x = np.array([0.5, -2.0])
+    own = torch.tensor(x)[None, None, None]
+    drawn = [0.3, -1.1, 0.8]
+    for i in range(3):
+        e = sigma[i] ** 2 - sigma[i + 1] ** 2
+        score = (MEAN - x) / (SPREAD**2 + sigma[i] ** 2)  # of N(MEAN, SPREAD^2) with noise
+        x = x + e * score + e**0.5 * drawn[i] * (i < 2 or added)
+    numbers = iter(drawn)
+
+    def denoise(x, at):
+        eps = -process.noise[at] * (MEAN - x) / (SPREAD**2 + process.noise[at] ** 2)
+        return x - process.noise[at] * eps, eps
+
+    found = samplers.sample_euler_maruyama(
+        denoise, process, t, own, noise=lambda: next(numbers), final_noise=final_noise
+    )
+    np.testing.assert_allclose(found[0, 0, 0], x, rtol=1e-5)
 
 
 def test_ancestral_step_equals_that_of_diffusers():
