@@ -32,6 +32,30 @@ def test_networks_have_the_released_numbers_of_parameters(preset, inputs, parame
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
+@pytest.mark.parametrize(
+    ("t", "wanted"),
+    [
+        (0, [2.02313, 2.1755, 2.62926, 1.33163, 1.37087]),
+        (437, [2.02013, 2.13353, 2.6297, 1.31749, 1.38666]),
+        (999, [2.00581, 2.00063, 2.61814, 1.31591, 1.43134]),
+    ],
+)
+def test_the_network_answers_as_the_released_one_with_the_same_weights(t, wanted):
+    """Five pixels that the authors' module gave; the weights follow a rule that does not depend on the order of modules."""
+    network = DenoisingNetwork("ddpm", 3).eval()
+    for weights in network.parameters():
+        count, columns = weights.numel(), weights.numel() // len(weights)
+        wave = torch.sin(12.9898 * torch.arange(count, dtype=torch.float64) + count)
+        values = 0.7 + 0.3 * wave if weights.ndim == 1 else 1.5 / columns**0.5 * wave
+        weights.data.copy_(values.reshape(weights.shape))
+    i = torch.arange(128, dtype=torch.float64)
+    x = torch.stack([torch.sin(0.11 * (k + 1) * i)[:, None] * torch.cos(0.07 * (k + 2) * i) for k in range(3)])[None]
+    with torch.inference_mode():
+        found = network(x.float(), torch.tensor([t]))[0, 0]
+    pixels = [(0, 0), (0, 127), (63, 40), (100, 90), (127, 127)]
+    assert [found[place].item() for place in pixels] == pytest.approx(wanted, abs=1e-4)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (50, 37), (9, 8)])
 def test_networks_take_any_size(size):
     network = DenoisingNetwork("small", 3, base=8).eval()
