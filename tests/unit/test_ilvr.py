@@ -86,6 +86,16 @@ def test_result_has_the_coarse_structure_of_the_source(model):
     assert error(followed) < 0.5 * error(free)
 
 
+@pytest.mark.parametrize(("source_level", "time"), [("after", 499), ("before", 999)])
+def test_the_source_is_noised_to_the_level_asked_for(model, source_level, time, monkeypatch):
+    """Of two steps, 999 and 499: the paper's index is that after the first, the authors' that before it."""
+    seen = []
+    monkeypatch.setattr(sampler, "coarse", lambda images, factor: seen.append(images) or images)
+    model.settings = model.settings.model_copy(update={"sampling_steps": 2})
+    sampler.sample_ilvr(model, lambda: torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32), 4, 0.0, source_level)
+    torch.testing.assert_close(seen[0], model.process.signal[time].expand(1, 1, 32, 32))
+
+
 def test_without_conditioning_it_is_the_ancestral_sampler(model):
     from xmodbench.learning.diffusion.model import unconditional
     from xmodbench.learning.diffusion.samplers import sample
