@@ -32,6 +32,10 @@ class IlvrSettings(Settings):
         lt=1,
         description="Share of the diffusion, at its end, that is left unconditioned (authors: 20 of 100).",
     )
+    source_level: Literal["after", "before"] = Field(
+        "after",
+        description="Level the source is noised to: the one after the step (paper) or before it (authors' code).",
+    )
     variance: Literal["fixedlarge", "fixedsmall"] = Field("fixedsmall", description="Noise of the steps.")
     clip_x0: bool = Field(True, description="Clip the estimate of the clean image to its range (authors: yes).")
 
@@ -58,4 +62,5 @@ class ILVR(Borrower, DiffusionMethod):
         """Images drawn from pure noise; their coarse parts follow the sources `images` [B, 1, H, W]."""
         from .sampler import sample_ilvr
 
-        return sample_ilvr(model, noise, images, self.settings.factor, self.settings.stop)
+        own = self.settings
+        return sample_ilvr(model, noise, images, own.factor, own.stop, own.source_level)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch.nn.functional import interpolate
 
 from xmodbench.errors import UserError
 from xmodbench.learning.diffusion.model import DiffusionModel, unconditional
 from xmodbench.learning.diffusion.samplers import Noise, ancestral_std, denoiser, times
 from xmodbench.learning.training.weights import read_description
+
+from .lowpass import coarse
 
 
 def check_process(directory: Path) -> None:
@@ -19,19 +20,11 @@ def check_process(directory: Path) -> None:
         raise UserError("a variance-exploding model; ILVR is defined for variance-preserving ones", directory)
 
 
-def coarse(images: torch.Tensor, factor: int) -> torch.Tensor:
-    """What is left of ``images`` [B,1,H,W] after shrinking them `factor` times and enlarging them again (bicubic)."""
-    size = images.shape[2:]
-    smaller = [max(1, side // factor) for side in size]
-    shrunk = interpolate(images, smaller, mode="bicubic", antialias=True, align_corners=False)
-    return interpolate(shrunk, size, mode="bicubic", antialias=True, align_corners=False)
-
-
 @torch.inference_mode()
-def sample_ilvr(model: DiffusionModel, noise: Noise, source: torch.Tensor, factor: int, stop: float) -> torch.Tensor:
+def sample_ilvr(
+    model: DiffusionModel, noise: Noise, source: torch.Tensor, factor: int, stop: float, source_level: str = "after"
+) -> torch.Tensor:
     """Images [B,1,H,W] in [0, 1] drawn from an unconditional model, coarse parts from `source`.
-
-    The source is noised to the level the image has after the step (the paper's index; the authors' code: one step more).
 
     Args:
         model: unconditional, of a VP process; its settings give the ancestral sampler's steps and noise.
@@ -39,6 +32,7 @@ def sample_ilvr(model: DiffusionModel, noise: Noise, source: torch.Tensor, facto
         source: [B,1,H,W] in [0, 1].
         factor: of `coarse`.
         stop: share of the process's times, at its end, in which the source is left out.
+        source_level: noise of the source: the image's ``after`` the step (paper's index) or ``before`` it (authors' code).
     """
     settings, process = model.settings, model.process
     grid = times(process.length, settings.sampling_steps)
@@ -46,12 +40,13 @@ def sample_ilvr(model: DiffusionModel, noise: Noise, source: torch.Tensor, facto
     denoise, guide, x = denoiser(model, unconditional), model.inside(source), noise()
     for i, t in enumerate(grid):
         clean, _ = denoise(x, t)
-        beta, before = 1 - kept[i] / kept[i + 1], kept[i + 1]
-        x = (before**0.5 * beta * clean + (1 - beta) ** 0.5 * (1 - before) * x) / (1 - kept[i])
+        beta, after = 1 - kept[i] / kept[i + 1], kept[i + 1]
+        x = (after**0.5 * beta * clean + (1 - beta) ** 0.5 * (1 - after) * x) / (1 - kept[i])
         if i == len(grid) - 1:
             break
         x = x + ancestral_std(kept, i, settings.variance) * noise()
         if grid[i + 1] >= stop * process.length:
-            noised = before**0.5 * guide + (1 - before) ** 0.5 * noise()
+            level = after if source_level == "after" else kept[i]
+            noised = level**0.5 * guide + (1 - level) ** 0.5 * noise()
             x = x + coarse(noised, factor) - coarse(x, factor)
     return model.outside(x).clamp(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -42,9 +43,12 @@ class MidiffusionSettings(DiffusionSettings):
             **REPAIRED,
             "process": "ve",
             "prediction": "score",
+            "weighting": "score",
             "sampler": "euler_maruyama",
             "sampling_steps": 500,
+            "final_noise": True,
             "search": "shift",
+            "log_base": math.e,
             "normalise_train": False,
             "normalise_sample": False,
             "out_of_range": "clip",

@@ -20,6 +20,7 @@ OFFICIAL: dict[str, Any] = {
     **RELEASED,
     "data_range": "-1,1",
     "dropout": 0.0,
+    "blur": 0.0,  # their models come from DDPM's trainer, which only flips
     "variance": "fixedsmall",
     "final_noise": False,
     "start": 0.5,
@@ -69,12 +70,12 @@ class SDEdit(DiffusionMethod):
         self.train_model(train, run)
 
     def draw(self, model: DiffusionModel, images: torch.Tensor, noise: Noise) -> torch.Tensor:
-        """`repeats` passes over `images` [B, 1, H, W], each from noise of the level `start`."""
+        """`repeats` passes over `images` [B, 1, H, W], each from noise of the level `start`; only the last is clipped."""
         from xmodbench.learning.diffusion.model import unconditional
         from xmodbench.learning.diffusion.samplers import sample
 
         settings = model.settings
         start = max(1, round(settings.start * settings.timesteps))
         for _ in range(settings.repeats):
-            images = sample(model, unconditional, noise, guide=images, start=start)
-        return images
+            images = sample(model, unconditional, noise, guide=images, start=start, clip=False)
+        return images.clamp(0, 1)

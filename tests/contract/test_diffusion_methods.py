@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from xmodbench.errors import UserError
+from xmodbench.learning.diffusion.samplers import image_noise
+from xmodbench.learning.diffusion.schedules import Process
 from xmodbench.plugins import METHODS, Run, TrainData, find
 from xmodbench.plugins.check import phantom
 from xmodbench.plugins.settings import validated
@@ -54,6 +57,26 @@ def test_presets_resolve_to_complete_settings(name):
         assert resolved.iterations or resolved.epochs
         assert config(**resolved.model_dump()).resolved() == resolved
     assert config(preset="short", learning_rate=0.5).resolved().learning_rate == 0.5
+
+
+def test_the_papers_form_is_the_papers():
+    """What it states (Eq. 4, 5, 8 and 12, Alg. 1); what it leaves open stands in docs/reproduction.md."""
+    found = find(METHODS, "midiffusion").cls.Config(preset="paper_ve").resolved()
+    want = {
+        **{"process": "ve", "prediction": "score", "weighting": "score", "time_shift": 0, "flip": 0.0, "blur": 0.0},
+        **{"sampler": "euler_maruyama", "final_noise": True, "augment_test": False},
+        **{"search": "shift", "reduce": "max", "normalise_train": False, "normalise_sample": False},
+    }
+    assert {name: getattr(found, name) for name in want} == want
+    assert found.log_base == pytest.approx(2.718281828)
+
+
+@pytest.mark.parametrize("preset", ["released", "released_consistent", "paper_ve", "short"])
+def test_the_adm_network_has_no_dropout_unless_asked_for(preset):
+    config = find(METHODS, "midiffusion").cls.Config
+    assert config(preset=preset, network="adm").resolved().dropout == 0
+    assert config(preset=preset, network="adm", dropout=0.2).resolved().dropout == 0.2
+    assert config(preset=preset).resolved().dropout == (0.0 if preset == "short" else 0.1)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +192,33 @@ def test_every_way_through_midiffusion_gives_images(change, tmp_path, quiet):
     assert np.isfinite(first).all()
     assert first.min() >= 0
     assert first.max() <= 1
+
+
+def test_sdedit_clips_only_the_last_of_its_passes(monkeypatch):
+    """Each pass begins from the last one's result as it is, as in the released code."""
+    from xmodbench.learning.diffusion import samplers
+    from xmodbench.learning.diffusion.model import DiffusionModel
+
+    settings = made("sdedit", **{**TINY, "repeats": 3}).settings.resolved()
+    guides, results = [], []
+
+    def far_out(denoise, process, grid, x):
+        results.append(3 * torch.sign(x))  # -1 and 2 in the units of the images
+        return results[-1]
+
+    def diffuse(self, clean, t, eps):
+        guides.append(clean)
+        return clean + eps
+
+    monkeypatch.setattr(samplers, "sampler_of", lambda settings, noise: far_out)
+    monkeypatch.setattr(Process, "diffuse", diffuse)
+    model = DiffusionModel.new(settings, 1)
+    noise = image_noise([ImageGenerator(0)], (8, 8), "cpu")
+    found = made("sdedit", **TINY).draw(model, torch.rand(1, 1, 8, 8), noise)
+    assert len(guides) == 3
+    assert torch.equal(guides[1], results[0])
+    assert torch.equal(guides[2], results[1])
+    assert torch.equal(found, (results[2] > 0).float())
 
 
 def test_sdedit_keeps_more_of_the_source_the_less_it_is_noised(tmp_path, quiet):

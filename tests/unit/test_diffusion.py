@@ -32,6 +32,30 @@ def test_networks_have_the_released_numbers_of_parameters(preset, inputs, parame
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
+@pytest.mark.parametrize(
+    ("t", "wanted"),
+    [
+        (0, [2.02313, 2.1755, 2.62926, 1.33163, 1.37087]),
+        (437, [2.02013, 2.13353, 2.6297, 1.31749, 1.38666]),
+        (999, [2.00581, 2.00063, 2.61814, 1.31591, 1.43134]),
+    ],
+)
+def test_the_network_answers_as_the_released_one_with_the_same_weights(t, wanted):
+    """Five pixels that the authors' module gave; the weights follow a rule that does not depend on the order of modules."""
+    network = DenoisingNetwork("ddpm", 3).eval()
+    for weights in network.parameters():
+        count, columns = weights.numel(), weights.numel() // len(weights)
+        wave = torch.sin(12.9898 * torch.arange(count, dtype=torch.float64) + count)
+        values = 0.7 + 0.3 * wave if weights.ndim == 1 else 1.5 / columns**0.5 * wave
+        weights.data.copy_(values.reshape(weights.shape))
+    i = torch.arange(128, dtype=torch.float64)
+    x = torch.stack([torch.sin(0.11 * (k + 1) * i)[:, None] * torch.cos(0.07 * (k + 2) * i) for k in range(3)])[None]
+    with torch.inference_mode():
+        found = network(x.float(), torch.tensor([t]))[0, 0]
+    pixels = [(0, 0), (0, 127), (63, 40), (100, 90), (127, 127)]
+    assert [found[place].item() for place in pixels] == pytest.approx(wanted, abs=1e-4)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (50, 37), (9, 8)])
 def test_networks_take_any_size(size):
     network = DenoisingNetwork("small", 3, base=8).eval()
@@ -59,6 +83,34 @@ def test_ancestral_noise_is_the_released_one():
     assert ancestral_std(kept, 0, "fixedlarge") == pytest.approx(0.02**0.5, rel=1e-4)
     assert ancestral_std(kept, 998, "fixedlarge") ** 2 == pytest.approx(1e-4 + 0.0199 / 999, rel=1e-3)
     assert ancestral_std(kept, 998, "fixedsmall") ** 2 == pytest.approx(5.453e-5, rel=1e-3)
+    assert ancestral_std(kept, 999, "fixedsmall") == pytest.approx(1e-10)
+    respaced = [float(linear_vp().signal[t].double() ** 2) for t in times(1000, 100)] + [1.0]
+    assert ancestral_std(respaced, 99, "fixedsmall") == pytest.approx(1e-10)
+    assert ancestral_std(respaced, 99, "fixedlarge") == pytest.approx(ancestral_std(respaced, 98, "fixedsmall"))
+
+
+@pytest.mark.parametrize(("final_noise", "added"), [(True, 1), (False, 0)])
+def test_euler_maruyama_is_the_papers_algorithm(final_noise, added):
+    """In every iteration x becomes x + e s + sqrt(e) z, e the fall of the variance, s the score; in the last one too."""
+    process, t = geometric_ve(10, 0.1, 3.0), [9, 6, 0]
+    sigma = [3.0, 0.1 * 30 ** (6 / 9), 0.1, 0.0]
+    x = np.array([0.5, -2.0])
+    own = torch.tensor(x)[None, None, None]
+    drawn = [0.3, -1.1, 0.8]
+    for i in range(3):
+        e = sigma[i] ** 2 - sigma[i + 1] ** 2
+        score = (MEAN - x) / (SPREAD**2 + sigma[i] ** 2)  # of N(MEAN, SPREAD^2) with noise
+        x = x + e * score + e**0.5 * drawn[i] * (i < 2 or added)
+    numbers = iter(drawn)
+
+    def denoise(x, at):
+        eps = -process.noise[at] * (MEAN - x) / (SPREAD**2 + process.noise[at] ** 2)
+        return x - process.noise[at] * eps, eps
+
+    found = samplers.sample_euler_maruyama(
+        denoise, process, t, own, noise=lambda: next(numbers), final_noise=final_noise
+    )
+    np.testing.assert_allclose(found[0, 0, 0], x, rtol=1e-5)
 
 
 def test_ancestral_step_equals_that_of_diffusers():

@@ -14,6 +14,7 @@ from xmodbench.plugins import METHODS, find
 SDEDIT = find(METHODS, "sdedit").cls.Config
 find(METHODS, "ilvr")
 sampler = importlib.import_module("xmodbench_methods.ilvr.sampler")
+lowpass = importlib.import_module("xmodbench_methods.ilvr.lowpass")
 
 
 @pytest.fixture
@@ -30,10 +31,45 @@ def noise_of(seed):
     return lambda: torch.randn((1, 1, 32, 32), generator=rng)
 
 
-def test_coarse_part_is_that_of_an_independent_resampling():
-    image = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
-    pillow = Image.fromarray(image[0, 0].numpy()).resize((8, 8), Image.BICUBIC).resize((32, 32), Image.BICUBIC)
-    np.testing.assert_allclose(sampler.coarse(image, 4)[0, 0].numpy(), np.asarray(pillow), atol=2e-6)
+def pillow_lowpass(image, factor):
+    """Pillow, which knows no mirror, on an image mirrored beforehand, the border pixel repeated."""
+
+    def resized(image, size):
+        return np.asarray(Image.fromarray(image).resize(size[::-1], Image.BICUBIC))
+
+    height, width = image.shape
+    margin = 2 * factor
+    padded = np.pad(image, margin, mode="symmetric")
+    small = resized(padded, (height // factor + 4, width // factor + 4))[2:-2, 2:-2]
+    return resized(np.pad(small, 2, mode="symmetric"), padded.shape)[margin:-margin, margin:-margin]
+
+
+@pytest.mark.parametrize(("size", "factor"), [((32, 32), 4), ((32, 24), 8), ((64, 64), 16), ((16, 32), 2)])
+def test_coarse_part_is_that_of_an_independent_resampling(size, factor):
+    image = torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(1))
+    for one, found in zip(image, lowpass.coarse(image, factor), strict=True):
+        np.testing.assert_allclose(found[0].numpy(), pillow_lowpass(one[0].numpy(), factor), atol=2e-6)
+
+
+def test_weights_at_the_border_are_those_written_out_by_hand():
+    """Keys' kernel at .25, .75, 1.25 and 1.75 is .8671875, .2265625, -.0703125 and -.0234375; halved, and mirrored."""
+    want = [
+        0.43359375 + 0.11328125,
+        0.43359375 - 0.03515625,
+        0.11328125 - 0.01171875,
+        -0.03515625,
+        -0.01171875,
+        0,
+        0,
+        0,
+    ]
+    np.testing.assert_allclose(lowpass._resampling(8, 4)[0], want, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(9, 7), (5, 40)])
+def test_coarse_part_of_a_constant_is_that_constant(size):
+    """Also where the factor divides no side, or is larger than one."""
+    assert lowpass.coarse(torch.full((1, 1, *size), 0.3), 8).numpy() == pytest.approx(0.3, abs=1e-6)
 
 
 def test_result_has_the_coarse_structure_of_the_source(model):
@@ -42,12 +78,22 @@ def test_result_has_the_coarse_structure_of_the_source(model):
     source[..., 16:] = 0.8
     followed = sampler.sample_ilvr(model, noise_of(2), source, 4, 0.0)
     free = sampler.sample_ilvr(model, noise_of(2), source, 4, 0.99)
-    wanted = sampler.coarse(source, 4)
+    wanted = lowpass.coarse(source, 4)
 
     def error(images):
-        return float((sampler.coarse(images, 4) - wanted).abs().mean())
+        return float((lowpass.coarse(images, 4) - wanted).abs().mean())
 
     assert error(followed) < 0.5 * error(free)
+
+
+@pytest.mark.parametrize(("source_level", "time"), [("after", 499), ("before", 999)])
+def test_the_source_is_noised_to_the_level_asked_for(model, source_level, time, monkeypatch):
+    """Of two steps, 999 and 499: the paper's index is that after the first, the authors' that before it."""
+    seen = []
+    monkeypatch.setattr(sampler, "coarse", lambda images, factor: seen.append(images) or images)
+    model.settings = model.settings.model_copy(update={"sampling_steps": 2})
+    sampler.sample_ilvr(model, lambda: torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32), 4, 0.0, source_level)
+    torch.testing.assert_close(seen[0], model.process.signal[time].expand(1, 1, 32, 32))
 
 
 def test_without_conditioning_it_is_the_ancestral_sampler(model):

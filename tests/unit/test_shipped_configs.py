@@ -59,6 +59,26 @@ def test_the_papers_shares_and_steps(paper):
     assert settings.resolved(128).inversion_steps == 5000
 
 
+def test_ixi_is_trained_ten_times_as_many_epochs(paper):
+    """As in the released configurations, of MIDiffusion: its authors' SDEdit had 1000 for IXI too."""
+    epochs = {name: paper.methods["midiffusion"].settings[name].resolved().epochs for name in paper.datasets}
+    assert epochs == {"goldatlas": 1000, "curious": 1000, "ixi": 10_000}
+    assert {settings.resolved().epochs for settings in paper.methods["sdedit"].settings.values()} == {1000}
+
+
+def test_the_forms_differ_in_nothing_but_their_preset_and_the_map_of_sampling():
+    methods = {name: method.settings["sim_ixi"] for name, method in plan_of("forms").methods.items()}
+    forms = {name: methods[name] for name in ("released", "released_consistent", "paper_ve")}
+    for name, settings in forms.items():
+        assert settings.preset == name
+    common = {**dict(forms["released"]), "preset": None, "normalise_sample": None}
+    for settings in forms.values():
+        assert {**dict(settings), "preset": None, "normalise_sample": None} == common
+    # the released sampler takes normalised maps for IXI, which this data set stands in for; the paper's never are
+    assert [settings.resolved().normalise_sample for settings in forms.values()] == [True, True, False]
+    assert [settings.resolved().final_noise for settings in forms.values()] == [True, False, True]
+
+
 def test_the_demo_has_the_papers_four_and_extended_the_others_too():
     assert set(PAPERS_FOUR) <= set(plan_of("demo").methods)
     assert plan_of("demo-all").methods.keys() == plan_of("demo").methods.keys()

@@ -10,6 +10,7 @@ import torch
 from xmodbench.errors import UserError
 from xmodbench.learning.diffusion import training
 from xmodbench.learning.diffusion.batches import Batch, Batches
+from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.plugins import METHODS, Run, TrainData, find
 from xmodbench.plugins.check import phantom
 
@@ -70,6 +71,21 @@ def test_options_of_speed_train_the_same_and_are_recorded(option, tolerance, pla
     else:
         weight = method.model.network.unet.mid_block.resnets[0].conv1.weight
         assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_papers_loss_is_the_squared_error_of_the_score(tmp_path, quiet):
+    """Eq. 5 and 12: the network's score against that of the noise, (clean - noisy) / sigma^2, summed over pixels."""
+    config = find(METHODS, "midiffusion").cls.Config
+    settings = config(preset="paper_ve", network="small", width=8, channels=[], dropout=0.0).resolved()
+    model = DiffusionModel.new(settings, 1)
+    job = Run(3, "cpu", tmp_path, quiet)
+    trained = training.DiffusionTraining(model, phantom(4, 1), lambda batch: None, job, lambda *_: None)
+    batch = trained.batches.at(0, "cpu")
+    sigma = model.process.noise[batch.t][:, None, None, None]
+    noisy = batch.clean + sigma * batch.eps
+    score = model.answer(noisy, batch.t, None) / sigma
+    want = (score - (batch.clean - noisy) / sigma**2).square().flatten(1).sum(1).mean()
+    assert trained._loss(batch).item() == pytest.approx(want.item(), rel=1e-3)
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 
 from xmodbench.seeding import derive_seed
+
+from .blur import LARGEST, blurred
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,14 @@ class Batches:
         rng = torch.Generator().manual_seed(derive_seed(self.seed, "step", step))
         t = _times(n, s.timesteps, s.antithetic, rng)[mine]
         flipped = (torch.rand(n, generator=rng) < s.flip)[mine]
-        blurred = (torch.rand(n, generator=rng) < s.blur)[mine]
-        sigma = (2 * torch.rand(n, generator=rng))[mine]
+        blurs = (torch.rand(n, generator=rng) < s.blur)[mine]
+        sigma = (LARGEST * torch.rand(n, generator=rng))[mine]
         eps = torch.randn((n, *self.images.shape[1:]), generator=rng)[mine]
         index = self._rows(step)[mine]
         clean = torch.from_numpy(np.stack([np.asarray(self.images[row]) for row in index]))
         clean = torch.where(flipped[:, None, None, None], clean.flip(-1), clean)
-        for i in blurred.nonzero()[:, 0].tolist():
-            clean[i, 0] = torch.from_numpy(gaussian_filter(clean[i, 0].numpy(), float(sigma[i])))
+        for i in blurs.nonzero()[:, 0].tolist():
+            clean[i, 0] = torch.from_numpy(blurred(clean[i, 0].numpy(), float(sigma[i])))
         parts = (clean, torch.from_numpy(index), flipped, t, eps)
         return Batch(*(part.to(device, non_blocking=True) for part in parts))
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 
 from xmodbench.learning.training.compiling import compiled
 from xmodbench.learning.training.log import LossLog
 from xmodbench.plugins import Run
 from xmodbench.seeding import ImageGenerator, derive_seed
 
+from .blur import LARGEST, blurred
 from .model import DiffusionModel
 from .samplers import image_noise
 from .snapshot import Translate
@@ -94,4 +94,4 @@ def augment(image: np.ndarray, generator: ImageGenerator, settings) -> tuple[np.
     flip, blur, sigma = generator.numpy.random(3)
     flipped = bool(flip < settings.flip)
     image = image[:, ::-1] if flipped else image
-    return np.ascontiguousarray(gaussian_filter(image, 2 * sigma) if blur < settings.blur else image), flipped
+    return np.ascontiguousarray(blurred(image, LARGEST * sigma) if blur < settings.blur else image), flipped

@@ -76,6 +76,7 @@ def sample(
     noise: Noise,
     guide: torch.Tensor | None = None,
     start: int | None = None,
+    clip: bool = True,
 ) -> torch.Tensor:
     """Draw images with the sampler the model's settings name.
 
@@ -83,10 +84,11 @@ def sample(
         model: a trained model.
         condition: its extra channels.
         noise: see `image_noise`.
-        guide: images [B, 1, H, W] in [0, 1] to begin from, noised to the first time below `start`; else pure noise.
+        guide: images [B, 1, H, W] (intensities 0 to 1) to begin from, noised to the first time below `start`; else noise.
+        clip: the result to [0, 1].
 
     Returns:
-        images [B, 1, H, W] in [0, 1].
+        images [B, 1, H, W].
     """
     settings, process = model.settings, model.process
     grid = times(process.length, settings.sampling_steps, start)
@@ -97,7 +99,8 @@ def sample(
     else:
         x = first * (float(process.noise[grid[0]]) if process.kind == "ve" else 1.0)
     solve = sampler_of(settings, noise)
-    return model.outside(solve(denoiser(model, condition), process, grid, x)).clamp(0, 1)
+    found = model.outside(solve(denoiser(model, condition), process, grid, x))
+    return found.clamp(0, 1) if clip else found
 
 
 def sampler_of(settings: Any, noise: Noise) -> Sampler:
@@ -144,18 +147,18 @@ def sample_ancestral(
 
 
 def ancestral_std(kept: Sequence[float], i: int, variance: str) -> float:
-    """Noise of step `i` from signal level ``kept[i]`` (alpha-bar) to ``kept[i + 1]``.
+    """Noise of step `i` from signal level ``kept[i]`` (alpha-bar) to ``kept[i + 1]``, as in DDPM's and SDEdit's code.
 
     `variance`: ``fixedlarge`` is the step's beta, but at the last step the posterior's of the one before; ``fixedsmall`` the
-    posterior's.
+    posterior's, which is 0 at the last step and taken for 1e-20.
     """
     last = i == len(kept) - 2
     if variance == "fixedlarge" and not last:
         return (1 - kept[i] / kept[i + 1]) ** 0.5
-    if last:
+    if variance == "fixedlarge":
         i = max(i - 1, 0)
     beta = 1 - kept[i] / kept[i + 1]
-    return (beta * (1 - kept[i + 1]) / (1 - kept[i])) ** 0.5
+    return max(beta * (1 - kept[i + 1]) / (1 - kept[i]), 1e-20) ** 0.5
 
 
 def sample_euler_maruyama(
@@ -169,7 +172,7 @@ def sample_euler_maruyama(
 ) -> torch.Tensor:
     """Euler-Maruyama for the reverse VE equation (paper, Alg. 1): ``x + e2 score + sqrt(e2) z``.
 
-    `final_noise`: add noise after the last step too.
+    `final_noise`: add noise after the last step too, as Alg. 1 does.
     """
     sigmas = [float(process.noise[t]) for t in grid] + [0.0]
     for i, t in enumerate(grid):

@@ -48,7 +48,7 @@ class DiffusionSettings(PresetSettings):
         None, description="ddpm: the published runs' network; adm: the code's alternative; small: short CPU training."
     )
     width: int | None = Field(None, ge=8, le=512, multiple_of=8, description="Channels of the first level (code: 64).")
-    dropout: float | None = Field(None, ge=0, lt=1, description="Dropout (code: 0.1).")
+    dropout: float | None = Field(None, ge=0, lt=1, description="Dropout (code: 0.1; in its ADM network 0).")
 
     # training
     iterations: int | None = Field(None, ge=1, description="Optimiser steps; instead of epochs.")
@@ -64,7 +64,8 @@ class DiffusionSettings(PresetSettings):
     )
     weighting: Literal["none", "score"] | None = Field(
         None,
-        description="score: squared error of the score itself (paper, Eq. 5), the error of eps over sigma squared.",
+        description="score: squared error of the score itself (paper, Eq. 5 and 12), that of eps over sigma squared "
+        "(code: none).",
     )
     antithetic: bool | None = Field(None, description="Draw times in pairs t, T-1-t (code: yes).")
     gradient_clip: float | None = Field(None, gt=0, description="Largest norm of the gradient (code: 1).")
@@ -72,7 +73,10 @@ class DiffusionSettings(PresetSettings):
     ema_warmup: bool | None = Field(None, description="Let the decay grow from 0 at first (code: no).")
     flip: float | None = Field(None, ge=0, le=1, description="Probability of a horizontal flip (code: 0.5).")
     blur: float | None = Field(
-        None, ge=0, le=1, description="Probability of a Gaussian blur, sigma uniform in 0..2 px (code: 0.5)."
+        None,
+        ge=0,
+        le=1,
+        description="Probability of a Gaussian blur, sigma uniform in 0..2 px, as OpenCV does it (code: 0.5).",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (code: fp32).")
     channels_last: bool = Field(False, description="Memory layout; faster on most GPUs.")
@@ -90,7 +94,9 @@ class DiffusionSettings(PresetSettings):
     variance: Literal["fixedlarge", "fixedsmall"] | None = Field(
         None, description="Ancestral noise: beta (code) or the posterior variance (official SDEdit)."
     )
-    final_noise: bool | None = Field(None, description="Add noise after the last step too (code: yes).")
+    final_noise: bool | None = Field(
+        None, description="Add noise after the last step too (code and paper, Alg. 1: yes)."
+    )
     clip_x0: bool | None = Field(None, description="Clip the estimate of the clean image to its range (code: no).")
     eta: float | None = Field(None, ge=0, le=1, description="Noise of DDIM: 0 is deterministic.")
     augment_test: bool | None = Field(
@@ -100,10 +106,13 @@ class DiffusionSettings(PresetSettings):
     def resolved(self) -> Any:
         """A copy in which every option has its value: the given one, or the preset's.
 
-        Sampler and number of steps, where left out, become ones that suit a process or ``timesteps`` that were given.
+        Sampler and number of steps, where left out, become ones that suit a process or ``timesteps`` that were given;
+        dropout becomes that of the network.
         """
         found = super().resolved()
         changes: dict[str, Any] = {}
+        if self.dropout is None and found.network == "adm":
+            changes["dropout"] = 0.0  # the released code's ADM network ignores the option
         known = VP_SAMPLERS if found.process == "vp" else VE_SAMPLERS
         if self.sampler is None and found.sampler not in known:
             changes["sampler"] = known[0]
