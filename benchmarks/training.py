@@ -3,11 +3,11 @@
     python benchmarks/training.py [--cases short:64 ddpm:128 ddpm:128:32] [--how default bf16+compile] [--steps 5]
                                   [--device auto]
 
-A case is ``network:size`` or ``network:size:batch``, ``short`` being the demonstration's settings as they are. Each is run
-in every way of `--how`: words joined by ``+`` out of ``fp32`` (no TF32 anywhere), ``default`` (torch's: on a GPU convolutions
-round to TF32), ``bf16``, ``channels-last`` and ``compile``. The time of the maps is measured around them inside real training
-steps, others than those whose number per second is given: on a GPU the measuring makes them wait. That of snapshots is what
-the default number of them adds to a training of `--iterations` steps; `--brief` leaves it out.
+A case is ``network:size`` or ``network:size:batch``, ``short`` being the demonstration's settings as they are. Each is
+run in every way of `--how`: words joined by ``+`` out of ``fp32`` (no TF32 anywhere), ``default`` (torch's: on a GPU
+convolutions round to TF32), ``bf16``, ``channels-last`` and ``compile``. The time of the maps is measured around them inside
+real training steps, others than those whose number per second is given: on a GPU the measuring makes them wait. That of
+snapshots is what the default number of them adds to a training of `--iterations` steps; `--brief` leaves it out.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def main() -> None:
     if arguments.device == "auto":
         arguments.device = "cuda" if torch.cuda.is_available() else "cpu"
     results = Results(machine(arguments.device, arguments.threads), arguments.json)
-    results.table(HEADER, (measured(case, how, arguments) for case in arguments.cases for how in arguments.how))
+    results.table(HEADER, (measured(case, how, arguments) for how in arguments.how for case in arguments.cases))
 
 
 if __name__ == "__main__":
