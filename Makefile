@@ -7,7 +7,7 @@ CORES  ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test lint format lock generate clean
+.PHONY: help setup demo smoke test lint format lock generate gpu-bundle clean
 
 help:
 	@echo "make setup   create $(VENV) with the locked packages"
@@ -15,6 +15,7 @@ help:
 	@echo "make smoke   run every method, tiny, and say whether all of it works"
 	@echo "make test    run the tests, but those that take minutes"
 	@echo "make lint    check style, workflow and generated files"
+	@echo "make gpu-bundle   wheels and data that a bare GPU machine lacks (docs/gpu.md)"
 	@echo "make clean   remove results, data, training state (keeps raw volumes and $(VENV))"
 
 setup: $(READY)
@@ -61,6 +62,9 @@ lock: setup
 
 generate: setup
 	xmodbench generate
+
+gpu-bundle: setup
+	python benchmarks/gpu_bundle.py
 
 clean:
 	rm -rf data work .snakemake results/*/
