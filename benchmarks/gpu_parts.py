@@ -72,19 +72,19 @@ def _full() -> list[tuple]:
 
 
 def _tiny() -> list[tuple]:
-    """The same for a rehearsal on a CPU."""
+    """The same for a rehearsal on a CPU, where limits are for busy machines that compile everything for the first time."""
     return [
-        _part(MACHINE, "gpu_machine", "", 60),
-        _part(TESTS, "gpu_tests", "", 60),
-        _part(LMI, "lmi", "--sizes 16 --windows 3 --maps 1 2 --repeats 1 --threads 1 --exact", 60),
-        _part(SAMPLING, "sampling", "--how plain bf16 --samplers ddim:20 --timed 1 --network small --size 16", 60),
-        _part(TRAINING, "training", "--how default bf16+channels-last --cases short:16:2 --steps 1 --brief", 60),
-        _part(STYLEGAN, "stylegan2", "--only training --brief --precision bf16 --cases short:32:2 --repeats 1", 60),
-        _part(GAN, "gan", "--cases cyclegan:32:short --steps 1", 60),
-        _part(INVERSION, "stylegan2", "--only inversion --cases short:32:2 --repeats 1", 60),
-        _part(HEADS, "gpu_heads", "--seconds 1 --first 2 --threads 1", 180),
-        _part(f"{STYLEGAN}_fp32", "stylegan2", "--only training --brief --cases short:32:2 --repeats 1", 60),
-        _part(f"{GAN}_bf16", "gan", "--cases cyclegan:32:short --steps 1 --precision bf16", 60),
+        _part(MACHINE, "gpu_machine", "", 150),
+        _part(TESTS, "gpu_tests", "", 150),
+        _part(LMI, "lmi", "--sizes 16 --windows 3 --maps 1 2 --repeats 1 --threads 1 --exact", 150),
+        _part(SAMPLING, "sampling", "--how plain bf16 --samplers ddim:20 --timed 1 --network small --size 16", 150),
+        _part(TRAINING, "training", "--how default bf16+channels-last --cases short:16:2 --steps 1 --brief", 150),
+        _part(STYLEGAN, "stylegan2", "--only training --brief --precision bf16 --cases short:32:2 --repeats 1", 150),
+        _part(GAN, "gan", "--cases cyclegan:32:short --steps 1", 150),
+        _part(INVERSION, "stylegan2", "--only inversion --cases short:32:2 --repeats 1", 150),
+        _part(HEADS, "gpu_heads", "--seconds 1 --first 2 --threads 1", 240),
+        _part(f"{STYLEGAN}_fp32", "stylegan2", "--only training --brief --cases short:32:2 --repeats 1", 150),
+        _part(f"{GAN}_bf16", "gan", "--cases cyclegan:32:short --steps 1 --precision bf16", 150),
     ]
 
 

@@ -63,6 +63,7 @@ def run_part(part: Part, limit: float, folder: Path, log: Path) -> Outcome:
     before, began = descendants(os.getpid()), time.monotonic()
     with log.open("ab") as output:
         output.write(f"\n== {part.name}: {' '.join(words)}\n".encode())
+        output.flush()
         start = output.tell()
         try:
             status = _waited(words, limit, output)
