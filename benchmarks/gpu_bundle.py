@@ -24,7 +24,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import REPOSITORY, write_text
 
 NEEDED = (
-    *("pydantic", "pydantic-core", "annotated-types", "typing-inspection"),  # settings
+    *("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions"),  # settings
     *("typer", "annotated-doc", "shellingham", "rich", "markdown-it-py", "mdurl", "pygments"),  # the verbs
     *("diffusers", "importlib-metadata", "zipp", "requests", "charset-normalizer", "urllib3", "certifi"),  # networks
     *("pandas", "python-dateutil", "tenacity"),  # scores; tenacity stands in the way of prepared data

@@ -30,7 +30,7 @@ from xmodbench.store import SliceStore
 
 SOURCE, TARGET = "pd", "t1"
 ROWS = 6  # slices in the picture
-SETTINGS = {"preset": "short", "sampler": "dpmpp_2m", "sampling_steps": 20}
+SETTINGS = {"preset": "short", "sampler": "dpmpp_2m"}
 ON_GPU = {
     **{"network": "ddpm", "width": 64, "learning_rate": 5e-4, "batch_size": 16, "precision": "bf16"},
     "channels_last": True,
@@ -61,7 +61,8 @@ def verb(name: str, *words: object) -> float:
 
 def round_of(steps: int, given, work: Path) -> dict:
     """Train, translate and score; folders, records and seconds of each verb."""
-    settings = json.dumps({**SETTINGS, **(ON_GPU if given.device == "cuda" else {}), "iterations": steps})
+    lengths = {"iterations": steps, "sampling_steps": given.sampling_steps}
+    settings = json.dumps({**SETTINGS, **(ON_GPU if given.device == "cuda" else {}), **lengths})
     model, images, scores = (work / f"{name}-{steps}" for name in ("model", "images", "scores"))
     train, test = given.data / "train", given.data / "test"
     common = ("--settings", settings, "--device", given.device, "--threads", given.threads)
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the picture")
     parser.add_argument("--seconds", type=float, default=240, help="for all of it")
     parser.add_argument("--first", type=int, default=150, help="steps of the first training")
+    parser.add_argument("--sampling-steps", type=int, default=20)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=4)
     add_json(parser)

@@ -82,7 +82,7 @@ def _tiny() -> list[tuple]:
         _part(STYLEGAN, "stylegan2", "--only training --brief --precision bf16 --cases short:32:2 --repeats 1", 150),
         _part(GAN, "gan", "--cases cyclegan:32:short --steps 1", 150),
         _part(INVERSION, "stylegan2", "--only inversion --cases short:32:2 --repeats 1", 150),
-        _part(HEADS, "gpu_heads", "--seconds 1 --first 2 --threads 1", 240),
+        _part(HEADS, "gpu_heads", "--seconds 1 --first 2 --sampling-steps 2 --threads 1", 240),
         _part(f"{STYLEGAN}_fp32", "stylegan2", "--only training --brief --cases short:32:2 --repeats 1", 150),
         _part(f"{GAN}_bf16", "gan", "--cases cyclegan:32:short --steps 1 --precision bf16", 150),
     ]

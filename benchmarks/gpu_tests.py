@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,8 +38,9 @@ def run(workers: int, report: Path) -> int:
     """Run them; pytest's exit code."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", f"--junitxml={report}"]
     if workers > 1 and importlib.util.find_spec("xdist"):
-        command += ["-n", str(workers)]
-    return subprocess.run([*command, *files()], cwd=REPOSITORY, check=False).returncode
+        command += ["-p", "xdist.plugin", "-n", str(workers)]
+    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # a machine's own plugins may not suit this pytest
+    return subprocess.run([*command, *files()], cwd=REPOSITORY, env=alone, check=False).returncode
 
 
 def counted(report: Path) -> tuple[list[object], list[tuple[str, str]]]:
