@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import evaluations, table
-from gpu_parts import GAN, INVERSION, SAMPLING, STYLEGAN, TRAINING
+from gpu_parts import GAN, INVERSION, OTHERS, SAMPLING, STYLEGAN, TRAINING
 
 from xmodbench.files import REPOSITORY
 from xmodbench.learning.gan.schedule import total_steps
@@ -107,20 +107,16 @@ def _settings(plan: Plan, cell: Cell):
 # -- speeds -------------------------------------------------------------------------------------------------------------
 def speeds(found: dict) -> dict[str, tuple[float, float]]:
     """For each kind of work what was measured of it: a second's amount as config/paper.yaml computes, and the fastest."""
-    parts = {part["name"]: [dict(zip(t["header"], row, strict=True)) for t in part["tables"] for row in t["rows"]]
-             for part in found["parts"]}  # fmt: skip
-    training = [
-        row for row in parts.get(TRAINING, ()) if (row["network"], row["px"], row["batch"]) == ("ddpm", "128", "4")
-    ]
-    sampling = [row for row in parts.get(SAMPLING, ()) if row["sampler"] == "ancestral"]
-    gan = [row for row in _both(parts, GAN, f"{GAN}_bf16") if (row["method"], row["px"]) == ("cyclegan", "128")]
-    stylegan = [row for row in _both(parts, STYLEGAN, f"{STYLEGAN}_fp32") if row["case"] == "auto:128"]
-    inversion = [row for row in parts.get(INVERSION, ()) if (row["case"], row["lambda_dom"]) == ("auto:128", "2")]
+    training = _rows(found, TRAINING, network="ddpm", px="128", batch="4")
+    sampling = _rows(found, SAMPLING, sampler="ancestral")
+    gan = _rows(found, GAN, method="cyclegan", px="128")
+    stylegan = _rows(found, STYLEGAN, case="auto:128")
+    inversion = _rows(found, INVERSION, case="auto:128", lambda_dom="2")
     given = {
         "midiffusion step": [(row["how"] == "default", float(row["steps/s"])) for row in training],
         "sdedit step": [(row["how"] == "default", 1e3 / float(row["network ms"])) for row in training],
         "evaluation": [(row["network"] == "plain", float(row["images/s"]) * float(row["steps"])) for row in sampling],
-        "cyclegan step": [(row in parts.get(GAN, ()), float(row["images/s"])) for row in gan],
+        "cyclegan step": [(row["part"] == GAN, float(row["images/s"])) for row in gan],
         "stylegan2 image": [(row["precision"] == "fp32", float(row["images/s"])) for row in stylegan],
         "encoder image": [(row["precision"] == "fp32", float(row["encoder images/s"])) for row in stylegan],
         "inversion step": [(True, float(row["steps/s"]) * float(row["images"])) for row in inversion],
@@ -132,8 +128,16 @@ def speeds(found: dict) -> dict[str, tuple[float, float]]:
     }
 
 
-def _both(parts: dict, *names: str) -> list[dict]:
-    return [row for name in names for row in parts.get(name, ())]
+def _rows(found: dict, name: str, **wanted: str) -> list[dict[str, str]]:
+    """Rows by column of a part and of that with its further rows, whose cells are as wanted."""
+    return [
+        {**row, "part": part["name"]}
+        for part in found["parts"]
+        if part["name"] in (name, OTHERS.get(name))
+        for table in part["tables"]
+        for row in (dict(zip(table["header"], cells, strict=True)) for cells in table["rows"])
+        if all(row.get(column) == value for column, value in wanted.items())
+    ]
 
 
 def hours(work: list[Work], measured: dict[str, tuple[float, float]]) -> list[tuple]:

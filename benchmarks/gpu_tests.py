@@ -1,8 +1,9 @@
 """The tests that need a GPU: how many passed, and the first that failed.
 
-    python benchmarks/gpu_tests.py [--workers 4] [--json FILE]
+    python benchmarks/gpu_tests.py [--workers 4] [--device cuda] [--json FILE]
 
-Only files with such tests are read: the others need packages that a GPU machine may lack.
+With ``--device cuda`` a skipped test is a failure: no GPU was seen. Only files with such tests are read: the others need
+packages that a GPU machine may lack.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def main() -> None:
     """Print the tables; exits with pytest's code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=1, help="processes, where pytest-xdist is there")
+    parser.add_argument("--device", default="cpu")
     add_json(parser)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -72,6 +74,8 @@ def main() -> None:
     results.table(COUNTS, [counts])
     if problems:
         results.table(("test", "failure"), problems)
+    if given.device == "cuda" and counts[3]:
+        raise UserError(f"{counts[3]} tests were skipped", "pytest -m gpu", "see that torch sees the GPU")
     sys.exit(code)
 
 

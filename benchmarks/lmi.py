@@ -174,7 +174,7 @@ def row(device: str, case: tuple[int, int, int, str], peaks: dict[str, float], l
         seconds = best_time(lambda: naive_lmi(*pair), device, max(1, arguments.repeats // 2))
         slow, ratio, peak = f"{seconds * 1e3:.1f} ms", f"{seconds / fast:.0f}x", f"{peaks['naive']:.0f} MiB"
         difference = f"{(ours(*pair, window) - naive_lmi(*pair)).abs().max().item():.0e}"
-    off = f"{off_float64(pair, window):.0e}" if arguments.exact else "-"
+    off = f"{off_float64(pair, window):.0e}" if arguments.exact and maps == arguments.maps[0] else "-"
     cells = [device, size, window, maps, kind, slow, f"{fast * 1e3:.3g} ms", ratio, difference, off]
     cells += [path_of(device, window), peak, f"{peaks['ours']:.0f} MiB" if maps == 1 else "-"]
     return [*cells, f"{limit * 1e3:.3g} ms", f"{limit / fast:.0%}"]

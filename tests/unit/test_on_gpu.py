@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -11,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from xmodbench.errors import UserError
 from xmodbench.files import REPOSITORY
@@ -148,7 +151,7 @@ def test_rehearsal_of_everything(tmp_path, make_store):
     for split, seed in (("train", 0), ("test", 1)):
         make_store(tmp_path / "data" / "sim_ixi_64" / split, n=4, size=16, seed=seed)
     found = rehearsed(tmp_path, tmp_path / "out", "--budget", "1500")
-    assert [part["status"] for part in found["parts"]] == ["ok"] * 10
+    assert [part["status"] for part in found["parts"]] == ["ok"] * 11
     assert all(part["tables"] and all(table["rows"] for table in part["tables"]) for part in found["parts"])
     assert (tmp_path / "out" / "heads.png").is_file()
 
@@ -160,11 +163,29 @@ def test_the_limits_leave_time_for_the_training(benchmark_modules):
     assert all(part.limit >= part.reserve for part in parts)
 
 
+@pytest.mark.parametrize(("device", "tiny"), [("cuda", False), ("cpu", True)])
+def test_every_script_understands_its_options(benchmark_modules, monkeypatch, device, tiny):
+    class Understood(Exception):
+        pass
+
+    def parse(parser, *rest, parse=argparse.ArgumentParser.parse_args):
+        parse(parser, *rest)
+        raise Understood
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+    parts = benchmark_modules("gpu_parts")
+    for part in parts.parts(device, tiny, Path("b"), Path("o")):
+        words = [word.replace("{limit}", "100") for word in part.command[1:]]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(Understood):
+            benchmark_modules(Path(words[0]).stem).main()
+    assert set(parts.TITLES) == {part.name for part in parts.parts("cuda", False, Path(), Path())}
+
+
 @pytest.fixture
 def benchmark_modules(monkeypatch):
     """Modules of the benchmarks by name."""
-    import importlib
-
     monkeypatch.syspath_prepend(FOLDER)
     return importlib.import_module
 
