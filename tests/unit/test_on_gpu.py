@@ -163,6 +163,45 @@ def test_the_limits_leave_time_for_the_training(benchmark_modules):
     assert all(part.limit >= part.reserve for part in parts)
 
 
+def test_heads_are_shown_even_where_the_verbs_fail(benchmark_modules, tmp_path, make_store, monkeypatch):
+    heads = benchmark_modules("gpu_heads")
+    for split in ("train", "test"):
+        make_store(tmp_path / split, n=3, size=16)
+
+    def verb(*words):
+        raise UserError("the wall is in the way", "xmodbench train")
+
+    monkeypatch.setattr(heads, "verb", verb)
+    words = [
+        "--data",
+        tmp_path,
+        "--out",
+        tmp_path,
+        "--first",
+        1,
+        "--sampling-steps",
+        1,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+    ]
+    monkeypatch.setattr(sys, "argv", ["gpu_heads.py", *map(str, words), "--json", str(tmp_path / "h.json")])
+    with pytest.raises(SystemExit, match="the wall is in the way"):
+        heads.main()
+    tables = json.loads((tmp_path / "h.json").read_text())["tables"]
+    assert [table["title"] for table in tables] == ["A verb failed", "In this process", ""]
+    assert (tmp_path / "heads.png").is_file()
+
+
+def test_the_second_training_has_the_length_there_is_time_for(benchmark_modules, tmp_path):
+    heads = benchmark_modules("gpu_heads")
+    (tmp_path / "record.json").write_text('{"training_s": 10.0}')
+    first = {"steps": 100, "seconds": {"train": 18.0, "translate": 7.0, "score": 5.0}, "model": tmp_path}
+    assert heads.steps_with_room(first, 126.0) == 1000  # 20 s around the training, with something to spare 26
+    assert heads.steps_with_room(first, 20.0) < 0
+
+
 @pytest.mark.parametrize(("device", "tiny"), [("cuda", False), ("cpu", True)])
 def test_every_script_understands_its_options(benchmark_modules, monkeypatch, device, tiny):
     class Understood(Exception):
