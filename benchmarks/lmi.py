@@ -19,13 +19,11 @@ other; or move the bytes of three images at the rate of a copy, if that is longe
 from __future__ import annotations
 
 import argparse
-import importlib
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,36 +32,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from common import Results, add_json
-from naive_lmi import naive_lmi
-
-from xmodbench.plugins import METHODS, find
-
-
-def plugin(module: str):
-    """A module of the plugin."""
-    find(METHODS, "midiffusion")  # makes the plugin's modules importable
-    return importlib.import_module(f"xmodbench_methods.midiffusion.{module}")
-
-
-def ours(reference: torch.Tensor, sliding: torch.Tensor, window: int = 3, path: str = "auto") -> torch.Tensor:
-    """The plugin's map with the released options."""
-    lmi = plugin("lmi")
-    return lmi.lmi_map(reference, sliding, lmi.LmiOptions(normalise=True, window=window), path=path)
-
-
-def path_of(device: str, window: int) -> str:
-    """Which implementation makes our map."""
-    lmi = plugin("lmi")
-    return lmi._path("auto", torch.device(device), lmi.LmiOptions(normalise=True, window=window))
-
-
-def off_float64(pair: tuple[torch.Tensor, ...], window: int) -> float:
-    """The largest difference of the first map from that of plain tensors in float64 on the CPU."""
-    exact = ours(*(image[:1].cpu().double() for image in pair), window, "torch")
-    return (ours(*pair, window)[:1].cpu() - exact).abs().max().item()
-
-
-LAYOUTS = {"naive": lambda s, y, window: naive_lmi(s, y), "ours": ours}
+from lmi_layouts import LAYOUTS, inputs, kernels, naive_lmi, off_float64, ours, path_of
 
 
 @dataclass(frozen=True)
@@ -102,16 +71,6 @@ def log2_rate(device: str) -> float:
     seconds = best_time(lambda: torch.log2(cached, out=found), device, 200)
     torch.set_num_threads(threads)
     return cached.numel() / seconds * (threads if device == "cpu" else 1)
-
-
-def inputs(size: int, kind: str, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
-    """A smooth reference in [0, 1] with flat borders, and itself (`clean`) or noise (`noisy`) to slide over it."""
-    torch.manual_seed(0)
-    coarse = torch.rand(1, 1, size // 8, size // 8)
-    smooth = torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
-    smooth[..., : size // 6, :] = 0
-    sliding = smooth if kind == "clean" else torch.randn(1, 1, size, size)
-    return smooth.to(device), sliding.to(device)
 
 
 def best_time(call, device: str, repeats: int) -> float:
@@ -190,17 +149,6 @@ def rows(device: str, measured: Rates, arguments: argparse.Namespace) -> Iterato
                 for kind in ("clean", "noisy"):
                     limit = measured.limit(size, window)
                     yield row(device, (size, window, maps, kind), peaks, limit, arguments)
-
-
-def kernels() -> Iterator[tuple]:
-    """Registers and spilled bytes of the Triton kernels that have run; none where Triton does not say."""
-    module = plugin("lmi_triton_kernels")
-    for name in ("mosaic_of_three", "any_search"):
-        with suppress(AttributeError, KeyError, IndexError, TypeError, RuntimeError):  # no public interface
-            for caches in getattr(module, name).device_caches.values():
-                for kernel in caches[0].values():
-                    kernel._init_handles()
-                    yield name, kernel.n_regs, kernel.n_spills
 
 
 def compare(device: str, arguments: argparse.Namespace, results: Results) -> None:
