@@ -7,16 +7,17 @@ CORES  ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-all smoke test lint format lock generate clean
+.PHONY: help setup demo demo-all smoke test lint format lock generate gpu-bundle clean
 
 help:
-	@echo "make setup   create $(VENV) with the locked packages"
-	@echo "make demo    run the demo and say where its report is"
-	@echo "make demo-all  the same on three simulated data sets"
-	@echo "make smoke   run every method, tiny, and say whether all of it works"
-	@echo "make test    run the tests, but those that take minutes"
-	@echo "make lint    check style, workflow and generated files"
-	@echo "make clean   remove results, data, training state (keeps raw volumes and $(VENV))"
+	@echo "make setup       create $(VENV) with the locked packages"
+	@echo "make demo        run the demo and say where its report is"
+	@echo "make demo-all    the same on three simulated data sets"
+	@echo "make smoke       run every method, tiny, and say whether all of it works"
+	@echo "make test        run the tests, but those that take minutes"
+	@echo "make lint        check style, workflow and generated files"
+	@echo "make gpu-bundle  wheels and data that a bare GPU machine lacks (docs/gpu.md)"
+	@echo "make clean       remove results, data, training state (keeps raw volumes and $(VENV))"
 
 setup: $(READY)
 
@@ -65,6 +66,9 @@ lock: setup
 
 generate: setup
 	xmodbench generate
+
+gpu-bundle: setup
+	python benchmarks/gpu_bundle.py
 
 clean:
 	rm -rf data work .snakemake results/*/

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from xmodbench.files import write_json
 from xmodbench.plugins import METHODS, Method, Run, find
 from xmodbench.plugins.check import phantom
 from xmodbench.plugins.settings import validated
@@ -103,6 +104,41 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks and of the peak")
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Where the tables are kept for other programs."""
+    parser.add_argument("--json", type=Path, help="write the tables into this file too, after every row")
+
+
+class Results:
+    """A benchmark's heading and tables: printed as Markdown, and kept in a file that is whole after every row.
+
+    Args:
+        heading: what was measured, and on what.
+        file: JSON ``{heading, tables: [{title, header, rows}]}``, its cells as printed; none is written if left out.
+    """
+
+    def __init__(self, heading: str, file: Path | None = None):
+        self.file, self.tables = file, []
+        self.heading = heading
+        print(f"{heading}\n", flush=True)
+        self._keep()
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+        """Print a table row by row, as `rows` are measured."""
+        kept: list[list[str]] = []
+        self.tables.append({"title": title, "header": list(header), "rows": kept})
+        print((f"{title}\n\n" if title else "") + table(header, []), flush=True)
+        for row in rows:
+            kept.append([str(cell) for cell in row])
+            print(line(row), flush=True)
+            self._keep()
+        print(flush=True)
+
+    def _keep(self) -> None:
+        if self.file is not None:
+            write_json(self.file, {"heading": self.heading, "tables": self.tables})
+
+
 def multiply_adds(work: Callable[[], object]) -> float:
     """Of convolutions and matrix products in `work`, forwards and backwards."""
     with FlopCounterMode(display=False) as counter:
@@ -115,7 +151,16 @@ def _finish(device: str) -> None:
         torch.cuda.synchronize()
 
 
+def evaluations(sampler: str, steps: int) -> int:
+    """Evaluations of network and cross map for one image."""
+    return 2 * steps - 1 if sampler == "heun" else steps
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+    return "\n".join(map(line, [header, ["---"] * len(header), *rows]))
+
+
+def line(cells: Sequence[object]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"

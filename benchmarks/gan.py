@@ -14,7 +14,19 @@ import tempfile
 from pathlib import Path
 
 import torch
-from common import add_options, arithmetic, machine, method, multiply_adds, peak, run_on, seconds, slices, table
+from common import (
+    Results,
+    add_json,
+    add_options,
+    arithmetic,
+    machine,
+    method,
+    multiply_adds,
+    peak,
+    run_on,
+    seconds,
+    slices,
+)
 
 from xmodbench.learning.gan.batches import Batches
 from xmodbench.learning.gan.training import GameTraining
@@ -56,14 +68,15 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", help="default: all three, published at 128 px and short at 64")
     parser.add_argument("--steps", type=int, default=3)
     add_options(parser)
+    add_json(parser)
     arguments = parser.parse_args()
     cases = arguments.cases or [f"{name}:{rest}" for name in GAMES for rest in ("128", "64:short")]
     with tempfile.TemporaryDirectory() as folder:
         run = run_on(arguments.device, Path(folder), arguments.threads, quiet=True)
         precision, limit = arguments.precision, peak(run.device, arguments.precision)
         product = f"{arithmetic(run.device, precision)} matrix product {limit / 1e9:.1f} GMAC/s"
-        print(f"{machine(run.device, arguments.threads)}; {product}\n")
-        print(table(HEADER, [row(case, arguments.steps, run, precision, limit) for case in cases]))
+        results = Results(f"{machine(run.device, arguments.threads)}; {product}", arguments.json)
+        results.table(HEADER, (row(case, arguments.steps, run, precision, limit) for case in cases))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """LMI maps: ours against the naive materialised layout, side by side in one run, and against what this machine could do.
 
-    python benchmarks/lmi.py [--sizes 64 96 128 192 256] [--windows 3 5] [--repeats 5] [--threads 2] [--devices cpu cuda]
+    python benchmarks/lmi.py [--sizes 64 96 128 192 256] [--windows 3 5] [--maps 1 64] [--repeats 5] [--threads 2]
+                             [--devices cpu cuda] [--exact]
 
 For each device (CUDA where there is one), size, window and kind of sliding image (`clean`: the image itself; `noisy`): the
-best time of both, their ratio, the largest difference of the maps, and the peak memory of one call (CPU: by how much it
-raised the peak of a process of its own; CUDA: allocated beyond the images). There are 27 bins. The naive layout is written
-for windows of 3 only.
+best time of both for a map, their ratio, the largest difference of the maps, which implementation made ours, and the peak
+memory of one call (CPU: by how much it raised the peak of a process of its own; CUDA: allocated beyond the images). There
+are 27 bins. The naive layout is written for windows of 3 only, and has no memory for more than one map in a call (`--maps`).
+With `--exact` the first map is compared with that of plain tensors in float64 on the CPU. On CUDA a second table says what
+the compiled kernels need.
 
 The limit is the time in which the machine could do the multiply-adds and logarithms of the definition (all bins, all
 windows) and nothing else, at the rates measured here by a matrix product and by `log2` of a cached array, one after the
@@ -16,11 +19,11 @@ other; or move the bytes of three images at the rate of a copy, if that is longe
 from __future__ import annotations
 
 import argparse
-import importlib
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,19 +31,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from naive_lmi import naive_lmi
-
-from xmodbench.plugins import METHODS, find
-
-
-def ours(reference: torch.Tensor, sliding: torch.Tensor, window: int = 3) -> torch.Tensor:
-    """The plugin's map with the released options."""
-    find(METHODS, "midiffusion")  # makes the plugin's modules importable
-    lmi = importlib.import_module("xmodbench_methods.midiffusion.lmi")
-    return lmi.lmi_map(reference, sliding, lmi.LmiOptions(normalise=True, window=window))
-
-
-LAYOUTS = {"naive": lambda s, y, window: naive_lmi(s, y), "ours": ours}
+from common import Results, add_json
+from lmi_layouts import LAYOUTS, inputs, kernels, naive_lmi, off_float64, ours, path_of
 
 
 @dataclass(frozen=True)
@@ -79,16 +71,6 @@ def log2_rate(device: str) -> float:
     seconds = best_time(lambda: torch.log2(cached, out=found), device, 200)
     torch.set_num_threads(threads)
     return cached.numel() / seconds * (threads if device == "cpu" else 1)
-
-
-def inputs(size: int, kind: str, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
-    """A smooth reference in [0, 1] with flat borders, and itself (`clean`) or noise (`noisy`) to slide over it."""
-    torch.manual_seed(0)
-    coarse = torch.rand(1, 1, size // 8, size // 8)
-    smooth = torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
-    smooth[..., : size // 6, :] = 0
-    sliding = smooth if kind == "clean" else torch.randn(1, 1, size, size)
-    return smooth.to(device), sliding.to(device)
 
 
 def best_time(call, device: str, repeats: int) -> float:
@@ -135,40 +117,50 @@ def high_water_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-TITLES = (
-    "| device | size | window | sliding | naive | ours | ratio | difference | naive peak | our peak | limit | share |"
+HEADER = (
+    *("device", "size", "window", "maps", "sliding", "naive", "ours", "ratio", "difference", "off float64", "path"),
+    *("naive peak", "our peak", "limit", "share"),
 )
 
 
-def row(device: str, size: int, window: int, kind: str, peaks: dict[str, float], limit: float, repeats: int) -> str:
-    """One line of the table."""
-    pair = inputs(size, kind, device)
-    fast = best_time(lambda: ours(*pair, window), device, repeats)
+def row(device: str, case: tuple[int, int, int, str], peaks: dict[str, float], limit: float, arguments) -> list:
+    """One line of the table; times are those of one map."""
+    size, window, maps, kind = case
+    pair = tuple(image.expand(maps, -1, -1, -1).contiguous() for image in inputs(size, kind, device))
+    fast = best_time(lambda: ours(*pair, window), device, arguments.repeats) / maps
     slow, ratio, difference, peak = "-", "-", "-", "-"
-    if "naive" in peaks:
-        seconds = best_time(lambda: naive_lmi(*pair), device, max(1, repeats // 2))
+    if "naive" in peaks and maps == 1:
+        seconds = best_time(lambda: naive_lmi(*pair), device, max(1, arguments.repeats // 2))
         slow, ratio, peak = f"{seconds * 1e3:.1f} ms", f"{seconds / fast:.0f}x", f"{peaks['naive']:.0f} MiB"
         difference = f"{(ours(*pair, window) - naive_lmi(*pair)).abs().max().item():.0e}"
-    cells = [device, size, window, kind, slow, f"{fast * 1e3:.2f} ms", ratio, difference, peak]
-    cells += [f"{peaks['ours']:.0f} MiB", f"{limit * 1e3:.2f} ms", f"{limit / fast:.0%}"]
-    return f"| {' | '.join(map(str, cells))} |"
+    off = f"{off_float64(pair, window):.0e}" if arguments.exact and maps == arguments.maps[0] else "-"
+    cells = [device, size, window, maps, kind, slow, f"{fast * 1e3:.3g} ms", ratio, difference, off]
+    cells += [path_of(device, window), peak, f"{peaks['ours']:.0f} MiB" if maps == 1 else "-"]
+    return [*cells, f"{limit * 1e3:.3g} ms", f"{limit / fast:.0%}"]
 
 
-def compare(device: str, arguments: argparse.Namespace) -> None:
+def rows(device: str, measured: Rates, arguments: argparse.Namespace) -> Iterator[list]:
     """The table of one device."""
-    measured = rates(device)
-    print(
-        f"\n{device}: {measured.multiply_adds / 1e9:.1f} G multiply-adds/s (float32), "
-        f"{measured.logarithms / 1e9:.2f} G logarithms/s, {measured.bytes / 1e9:.1f} GB/s\n"
-    )
-    print(TITLES + "\n" + "|---" * TITLES.count(" | ") + "|---|", flush=True)
     for window in arguments.windows:
         for size in arguments.sizes:
             layouts = LAYOUTS if window == 3 else ("ours",)
             peaks = {name: peak_mib(name, device, size, window) for name in layouts}
-            for kind in ("clean", "noisy"):
-                limit = measured.limit(size, window)
-                print(row(device, size, window, kind, peaks, limit, arguments.repeats), flush=True)
+            for maps in arguments.maps:
+                for kind in ("clean", "noisy"):
+                    limit = measured.limit(size, window)
+                    yield row(device, (size, window, maps, kind), peaks, limit, arguments)
+
+
+def compare(device: str, arguments: argparse.Namespace, results: Results) -> None:
+    """The tables of one device."""
+    measured = rates(device)
+    title = (
+        f"{device}: {measured.multiply_adds / 1e9:.1f} G multiply-adds/s (float32), "
+        f"{measured.logarithms / 1e9:.2f} G logarithms/s, {measured.bytes / 1e9:.1f} GB/s"
+    )
+    results.table(HEADER, rows(device, measured, arguments), title)
+    if device == "cuda":
+        results.table(("kernel", "registers", "spilled bytes"), kernels(), "Triton kernels")
 
 
 def main() -> None:
@@ -176,16 +168,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 128, 192, 256])
     parser.add_argument("--windows", type=int, nargs="+", default=[3, 5], choices=[3, 5, 7])
+    parser.add_argument("--maps", type=int, nargs="+", default=[1], help="images in one call")
+    parser.add_argument("--exact", action="store_true", help="compare with float64 on the CPU; takes seconds a row")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    add_json(parser)
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     parser.add_argument("--devices", nargs="+", default=devices, choices=devices)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.backends.cuda.matmul.allow_tf32 = False  # the naive layout's products must be float32 too
-    print(f"torch {torch.__version__}, {arguments.threads} threads")
+    results = Results(f"torch {torch.__version__}, {arguments.threads} threads", arguments.json)
     for device in arguments.devices:
-        compare(device, arguments)
+        compare(device, arguments, results)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from common import machine, method, run_on, seconds, table
+from common import evaluations, machine, method, run_on, seconds, table
 
 from xmodbench.files import atomic_file, read_json, write_json, write_text
 from xmodbench.metrics.paired import score_images
@@ -44,11 +44,6 @@ SAMPLERS = (
 )
 METRICS = {"paper.ssim_src": "SSIM-Src", "paper.ssim_tar": "SSIM-Tar", "paper.psnr": "PSNR (dB)"}
 RESAMPLES = 5000
-
-
-def evaluations(sampler: str, steps: int) -> int:
-    """Evaluations of network and cross map for one image."""
-    return 2 * steps - 1 if sampler == "heun" else steps
 
 
 def trained(arguments, run: Run) -> Path:

@@ -1,22 +1,25 @@
 """Images per second of every sampler of MIDiffusion against the released recipe, in one run.
 
-    python benchmarks/sampling.py [--network ddpm] [--size 128] [--batch 64] [--device auto]
+    python benchmarks/sampling.py [--network ddpm] [--size 128] [--samplers ddim:20] [--batch 64] [--how compiled]
+                                  [--device auto]
 
 The recipe is written out below, as one would first write it: one image at a time, float32, eager, 1000 ancestral steps,
-LMI maps with every joint histogram in memory. Ours are batches, on a GPU in bf16, channels-last and compiled. Weights are
-random: they do not matter for speed. What takes too long is timed over `--timed` steps and scaled; its rows say so. On a
-CPU the seconds are those of the processor.
+LMI maps with every joint histogram in memory. Ours are batches, on a GPU in bf16, channels-last and compiled; `--how` takes
+several of ``plain`` (float32, eager), ``bf16`` (channels-last) and ``compiled`` (that, compiled). Weights are random: they
+do not matter for speed. What takes too long is timed over `--timed` steps and scaled; its rows say so. On a CPU the seconds
+are those of the processor.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
-from common import machine, method, seconds, slices, table
+from common import Results, add_json, evaluations, machine, method, seconds, slices
 from naive_lmi import naive_lmi
-from quality import evaluations
 
 from xmodbench.learning.diffusion import plugin
 from xmodbench.learning.diffusion.model import DiffusionModel
@@ -54,55 +57,104 @@ def recipe_seconds(network, source: torch.Tensor, timed: int, device: str) -> fl
     return first + 999 * (more - first) / timed
 
 
-def our_seconds(arguments, device: str, sampler: str, steps: int) -> tuple[float, bool]:
-    """Seconds per image, and whether they were scaled from fewer steps."""
-    scaled = steps > arguments.timed and not device.startswith("cuda")
-    run_steps = next(n for n in range(arguments.timed, 0, -1) if 1000 % n == 0) if scaled else steps
-    fast = device.startswith("cuda") and not arguments.plain
-    options = {"precision": "bf16", "channels_last": True, "compile": True} if fast else {}
-    chosen = {"sampler": sampler, "sampling_steps": run_steps, "network": arguments.network, **options}
-    settings = method("midiffusion", preset="released_consistent", **chosen).settings.resolved()
-    model = DiffusionModel.new(settings, 3)
+HOW = {
+    "plain": {},
+    "bf16": {"precision": "bf16", "channels_last": True},
+    "compiled": {"precision": "bf16", "channels_last": True, "compile": True},
+}
+HEADER = ("sampler", "steps", "batch", "network", "s per image", "images/s", "times the recipe", "")
+
+
+def settings_of(arguments, how: str, sampler: str = "ddim", steps: int = 20):
+    """Resolved settings of a row."""
+    chosen = {"sampler": sampler, "sampling_steps": steps, "network": arguments.network, **HOW[how]}
+    return method("midiffusion", preset="released_consistent", **chosen).settings.resolved()
+
+
+def model_of(arguments, how: str, device: str) -> DiffusionModel:
+    """A model whose network all rows share: it is compiled once."""
+    model = DiffusionModel.new(settings_of(arguments, how), 3)
     model.network.to(device).eval()
-    if fast:
-        model.network = plugin.compiled(model.network.to(memory_format=torch.channels_last))
+    if "channels_last" in HOW[how]:
+        model.network.to(memory_format=torch.channels_last)
+    if "compile" in HOW[how]:
+        model.network = plugin.compiled(model.network)
+    return model
+
+
+def our_seconds(arguments, model: DiffusionModel, how: str, batch: int, sampler: str, steps: int) -> tuple[float, bool]:
+    """Seconds per image, and whether they were scaled from fewer steps."""
+    scaled = arguments.timed is not None and steps > arguments.timed
+    run_steps = next(n for n in range(arguments.timed, 0, -1) if 1000 % n == 0) if scaled else steps
+    model = replace(model, settings=settings_of(arguments, how, sampler, run_steps))
     draw = method("midiffusion").draw
-    count = arguments.batch if device.startswith("cuda") else 1
-    images = slices(count, arguments.size).astype(np.float32)
+    images = slices(batch, arguments.size).astype(np.float32)
 
     def work() -> None:
-        generators = [ImageGenerator.of(1, str(index)) for index in range(count)]
+        generators = [ImageGenerator.of(1, str(index)) for index in range(batch)]
         plugin.translate(model, images, generators, draw)
 
     work()
-    return seconds(work, device) / count * evaluations(sampler, steps) / evaluations(sampler, run_steps), scaled
+    took = seconds(work, arguments.device) / batch
+    return took * evaluations(sampler, steps) / evaluations(sampler, run_steps), scaled
+
+
+def rows(arguments, slow: float) -> Iterator[tuple]:
+    """The table: the recipe, then ours."""
+    remark = f"scaled from {1 + recipe_steps(arguments)} steps"
+    yield "released recipe", 1000, 1, "plain", f"{slow:.3g}", f"{1 / slow:.3g}", 1, remark
+    for how in arguments.how:
+        model = model_of(arguments, how, arguments.device)
+        for batch in arguments.batch:
+            for sampler, steps in arguments.samplers:
+                took, scaled = our_seconds(arguments, model, how, batch, sampler, steps)
+                numbers = (f"{took:.3g}", f"{1 / took:.3g}", f"{slow / took:.3g}")
+                yield sampler, steps, batch, how, *numbers, "scaled from fewer steps" if scaled else ""
+
+
+def recipe_steps(arguments) -> int:
+    """Steps of the recipe that are timed beyond the first."""
+    return arguments.timed or 20
+
+
+def sampler_of(text: str) -> tuple[str, int]:
+    """``ddim:20``"""
+    name, steps = text.split(":")
+    return name, int(steps)
+
+
+def parsed() -> argparse.Namespace:
+    """The command line, with what depends on the device filled in."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="ddpm", choices=("ddpm", "adm", "small"))
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--samplers", type=sampler_of, nargs="+", default=SAMPLERS, help="NAME:STEPS; all if left out")
+    parser.add_argument("--batch", type=int, nargs="+", help="default: 64 on a GPU; a CPU translates one by one")
+    parser.add_argument("--timed", type=int, help="steps that are run at most, the rest is scaled; default: 4 on a CPU")
+    parser.add_argument("--how", nargs="+", choices=tuple(HOW), help="default: compiled on a GPU, plain on a CPU")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    add_json(parser)
+    given = parser.parse_args()
+    if given.device == "auto":
+        given.device = "cuda" if torch.cuda.is_available() else "cpu"
+    gpu = given.device.startswith("cuda")
+    given.batch = given.batch or [64 if gpu else 1]
+    given.how = given.how or ["compiled" if gpu else "plain"]
+    given.timed = given.timed or (None if gpu else 4)
+    return given
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="ddpm", choices=("ddpm", "adm", "small"))
-    parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--batch", type=int, default=64, help="on a GPU; on a CPU images are translated one by one")
-    parser.add_argument("--timed", type=int, default=4, help="steps that are timed where all would take too long")
-    parser.add_argument("--plain", action="store_true", help="fp32 and eager on a GPU too")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    device = (
-        "cuda" if arguments.device == "auto" and torch.cuda.is_available() else arguments.device.replace("auto", "cpu")
-    )
+    arguments = parsed()
+    device = arguments.device
     torch.set_num_threads(arguments.threads)
     source = torch.from_numpy(slices(1, arguments.size)).to(device)
     network = DiffusionModel.new(method("midiffusion", network=arguments.network).settings.resolved(), 3).network
-    slow = recipe_seconds(network.to(device).eval(), source, arguments.timed, device)
-    print(f"{machine(device, arguments.threads)}; {arguments.network}, {arguments.size} px\n")
-    rows = [("released recipe", 1000, f"{slow:.1f}", f"{1 / slow:.3g}", 1, f"scaled from {1 + arguments.timed} steps")]
-    for sampler, steps in SAMPLERS:
-        took, scaled = our_seconds(arguments, device, sampler, steps)
-        remark = "scaled from fewer steps" if scaled else ""
-        rows.append((sampler, steps, f"{took:.2f}", f"{1 / took:.3g}", f"{slow / took:.3g}", remark))
-    print(table(("sampler", "steps", "s per image", "images/s", "times the recipe", ""), rows))
+    slow = recipe_seconds(network.to(device).eval(), source, recipe_steps(arguments), device)
+    heading = f"{machine(device, arguments.threads)}; {arguments.network}, {arguments.size} px"
+    Results(heading, arguments.json).table(HEADER, rows(arguments, slow))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """StyleGAN2-ADA: images per second of training and steps per second of inversion, with what the machine could do.
 
     python benchmarks/stylegan2.py [--cases short:32 auto:64:1] [--device auto] [--precision fp32] [--repeats 3]
+                                   [--only training] [--brief]
 
 A case is ``preset:size`` or ``preset:size:batch`` (the preset's batches take long on a CPU). The parts of a step are
 timed one by one and weighed by how often they come: generator and discriminator always, path length every 4th, R1 every 16th
 step. Multiply-adds are counted while they run, and the peak is that of a large matrix product in the same minute and
 arithmetic; inversion is always float32. The ratios are those of the same step with fused weights and without the low-pass
-filters of the augmentation, in the same run.
+filters of the augmentation, in the same run; `--brief` leaves them out.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from __future__ import annotations
 import argparse
 import functools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from common import add_options, arithmetic, machine, multiply_adds, peak, run_on, seconds, table
+from common import Results, add_json, add_options, arithmetic, machine, multiply_adds, peak, run_on, seconds
 
 from xmodbench.learning.stylegan2.encoder_training import EncoderTraining
 from xmodbench.learning.stylegan2.inversion import Inverter
@@ -28,6 +30,7 @@ from xmodbench.plugins.check import phantom
 
 TRAINING = (
     "case",
+    "precision",
     "images/s",
     "GMAC/image",
     "share of peak",
@@ -69,30 +72,30 @@ def made(case: str, run, precision: str = "fp32", **changes) -> GanTraining:
     return training
 
 
-def training_row(case: str, run, precision: str, limit: float, repeats: int) -> list[str]:
+def training_row(case: str, run, precision: str, limit: float, given) -> list[str]:
     """A row of the first table."""
     training = made(case, run, precision)
     batch = training.settings.batch_size
     work = sum(share * multiply_adds(part) for part, share in parts(training).items()) / batch
-    plain = step_seconds(training, repeats)
+    plain = step_seconds(training, given.repeats)
+    ratios = ["-", "-"] if given.brief else variants(case, run, precision, plain, given.repeats)
+    second = encoder_of(made(case, run, precision), run)
+    second.step(0)
+    encoder = seconds(lambda: second.step(1), run.device, given.repeats) / second.settings.encoder_batch
+    return [
+        *(case, precision, f"{batch / plain:.2f}", f"{work / 1e9:.2f}"),
+        *(f"{100 * work * batch / plain / limit:.0f} %", *ratios, f"{1 / encoder:.2f}"),
+    ]
+
+
+def variants(case: str, run, precision: str, plain: float, repeats: int) -> list[str]:
+    """Ratios of seconds: fused weights to unfused ones, with low-pass filters to without."""
     filtered = {
         low_pass: step_seconds(made(case, run, precision, low_pass=low_pass), repeats) for low_pass in (True, False)
     }
-    training.generator.synthesis.forward = functools.partial(training.generator.synthesis.forward, fused=True)
-    fused = step_seconds(training, repeats)
     training = made(case, run, precision)
-    second = encoder_of(training, run)
-    second.step(0)
-    encoder = seconds(lambda: second.step(1), run.device, repeats) / second.settings.encoder_batch
-    return [
-        case,
-        f"{batch / plain:.2f}",
-        f"{work / 1e9:.2f}",
-        f"{100 * work * batch / plain / limit:.0f} %",
-        f"{fused / plain:.2f}",
-        f"{filtered[True] / filtered[False]:.2f}",
-        f"{1 / encoder:.2f}",
-    ]
+    training.generator.synthesis.forward = functools.partial(training.generator.synthesis.forward, fused=True)
+    return [f"{step_seconds(training, repeats) / plain:.2f}", f"{filtered[True] / filtered[False]:.2f}"]
 
 
 def encoder_of(training: GanTraining, run) -> EncoderTraining:
@@ -103,19 +106,17 @@ def encoder_of(training: GanTraining, run) -> EncoderTraining:
     return EncoderTraining(s, training.average, training.discriminator, features, phantom(32, 1), run)
 
 
-def inversion_rows(case: str, run, limit: float, repeats: int) -> list[list[str]]:
+def inversion_rows(case: str, run, limit: float, repeats: int) -> Iterator[list[str]]:
     """Rows of the second table: one image, and a batch; with and without the regulariser."""
     second = encoder_of(made(case, run), run)
     for network in (second.encoder, second.generator, second.features):
         network.eval().requires_grad_(False)
-    rows = []
     for count in (1, second.settings.batch_size):
         images = second.batches.at(0, run.device)[:count]
         for weight in (2.0, 0.0):
             work, step = inversion_step(second, images, weight, repeats)
             share = f"{100 * work / step / limit:.0f} %"
-            rows.append([case, count, f"{weight:g}", f"{1 / step:.2f}", f"{work / count / 1e9:.2f}", share])
-    return rows
+            yield [case, count, f"{weight:g}", f"{1 / step:.2f}", f"{work / count / 1e9:.2f}", share]
 
 
 def inversion_step(second: EncoderTraining, images: torch.Tensor, weight: float, repeats: int) -> tuple[float, float]:
@@ -136,17 +137,22 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", help="default: short:32, on a GPU auto:128 auto:256")
     add_options(parser)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=("training", "inversion"), help="one of the two tables")
+    parser.add_argument("--brief", action="store_true", help="without the ratios")
+    add_json(parser)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = run_on(given.device, Path(folder), given.threads, quiet=True)
         cases = given.cases or (["auto:128", "auto:256"] if run.device == "cuda" else ["short:32"])
         limits = {precision: peak(run.device, precision) for precision in dict.fromkeys((given.precision, "fp32"))}
         products = (f"{arithmetic(run.device, name)} {limit / 1e9:.1f} GMAC/s" for name, limit in limits.items())
-        print(f"{machine(run.device, given.threads)}; matrix product in {', in '.join(products)}\n")
-        rows = [training_row(case, run, given.precision, limits[given.precision], given.repeats) for case in cases]
-        print(table(TRAINING, rows) + "\n")
-        rows = [row for case in cases for row in inversion_rows(case, run, limits["fp32"], given.repeats)]
-        print(table(INVERSION, rows))
+        heading = f"{machine(run.device, given.threads)}; matrix product in {', in '.join(products)}"
+        results, limit = Results(heading, given.json), limits[given.precision]
+        if given.only != "inversion":
+            results.table(TRAINING, (training_row(case, run, given.precision, limit, given) for case in cases))
+        if given.only != "training":
+            rows = (row for case in cases for row in inversion_rows(case, run, limits["fp32"], given.repeats))
+            results.table(INVERSION, rows)
 
 
 if __name__ == "__main__":
