@@ -161,6 +161,34 @@ def test_first_step_is_the_published_one(tmp_path):
         assert torch.equal(average, weight)
 
 
+@pytest.mark.parametrize(("player", "interval"), [("generator", 4), ("discriminator", 16)])
+def test_penalties_count_for_every_weight(player, interval, tmp_path):
+    """Adam by hand; a weight that a penalty does not depend on has a gradient of 0 in it, as in the released code."""
+    training = gan(tmp_path)
+    optimizer, given = training.optimizers[player], []
+    parameters = optimizer.param_groups[0]["params"]
+    weights = [parameter.detach().clone() for parameter in parameters]
+    adams = optimizer.step
+
+    def noted():
+        given.append([torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters])
+        adams()
+
+    optimizer.step = noted
+    for step in range(3):
+        training.step(step)
+    assert len(given) == 4  # three steps of the loss, one of the penalty
+    assert not all(gradient.any() for gradient in given[1])
+    c = interval / (interval + 1)
+    for index, (weight, found) in enumerate(zip(weights, parameters, strict=True)):
+        second = torch.zeros_like(weight)
+        for count, gradients in enumerate(given, start=1):
+            second = 0.99**c * second + (1 - 0.99**c) * gradients[index] ** 2
+            unbiased = second / (1 - 0.99 ** (c * count))
+            weight -= 0.005 * c * gradients[index] / (unbiased.sqrt() + 1e-8)
+        torch.testing.assert_close(found.detach(), weight, rtol=1e-4, atol=1e-6)
+
+
 def test_penalties_are_lazy(tmp_path):
     training = gan(tmp_path)
     calls = []
