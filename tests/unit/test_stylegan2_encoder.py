@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.stylegan2 import run_in, tiny
+from tests.stylegan2 import relu4_3, run_in, tiny
 from xmodbench.learning.stylegan2.discriminator import Discriminator
 from xmodbench.learning.stylegan2.encoder import Normalisation
 from xmodbench.learning.stylegan2.encoder_training import EncoderTraining
@@ -73,6 +73,20 @@ def test_encoder_step_is_the_published_one(tmp_path):
     # both forward passes in training count
     for mine, theirs in zip(encoder.buffers(), training.encoder.buffers(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_vgg16_sees_images_of_256_px_in_training(tmp_path):
+    training = encoder_training(tmp_path, perceptual="vgg16", vgg16_file="none", encoder_batch=2)
+    training.features.layers = training.features.layers[:4]  # they tell sizes apart, and take no time
+    encoder, x = copy.deepcopy(training.encoder), training.batches.at(0, "cpu")
+    found = dict(zip(training.columns, training.step(0), strict=True))
+    with torch.no_grad():
+        pair = x, training.generator.synthesis(encoder(x))
+        pair = (one.repeat_interleave(16, 2).repeat_interleave(16, 3) for one in pair)
+        wanted, described = (relu4_3(training.features.layers, one) for one in pair)
+    assert wanted.shape == (2, 64, 256, 256)
+    assert found["features"].item() == pytest.approx((described - wanted).square().mean().item(), rel=1e-4)
+    assert training.weight.item() == pytest.approx(5e-5)
 
 
 def assert_moved_alike(found, expected, rate):

@@ -86,10 +86,11 @@ class EncoderTraining(Training):
         return FEATURE_SHARE * pixels / features.clamp(min=1e-8)
 
     def _difference(self, found: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        describe = self.features.describe
+        features = self.features
         with torch.no_grad():
-            wanted = describe(images)
-        return self.features.distance(describe(found), wanted, len(images)).to(images).mean()
+            wanted = features.describe(features.as_trained_with(images))
+        described = features.describe(features.as_trained_with(found))
+        return features.distance(described, wanted, len(images)).to(images).mean()
 
     def step(self, step: int) -> Sequence[torch.Tensor]:
         """Update the encoder, then the discriminator, with the same slices and the new encoder's images."""
