@@ -18,6 +18,7 @@ from common import machine, method, seconds, slices, table
 from naive_lmi import naive_lmi
 from quality import evaluations
 
+from xmodbench.devices import resolve_device
 from xmodbench.learning.diffusion import plugin
 from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.seeding import ImageGenerator
@@ -89,9 +90,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    device = (
-        "cuda" if arguments.device == "auto" and torch.cuda.is_available() else arguments.device.replace("auto", "cpu")
-    )
+    device = resolve_device(arguments.device)
     torch.set_num_threads(arguments.threads)
     source = torch.from_numpy(slices(1, arguments.size)).to(device)
     network = DiffusionModel.new(method("midiffusion", network=arguments.network).settings.resolved(), 3).network

@@ -14,9 +14,9 @@ import importlib
 import tempfile
 from pathlib import Path
 
-import torch
 from common import machine, method, run_on, seconds, slices, table
 
+from xmodbench.devices import resolve_device
 from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.learning.diffusion.training import DiffusionTraining
 
@@ -71,9 +71,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    device = (
-        "cuda" if arguments.device == "auto" and torch.cuda.is_available() else arguments.device.replace("auto", "cpu")
-    )
+    device = resolve_device(arguments.device)
     options = {name: getattr(arguments, name) for name in ("precision", "channels_last", "compile")}
     work = (arguments.steps, arguments.iterations, options, device, arguments.threads)
     print(f"{machine(device, arguments.threads)}; {options}\n")

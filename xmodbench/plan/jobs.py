@@ -164,7 +164,7 @@ class Jobs:
         """Options of train and pretrain that come from the config; what only translation uses is not among them."""
         training = training_of(self.plan, wildcards)
         plugin = self._plugin_option(training.plugin, training.name)
-        return [*plugin, "--settings", training.settings, *self._seed()]
+        return [*plugin, "--settings", training.settings, *self._seed(), *self._arithmetic()]
 
     def pretrained_option(self, wildcards) -> list[str]:
         """``--pretrained`` with its folder, for a training in two phases."""
@@ -208,7 +208,8 @@ class Jobs:
         """Options of translate that come from the config."""
         name = wildcards.method
         plugin = self._plugin_option(self.plan.methods[name].plugin, name)
-        return [*plugin, "--settings", self.plan.settings(name, wildcards.dataset), *self._seed()]
+        settings = ["--settings", self.plan.settings(name, wildcards.dataset)]
+        return [*plugin, *settings, *self._seed(), *self._arithmetic()]
 
     def method_code(self, wildcards) -> str:
         """Hash of the code that translates."""
@@ -281,6 +282,9 @@ class Jobs:
 
     def _seed(self) -> list[str]:
         return ["--seed", str(self.config.seed)]
+
+    def _arithmetic(self) -> list[str]:
+        return ["--tf32"] if self.config.compute.tf32 else []
 
 
 def _any_of(names: Iterable[str]) -> str:

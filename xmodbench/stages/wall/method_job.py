@@ -17,6 +17,7 @@ class MethodJob:
         name: of the method in the run.
         settings: the plugin's options, JSON.
         threads: of this process; several processes of one training share them.
+        tf32: whether a GPU may round to TF32.
     """
 
     name: str
@@ -26,6 +27,7 @@ class MethodJob:
     device: str
     threads: int
     progress: Progress
+    tf32: bool = False
 
     def facts(self) -> dict[str, Any]:
         """What belongs into every record of the job."""

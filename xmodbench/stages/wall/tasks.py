@@ -83,7 +83,7 @@ class MethodTasks:
         Raises:
             UserError: the method fails, or its images break the contract.
         """
-        device = resolve_device(request["device"])
+        device = resolve_device(request["device"], request["tf32"])
         arguments = request["arguments"]
         run = Run(
             seed=request["seed"],
