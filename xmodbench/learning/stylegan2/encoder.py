@@ -19,6 +19,11 @@ class Normalisation(nn.BatchNorm1d):
     of a batch of 16, so that all would be shorter by sqrt(15 / 16) in evaluation mode than they were in training.
     """
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+    momentum: float
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C] or [N, C, H, W] to the same shape."""
         if not self.training:
