@@ -144,11 +144,13 @@ def train(
 
 def translate(
     name: Method,
-    model: Annotated[Path, typer.Option(help="Folder of the trained model.")],
     data: Data,
     source: Annotated[str, typer.Option(help="Modality to translate from.")],
     target: Target,
     out: Out,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of the trained model; only controls that learn nothing do without.")
+    ] = None,
     settings: Settings = "{}",
     plugin: PluginId = None,
     seed: Seed = 1,

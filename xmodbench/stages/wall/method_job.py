@@ -45,6 +45,7 @@ class Described:
     plain: bool  # a control without a model: NumPy alone, no device
     two_phase: bool
     model_plugin: str | None
+    has_model: bool
     wanted_slices: int | None = None
 
     def traced_settings(self) -> dict[str, Any]:
