@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from xmodbench.devices import resolve_device
 from xmodbench.files import write_json
 from xmodbench.plugins import METHODS, Method, Run, find
 from xmodbench.plugins.check import phantom
@@ -34,10 +35,8 @@ def slices(count: int, size: int) -> np.ndarray:
 
 def run_on(device: str, folder: Path, threads: int, seed: int = 1, quiet: bool = False) -> Run:
     """What a method gets: `device` may be ``auto``."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(threads)
-    return Run(seed, device, folder, Progress(quiet=quiet), threads)
+    return Run(seed, resolve_device(device), folder, Progress(quiet=quiet), threads)
 
 
 def machine(device: str, threads: int) -> str:
@@ -82,7 +81,7 @@ def peak(device: str, precision: str = "fp32") -> float:
 
 @contextmanager
 def _products_as_convolutions() -> Iterator[None]:
-    """On CUDA, float32 convolutions round to TF32 unless told not to, products only if told to: shares above 100 %."""
+    """On CUDA convolutions may round to TF32 where products do not: shares above 100 %."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     try:

@@ -113,8 +113,8 @@ def speeds(found: dict) -> dict[str, tuple[float, float]]:
     stylegan = _rows(found, STYLEGAN, case="auto:128")
     inversion = _rows(found, INVERSION, case="auto:128", lambda_dom="2")
     given = {
-        "midiffusion step": [(row["how"] == "default", float(row["steps/s"])) for row in training],
-        "sdedit step": [(row["how"] == "default", 1e3 / float(row["network ms"])) for row in training],
+        "midiffusion step": [(row["how"] == "fp32", float(row["steps/s"])) for row in training],
+        "sdedit step": [(row["how"] == "fp32", 1e3 / float(row["network ms"])) for row in training],
         "evaluation": [(row["network"] == "plain", float(row["images/s"]) * float(row["steps"])) for row in sampling],
         "cyclegan step": [(row["part"] == GAN, float(row["images/s"])) for row in gan],
         "stylegan2 image": [(row["precision"] == "fp32", float(row["images/s"])) for row in stylegan],

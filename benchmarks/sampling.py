@@ -21,6 +21,7 @@ import torch
 from common import Results, add_json, evaluations, machine, method, seconds, slices
 from naive_lmi import naive_lmi
 
+from xmodbench.devices import resolve_device
 from xmodbench.learning.diffusion import plugin
 from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.seeding import ImageGenerator
@@ -136,8 +137,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     add_json(parser)
     given = parser.parse_args()
-    if given.device == "auto":
-        given.device = "cuda" if torch.cuda.is_available() else "cpu"
+    given.device = resolve_device(given.device)
     gpu = given.device.startswith("cuda")
     given.batch = given.batch or [64 if gpu else 1]
     given.how = given.how or ["compiled" if gpu else "plain"]

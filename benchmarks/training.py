@@ -1,12 +1,11 @@
 """Steps per second of MIDiffusion's training, and where a step's time goes: network, LMI maps, the rest.
 
-    python benchmarks/training.py [--cases short:64 ddpm:128 ddpm:128:32] [--how default bf16+compile] [--steps 5]
+    python benchmarks/training.py [--cases short:64 ddpm:128 ddpm:128:32] [--how fp32 bf16+compile] [--steps 5]
                                   [--device auto]
 
 A case is ``network:size`` or ``network:size:batch``, ``short`` being the demonstration's settings as they are. Each is
-run in every way of `--how`: words joined by ``+`` out of ``fp32`` (no TF32 anywhere), ``default`` (torch's: on a GPU
-convolutions round to TF32), ``bf16``, ``channels-last`` and ``compile``. The time of the maps is measured around them inside
-real training steps, others than those whose number per second is given: on a GPU the measuring makes them wait. That of
+run in every way of `--how`: words joined by ``+`` out of ``fp32``, ``tf32`` (on a GPU convolutions and products round to it),
+``bf16``, ``channels-last`` and ``compile``. The time of the maps is measured around them inside real training steps, others than those whose number per second is given: on a GPU the measuring makes them wait. That of
 snapshots is what the default number of them adds to a training of `--iterations` steps; `--brief` leaves it out.
 """
 
@@ -17,9 +16,9 @@ import importlib
 import tempfile
 from pathlib import Path
 
-import torch
 from common import Results, add_json, machine, method, run_on, seconds, slices
 
+from xmodbench.devices import resolve_device
 from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.learning.diffusion.training import DiffusionTraining
 
@@ -41,7 +40,7 @@ class Timed:
 
 WORDS = {
     "fp32": {},
-    "default": {},
+    "tf32": {},
     "bf16": {"precision": "bf16"},
     "channels-last": {"channels_last": True},
     "compile": {"compile": True},
@@ -70,9 +69,9 @@ def training_of(case: str, how: str, iterations: int, run) -> tuple[DiffusionTra
 
 def measured(case: str, how: str, arguments) -> tuple:
     """A row of the table."""
-    torch.backends.cudnn.allow_tf32 = how.split("+")[0] != "fp32"
     with tempfile.TemporaryDirectory() as folder:
         run = run_on(arguments.device, Path(folder), arguments.threads, quiet=True)
+        resolve_device(arguments.device, tf32="tf32" in how.split("+"))
         training, guide = training_of(case, how, arguments.iterations, run)
         for step in range(2):  # warm-up: kernels are compiled, memory is taken
             training.step(step)
@@ -94,7 +93,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", default=["short:64", "small:128", "ddpm:64", "ddpm:128", "adm:128"])
-    parser.add_argument("--how", nargs="+", default=["default"], help="such as fp32 default bf16+channels-last")
+    parser.add_argument("--how", nargs="+", default=["fp32"], help="such as fp32 tf32 bf16+channels-last")
     parser.add_argument("--steps", type=int, default=5, help="timed steps")
     parser.add_argument("--iterations", type=int, default=400, help="of the training that snapshots are compared with")
     parser.add_argument("--brief", action="store_true", help="without snapshots")
@@ -104,8 +103,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := {word for how in arguments.how for word in how.split("+")} - set(WORDS):
         parser.error(f"--how: no such way: {', '.join(sorted(unknown))} (there are {', '.join(WORDS)})")
-    if arguments.device == "auto":
-        arguments.device = "cuda" if torch.cuda.is_available() else "cpu"
+    arguments.device = resolve_device(arguments.device)
     results = Results(machine(arguments.device, arguments.threads), arguments.json)
     results.table(HEADER, (measured(case, how, arguments) for how in arguments.how for case in arguments.cases))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from xmodbench.learning.stylegan2 import gan, model
 from xmodbench.learning.stylegan2.settings import StyleganSettings
@@ -41,3 +42,9 @@ def run_in(folder: Path, seed: int = 3) -> Run:
 def fit(config: StyleganSettings, images: np.ndarray, run: Run) -> model.Model:
     """GAN and encoder of images [N,1,H,W], in one job."""
     return model.fit(gan.pretrain(config, images, run), images, run)
+
+
+def relu4_3(layers: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What the layers of VGG16 say of images [N,1,R,R] in [-1, 1]."""
+    grey = ((x + 1) * 127.5).repeat(1, 3, 1, 1)
+    return layers[:23](grey - torch.tensor([123.68, 116.779, 103.939])[:, None, None])

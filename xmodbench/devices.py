@@ -1,4 +1,4 @@
-"""Which processor a job runs on, and one job per GPU.
+"""Which processor a job runs on, how precisely it computes there, and one job per GPU.
 
 Snakemake counts GPUs but hands out no device ids, and any ``--resources`` on its command line drops the default profile's
 count; so the jobs of one machine agree among themselves through file locks.
@@ -34,8 +34,14 @@ def job_environment(asked: str, threads: int, progress: Progress) -> dict[str, s
     return found
 
 
-def resolve_device(asked: str) -> str:
+def resolve_device(asked: str, tf32: bool = False) -> str:
     """``"cpu"`` or ``"cuda"`` for ``auto|cpu|cuda``; torch is asked only where there may be a GPU.
+
+    A GPU is made to keep single precision: left alone, torch lets convolutions round what they multiply to the 10 bits of
+    TF32 where there is hardware for it.
+
+    Args:
+        tf32: let convolutions and matrix products round so.
 
     Raises:
         UserError: ``cuda`` was asked for and torch sees none, or something else was.
@@ -46,11 +52,12 @@ def resolve_device(asked: str) -> str:
         return "cpu"
     import torch
 
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise UserError("no CUDA device here", "compute.device", "use `auto` or `cpu`")
-    return asked
+    if not torch.cuda.is_available():
+        if asked == "cuda":
+            raise UserError("no CUDA device here", "compute.device", "use `auto` or `cpu`")
+        return "cpu"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+    return "cuda"
 
 
 def lock_folder() -> Path:

@@ -22,6 +22,7 @@ OWN: dict[str, Any] = {
     "temperature": 0.07,
     "patches": 256,
     "projection_width": 256,
+    "zoom_in_decay": False,
     "share": SHARE,
 }
 

@@ -40,7 +40,7 @@ def test_rehearsal_of_one_part(tmp_path):
     found = rehearsed(tmp_path, tmp_path / "out", "--parts", "training")
     assert found["machine"]["torch"]
     (part,) = found["parts"]
-    assert [row[3] for row in part["tables"][0]["rows"]] == ["default", "bf16+channels-last"]
+    assert [row[3] for row in part["tables"][0]["rows"]] == ["fp32", "bf16+channels-last"]
 
 
 @pytest.mark.slow

@@ -3,13 +3,18 @@
 import subprocess
 import sys
 
+import pytest
+import torch
 from snakemake.iocontainers import Wildcards
 
 from tests.plugins import write_dataset, write_method
 from tests.unit.test_plan import DATASET
+from xmodbench.cli.app import app
+from xmodbench.devices import resolve_device
 from xmodbench.plan.config import parse_config
 from xmodbench.plan.jobs import Jobs
 from xmodbench.plan.plan import Plan
+from xmodbench.records import read_record
 
 CODE = """
 import sys, time
@@ -76,3 +81,80 @@ def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):
     assert gpus("auto", here=False, visible="") == 1
     assert gpus("cuda", here=True, visible="") == 1
     assert gpus("cpu", here=False, visible="0") == 0
+
+
+# -- arithmetic -----------------------------------------------------------------------------------------------------------
+def flags() -> list[bool]:
+    return [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
+
+
+@pytest.fixture
+def torchs_own(monkeypatch):
+    """torch's defaults, and a GPU as far as the choice of a device goes."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    before = flags()
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize("asked", ["cuda", "auto"])
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_gpu_keeps_single_precision_unless_asked(asked, allowed, torchs_own):
+    assert resolve_device(asked, *([True] if allowed else [])) == "cuda"
+    assert flags() == [allowed, allowed]
+
+
+def test_on_a_cpu_nothing_is_set(torchs_own):
+    assert resolve_device("cpu") == "cpu"
+    assert flags() == [True, False]
+
+
+ON_A_GPU = """
+import torch
+torch.cuda.is_available = lambda: True
+class Toy(Method):
+    supervision = Supervision.ZERO_SHOT
+    def fit(self, train, run): run.facts["flags"] = self.flags()
+    def flags(self): return [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
+    def save(self, directory): (directory / "w").write_text("1")
+    def load(self, directory, run): run.facts["flags"] = self.flags()
+    def translate(self, source, generators): return source
+"""
+
+
+@pytest.mark.parametrize("option", [[], ["--tf32"]])
+def test_a_jobs_record_says_how_it_computed(option, tmp_path, make_store, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # none to wait for
+    write_method(tmp_path, "toy", ON_A_GPU)
+    store = str(make_store(tmp_path / "store", n=2))
+    both = ["--data", store, "--target", "t1", *option]
+    records = {}
+    for device in ("cuda", "cpu"):
+        model, out = (str(tmp_path / f"{name}-{device}") for name in ("model", "out"))
+        for verb, *others in (
+            ("train", "--state", str(tmp_path / "state"), "--out", model),
+            ("translate", "--model", model, "--source", "pd", "--out", out),
+        ):
+            app([verb, "toy", *both, *others, "--device", device], standalone_mode=False)
+            records[device, verb] = read_record(tmp_path / others[-1])
+    for verb in ("train", "translate"):
+        assert records["cuda", verb]["tf32"] is bool(option)
+        assert records["cuda", verb]["flags"] == [bool(option)] * 2
+        assert "tf32" not in records["cpu", verb]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_config_may_allow_it_to_trainings_and_translations(allowed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_method(tmp_path, "toy")
+    write_dataset(tmp_path, "toy", DATASET)
+    compute = {"tf32": True} if allowed else {}
+    values = {"run": "r", "datasets": {"toy": {}}, "methods": {"toy": {}}, "compute": compute}
+    jobs = Jobs(Plan(parse_config(values, "c"), "c"), lambda: True)
+    training = Wildcards(fromdict={"training": "toy", "dataset": "toy", "model": "mr"})
+    translation = Wildcards(fromdict={"method": "toy", "dataset": "toy"})
+    found = [jobs.training_options(training), jobs.method_options(translation)]
+    assert ["--tf32" in options for options in found] == [allowed, allowed]

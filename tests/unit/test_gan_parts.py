@@ -181,6 +181,34 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert not torch.equal(later.source, Batches(images, images, settings(), 2, False).at(17, "cpu").source)
 
 
+def enlarged_steps(method: str, steps: int, **options) -> list[int]:
+    """Steps in which a method sees something else than its slices and their mirror images."""
+    resolved = find(METHODS, method).cls.Config(**options).resolved()
+    images = np.random.default_rng(0).random((3, 1, 32, 32), dtype=np.float32)
+    plain, mirrored = ({(2 * image - 1).tobytes() for image in stack} for stack in (images, images[..., ::-1]))
+    batches, enlarged, shown = Batches(images, images, resolved, 1, paired=False), [], set()
+    for step in range(steps):
+        batch = batches.at(step, "cpu")
+        views = {batch.source[0].numpy().tobytes(), batch.target[0].numpy().tobytes()}
+        if views <= plain | mirrored:
+            shown |= views
+        else:
+            enlarged.append(step)
+    assert not shown or (shown & plain and shown & mirrored), "slices that are not enlarged are no longer mirrored"
+    return enlarged
+
+
+@pytest.mark.parametrize(("method", "zooming"), [("cut", 4), ("cyclegan", 7), ("pix2pix", 7)])
+def test_cut_alone_stops_to_enlarge_when_the_rate_falls(method, zooming):
+    """The released CUT loads slices at the crop's size in epochs (from 1) beyond those of the constant rate."""
+    epochs = {"epochs": 4, "decay_epochs": 3}
+    assert enlarged_steps(method, 7 * 3, **epochs) == list(range(zooming * 3))
+    steps = enlarged_steps(method, 15, iterations=15)
+    assert steps == list(range(8 if method == "cut" else 15))
+    assert enlarged_steps("cut", 21, **epochs, zoom_in_decay=True) == list(range(21))
+    assert enlarged_steps("cut", 12, epochs=4, decay_epochs=0) == list(range(12))
+
+
 # -- the few-shot draw ----------------------------------------------------------------------------------------------------
 def drawn(count, seed=1, **options):
     plugin = find(METHODS, "cyclegan")

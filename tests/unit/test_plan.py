@@ -61,6 +61,30 @@ def test_zero_shot_models_carry_no_source(plan):
     assert sorted(path.name for path in models["both"]) == ["mr-from-ct", "mr-from-pd"]
 
 
+CONTROL = """
+from xmodbench.plugins import Control
+class Toy(Control):
+    def answer(self, source, target, subjects, seed): return source
+"""
+OWN = {"fit": "self, train, run", "save": "self, directory", "load": "self, directory, run"}
+
+
+def test_controls_are_trained_where_they_keep_something(plan, tmp_path):
+    write_method(tmp_path, "bare", CONTROL)
+    for name, arguments in OWN.items():
+        write_method(tmp_path, f"own_{name}", f"{CONTROL}    def {name}({arguments}): pass\n")
+    write_method(tmp_path, "borrowing", CONTROL.replace("def", 'model_plugin = "zero"\n    def', 1))
+    owning = [f"own_{name}" for name in OWN]
+    made = plan(methods={name: {} for name in ("zero", "bare", *owning, "borrowing")})
+    assert {name for _, name in made.trainings} == {"zero", *owning}
+    for cell in made.cells:
+        model = made.model_dir(cell)
+        assert (model is None) == (made.training(cell) is None) == (cell.method == "bare")
+        assert model is None or model.parts[-3] == ("zero" if cell.method == "borrowing" else cell.method)
+    # a run of nothing else
+    assert plan(methods={"bare": {}}).trainings == {}
+
+
 def test_one_plugin_under_two_ids(plan):
     made = plan(methods={"a": {"plugin": "zero"}, "b": {"plugin": "zero", "label": "B"}})
     assert [made.method_label(name) for name in ("a", "b")] == ["Toy", "B"]

@@ -40,6 +40,21 @@ def test_the_paper_has_six_tasks_and_trains_each_method_six_times(paper):
     assert sources == {"midiffusion": {False}, "sdedit": {False}, "cyclegan": {True}, "stylegan2_inversion": {False}}
 
 
+def test_controls_without_a_model_are_not_trained(paper):
+    models = Counter(cell.method for cell in paper.cells if paper.model_dir(cell) is not None)
+    assert models == dict.fromkeys((*PAPERS_FOUR, "stylegan2_reconstruction", "mean_image"), 6)
+    assert len(paper.cells) - models.total() == 18
+    assert {name for _, name in paper.trainings} == {*PAPERS_FOUR, "mean_image"}
+    jobs = Jobs(paper, lambda: False)
+    for method, record in (("oracle", []), ("mean_image", ["results/paper/models/mean_image/ixi/t1/record.json"])):
+        wildcards = Wildcards({"method": method, "dataset": "ixi", "source": "pd", "target": "t1"})
+        assert jobs.model_record(wildcards) == record
+        assert jobs.model_option(wildcards) == [
+            part for path in record for part in ("--model", path[: -len("/record.json")])
+        ]
+        assert ("trained" in jobs.translation_expects(wildcards)) == bool(record)
+
+
 def test_the_paper_trains_six_gans_and_six_encoders_and_scatters_inversions(paper):
     cells = [cell for cell in paper.cells if cell.method == "stylegan2_inversion"]
     gans = {paper.pretrained_dir(paper.training(cell), cell.dataset, paper.model_name(cell)) for cell in cells}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.stylegan2 import fit, run_in, tiny
+from tests.stylegan2 import fit, relu4_3, run_in, tiny
 from xmodbench.errors import UserError
 from xmodbench.learning.stylegan2 import gan, model
 from xmodbench.learning.stylegan2.discriminator import Discriminator
@@ -46,6 +46,18 @@ def test_losses_are_the_published_sum():
         + 2.0 * (w - found.encoder(image)).square().flatten(1).mean(1)
     )
     torch.testing.assert_close(losses, expected)
+
+
+def test_vgg16_sees_images_at_their_own_resolution():
+    """Only the encoder's training enlarges them to 256 px."""
+    found, x = inverter(perceptual="vgg16", vgg16_file="none", lambda_dom=0.0), torch.rand(2, 1, 16, 16) * 2 - 1
+    found.features.layers, found.weight = found.features.layers[:4], 1e-3  # they tell sizes apart, and take no time
+    image = found.image_of(torch.randn(2, 6, 16))
+    losses = found._losses(torch.zeros(2, 6, 16), image, x, found.features.describe(x))
+    difference = relu4_3(found.features.layers, image) - relu4_3(found.features.layers, x)
+    features = 1e-3 * difference.square().flatten(1).mean(1)
+    assert (features > 0.1).all()
+    torch.testing.assert_close(losses, (x - image).square().flatten(1).mean(1) + features)
 
 
 def test_first_step_is_adams():

@@ -155,12 +155,26 @@ class Toy(Control):
 
 def test_a_control_is_handed_the_targets_and_says_so(tmp_path, make_store, store):
     job, test = job_of(tmp_path, "half", CONTROL.format(extra="pass")), make_store(tmp_path / "test", n=4, seed=1)
-    train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
-    translate(job, tmp_path / "model", test, "pd", "t1", tmp_path / "out", 8)
+    train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")  # by hand; a run does without
     found = SliceStore(test)
     expected = (found.array("pd") + found.array("t1")) / 2
-    np.testing.assert_array_equal(SliceStore(tmp_path / "out").array("t1"), expected)
-    assert read_record(tmp_path / "out")["isolation"].startswith("exempt: a control is handed the test targets")
+    for out, model in ((tmp_path / "out", tmp_path / "model"), (tmp_path / "without", None)):
+        translate(job, model, test, "pd", "t1", out, 8)
+        np.testing.assert_array_equal(SliceStore(out).array("t1"), expected)
+        record = read_record(out)
+        assert record["isolation"].startswith("exempt: a control is handed the test targets")
+        assert ("model_sha256" in record) == (model is not None)
+
+
+KEEPING = CONTROL.format(extra="pass") + "    def fit(self, train, run): self.level = float(train.target.mean())\n"
+
+
+@pytest.mark.parametrize("body", [SEEING, KEEPING])
+def test_what_learns_translates_with_its_model_alone(body, tmp_path, make_store):
+    test = make_store(tmp_path / "test", n=4, seed=1)
+    with pytest.raises(UserError, match=r"method 'toy', translate: translates with a model; give --model"):
+        translate(job_of(tmp_path, "toy", body), None, test, "pd", "t1", tmp_path / "out", 8)
+    assert not (tmp_path / "out" / "record.json").exists()
 
 
 def test_without_landlock_the_job_runs_staged_and_says_none(tmp_path, store, monkeypatch):

@@ -161,8 +161,8 @@ def test_a_touched_plugin_reruns_nothing(work):
 @fault("results cannot be written where they should go", "one line that names the folder")
 def test_results_that_cannot_be_written(work):
     (work.folder / "blocked").write_text("a file")
-    command = [sys.executable, "-m", "xmodbench", "translate", "copy_source", "--model"]
-    command += [str(work.results / "models/copy_source/heads/t1"), "--data", str(work.folder / "data/heads/test")]
+    command = [sys.executable, "-m", "xmodbench", "translate", "copy_source"]
+    command += ["--data", str(work.folder / "data/heads/test")]
     command += ["--source", "pd", "--target", "t1", "--out", "blocked/out"]
     done = subprocess.run(command, cwd=work.folder, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert done.returncode == 1
@@ -254,7 +254,9 @@ def test_a_scheduler_of_ones_own(fresh):
     done = fresh.snakemake(*options, target)
     assert done.returncode == 0, done.stderr
     assert (fresh.folder / target).is_file()
-    assert json.loads((fresh.results / "models/copy_source/heads/t1/record.json").read_text())["status"] == "complete"
+    record = fresh.results / "translations/copy_source/heads/pd-to-t1/record.json"
+    assert json.loads(record.read_text())["status"] == "complete"
+    assert not (fresh.results / "models").exists()
 
 
 @fault("three jobs want the only GPU", "they take turns; the others wait and say so")

@@ -79,7 +79,7 @@ rule translate:
         options=jobs.method_options,
         expect=jobs.translation_expects,
         code=jobs.method_code,
-        model=subpath(input.model, parent=True),
+        model=jobs.model_option,
         data=subpath(input.data, parent=True),
         device=jobs.asks.device,
         batch_size=jobs.config.compute.batch_size,
@@ -87,7 +87,7 @@ rule translate:
         out=subpath(output.record, parent=True),
     shell:
         "python -m xmodbench translate {wildcards.method} {params.options:q}"
-        " --model {params.model:q} --data {params.data:q}"
+        " {params.model:q} --data {params.data:q}"
         " --source {wildcards.source} --target {wildcards.target}"
         " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
         " {params.part:q} --expect {params.expect:q} --out {params.out:q} 2> {log:q}"

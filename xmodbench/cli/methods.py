@@ -20,6 +20,7 @@ from xmodbench.cli.options import (
     Settings,
     State,
     Target,
+    Tf32,
     Threads,
     example,
     parsed,
@@ -85,13 +86,13 @@ def validate(
         raise UserError(f"{problems} checks failed", f"method '{method}'", f"see {documentation('add-a-method.md')}")
 
 
-def _job(name: str, plugin: str | None, settings: str, seed: int, device: str, threads: int):
+def _job(name: str, plugin: str | None, settings: str, seed: int, device: str, threads: int, tf32: bool):
     """A method's job; nothing of the method is imported here, on this side of its wall."""
     from xmodbench.plugins.discovery import locate
     from xmodbench.stages.wall.method_job import MethodJob
 
     shared = max(1, threads // int(os.environ.get("WORLD_SIZE", 1)))  # a launcher's processes share them
-    return MethodJob(name, locate(METHODS, plugin or name), parsed(settings), seed, device, shared, Progress())
+    return MethodJob(name, locate(METHODS, plugin or name), parsed(settings), seed, device, shared, Progress(), tf32)
 
 
 def pretrain(
@@ -106,12 +107,13 @@ def pretrain(
     seed: Seed = 1,
     device: Device = "auto",
     threads: Threads = 4,
+    tf32: Tf32 = False,
     expect: Expect = "{}",
 ) -> None:
     """Do the first phase of a training in two, such as a GAN's before its encoder's."""
     from xmodbench.stages import train as stage
 
-    job = _job(name, plugin, settings, seed, device, threads)
+    job = _job(name, plugin, settings, seed, device, threads, tf32)
     stage.pretrain(job, data, target, source, out, state, parsed(expect, "--expect"))
 
 
@@ -130,27 +132,31 @@ def train(
     seed: Seed = 1,
     device: Device = "auto",
     threads: Threads = 4,
+    tf32: Tf32 = False,
     expect: Expect = "{}",
 ) -> None:
     """Train a method towards one target modality."""
     from xmodbench.stages import train as stage
 
-    job = _job(name, plugin, settings, seed, device, threads)
+    job = _job(name, plugin, settings, seed, device, threads, tf32)
     stage.train(job, data, target, source, out, state, pretrained, parsed(expect, "--expect"))
 
 
 def translate(
     name: Method,
-    model: Annotated[Path, typer.Option(help="Folder of the trained model.")],
     data: Data,
     source: Annotated[str, typer.Option(help="Modality to translate from.")],
     target: Target,
     out: Out,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of the trained model; only controls that learn nothing do without.")
+    ] = None,
     settings: Settings = "{}",
     plugin: PluginId = None,
     seed: Seed = 1,
     device: Device = "auto",
     threads: Threads = 4,
+    tf32: Tf32 = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 32,
     part: Annotated[str, typer.Option(help="K/N: only the K-th of N parts of the slices; see gather.")] = "1/1",
     expect: Expect = "{}",
@@ -158,7 +164,7 @@ def translate(
     """Translate the slices of one modality with a trained model."""
     from xmodbench.stages import translate as stage
 
-    job = _job(name, plugin, settings, seed, device, threads)
+    job = _job(name, plugin, settings, seed, device, threads, tf32)
     stage.translate(
         job, model, data, source, target, out, batch_size, stage.Part.parse(part), parsed(expect, "--expect")
     )

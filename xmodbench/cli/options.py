@@ -36,6 +36,7 @@ PluginId = Annotated[str | None, typer.Option("--plugin", help="Plugin id, where
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Tf32 = Annotated[bool, typer.Option("--tf32", help="Let a GPU round what it multiplies to TF32: faster, less precise.")]
 Out = Annotated[Path, typer.Option(help="Where the result goes.")]
 Raw = Annotated[Path, typer.Option(help="Folder of the raw volumes.")]
 Target = Annotated[str, typer.Option(help="Modality to translate to.")]

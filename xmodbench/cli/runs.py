@@ -53,7 +53,7 @@ def check(config: Config) -> None:
 
     path = find_config(config)
     plan = Plan(load_config(path), str(path))
-    models = len({plan.model_dir(cell) for cell in plan.cells})
+    models = len({plan.model_dir(cell) for cell in plan.cells} - {None})
     typer.echo(f"{path}: {len(plan.cells)} cells, {models} trainings, run '{plan.config.run}'")
 
 

@@ -99,7 +99,7 @@ class Paths(Part):
 
 
 class Compute(Part):
-    """How jobs run. Only `processes` changes a result beyond rounding."""
+    """How jobs run. Only `processes` and `tf32` change a result beyond rounding."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one.")
     threads: int = Field(4, ge=1, le=256, description="CPU threads of a training or translation job.")
@@ -109,6 +109,11 @@ class Compute(Part):
         le=64,
         description="Processes, each with a GPU where there are any, that train one model together, for methods that can "
         "(docs/speed.md). A diffusion model's batch is multiplied by their number, a GAN's divided: this changes results.",
+    )
+    tf32: bool = Field(
+        False,
+        description="Let GPUs round what they multiply to TF32, 10 bits instead of 23: several times as fast where there is "
+        "hardware for it. torch's own default, to do so in convolutions only, is not used.",
     )
     batch_size: int = Field(32, ge=1, le=4096, description="Slices translated at once.")
 

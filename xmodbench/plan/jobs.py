@@ -164,7 +164,7 @@ class Jobs:
         """Options of train and pretrain that come from the config; what only translation uses is not among them."""
         training = training_of(self.plan, wildcards)
         plugin = self._plugin_option(training.plugin, training.name)
-        return [*plugin, "--settings", training.settings, *self._seed()]
+        return [*plugin, "--settings", training.settings, *self._seed(), *self._arithmetic()]
 
     def pretrained_option(self, wildcards) -> list[str]:
         """``--pretrained`` with its folder, for a training in two phases."""
@@ -187,8 +187,9 @@ class Jobs:
 
     def translation_expects(self, wildcards) -> str:
         """What a translation's slices and model have to be made with, as JSON."""
-        trained = self.plan.trained(self.plan.training(self._cell(wildcards)))
-        return json.dumps({"prepared": self.plan.prepared(wildcards.dataset), "trained": trained})
+        training = self.plan.training(self._cell(wildcards))
+        expected = {"prepared": self.plan.prepared(wildcards.dataset)}
+        return json.dumps(expected | ({"trained": self.plan.trained(training)} if training else {}))
 
     def score_expects(self, wildcards) -> str:
         """What the slices and the translations that are scored have to be made with, as JSON."""
@@ -208,7 +209,8 @@ class Jobs:
         """Options of translate that come from the config."""
         name = wildcards.method
         plugin = self._plugin_option(self.plan.methods[name].plugin, name)
-        return [*plugin, "--settings", self.plan.settings(name, wildcards.dataset), *self._seed()]
+        settings = ["--settings", self.plan.settings(name, wildcards.dataset)]
+        return [*plugin, *settings, *self._seed(), *self._arithmetic()]
 
     def method_code(self, wildcards) -> str:
         """Hash of the code that translates."""
@@ -217,9 +219,15 @@ class Jobs:
     def _method_code(self, plugin: Plugin[Method]) -> str:
         return self._code_hash(plugin.id) + package_hash("plugins/contract.py", "seeding.py")
 
-    def model_record(self, wildcards) -> str:
-        """Record of the model that translates a cell."""
-        return str(self.plan.model_dir(self._cell(wildcards)) / "record.json")
+    def model_record(self, wildcards) -> list[str]:
+        """Record of the model that translates a cell; none for a control that needs no model."""
+        folder = self.plan.model_dir(self._cell(wildcards))
+        return [str(folder / "record.json")] if folder else []
+
+    def model_option(self, wildcards) -> list[str]:
+        """``--model`` with its folder, where there is one."""
+        folder = self.plan.model_dir(self._cell(wildcards))
+        return ["--model", str(folder)] if folder else []
 
     def part_records(self, wildcards) -> list[str]:
         """Records of the parts of a divided translation."""
@@ -281,6 +289,9 @@ class Jobs:
 
     def _seed(self) -> list[str]:
         return ["--seed", str(self.config.seed)]
+
+    def _arithmetic(self) -> list[str]:
+        return ["--tf32"] if self.config.compute.tf32 else []
 
 
 def _any_of(names: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.plan.config import BenchmarkConfig, MethodEntry, merge
 from xmodbench.plugins import Method, Plugin, Supervision, TwoPhase
+from xmodbench.plugins.models import has_model
 from xmodbench.plugins.settings import validated
 
 
@@ -40,7 +41,7 @@ class PlannedMethod:
         family: id of the config's entry.
         point: the swept options with their values; empty without a sweep.
         settings: by data set, checked.
-        trainings: by data set, the models it translates with.
+        trainings: by data set, the models it translates with; empty where it needs none.
     """
 
     id: str
@@ -176,6 +177,8 @@ def _assign_trainings(
     for method in methods.values():
         family = _lender(config, plugins, method.family, where)
         plugin = plugins[family]
+        if not has_model(plugin.cls):
+            continue
         if family == method.family:
             wanted = training_settings(plugin, method.settings[dataset])
         else:

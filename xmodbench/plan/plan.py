@@ -111,9 +111,9 @@ class Plan:
         """The method's name in tables."""
         return self.methods[method].label
 
-    def training(self, cell: Cell) -> Training:
-        """The training whose models translate a cell."""
-        return self.methods[cell.method].trainings[cell.dataset]
+    def training(self, cell: Cell) -> Training | None:
+        """The training whose models translate a cell; None for controls that need none."""
+        return self.methods[cell.method].trainings.get(cell.dataset)
 
     @cached_property
     def trainings(self) -> dict[tuple[str, str], Training]:
@@ -157,16 +157,21 @@ class Plan:
 
     def model_name(self, cell: Cell) -> str:
         """Folder name of the cell's model: it holds the source only where training needs the source."""
-        needs_source = self.training(cell).plugin.cls.supervision.needs_source
+        training = self.training(cell)
+        needs_source = training is not None and training.plugin.cls.supervision.needs_source
         return f"{cell.target}-from-{cell.source}" if needs_source else cell.target
 
-    def model_dir(self, cell: Cell) -> Path:
-        """Folder of the cell's model; one zero-shot model per target serves all sources, and all methods that share it."""
-        return self.results / "models" / self.training(cell).name / cell.dataset / self.model_name(cell)
+    def model_dir(self, cell: Cell) -> Path | None:
+        """Folder of the cell's model; one zero-shot model per target serves all sources, and all methods that share it.
 
-    def pretrained_dir(self, training: Training, dataset: str, model: str) -> Path | None:
-        """Folder of the first phase of a training towards `model`; None where it is trained in one phase."""
-        first = training.pretraining
+        None where there is none: a control may need no model.
+        """
+        training = self.training(cell)
+        return self.results / "models" / training.name / cell.dataset / self.model_name(cell) if training else None
+
+    def pretrained_dir(self, training: Training | None, dataset: str, model: str) -> Path | None:
+        """Folder of the first phase of a training towards `model`; None where it is trained in one phase, or not at all."""
+        first = training.pretraining if training else None
         return self.results / "pretrained" / first.name / dataset / model if first else None
 
     def translation_dir(self, cell: Cell) -> Path:

@@ -142,13 +142,13 @@ def _within_bounds(name: str, values: list[object], path: Path) -> None:
 
 def _places(plan: Plan, cell: Cell) -> dict[str, tuple[Path, str]]:
     """Folder and record name of each of the cell's jobs, in the order they run."""
-    scores = plan.scores_file(cell)
+    scores, model = plan.scores_file(cell), plan.model_dir(cell)
     pretrained = plan.pretrained_dir(plan.training(cell), cell.dataset, plan.model_name(cell))
     return {
         "acquire": (plan.data_dir(cell.dataset), ACQUIRED),
         "prepare": (plan.data_dir(cell.dataset), RECORD),
         **({"pretrain": (pretrained, RECORD)} if pretrained else {}),
-        "train": (plan.model_dir(cell), RECORD),
+        **({"train": (model, RECORD)} if model else {}),
         "translate": (plan.translation_dir(cell), RECORD),
         "score": (scores.parent, f"{scores.stem}.{RECORD}"),
     }
@@ -172,8 +172,9 @@ def _failure(plan: Plan, cell: Cell) -> str | None:
 def _other_supervision(plan: Plan, cell: Cell, records: dict[str, dict[str, Any]]) -> str | None:
     """What a job ran as that the plan does not say: a method might call itself a control only where it is handed data."""
     allowed = {str(plan.supervision(cell.method))}
+    training = plan.training(cell)
     for verb in ("pretrain", "train", "translate"):
-        trained_by = plan.training(cell).plugin.cls.supervision if verb != "translate" else None
+        trained_by = training.plugin.cls.supervision if training and verb != "translate" else None
         ran_as = records.get(verb, {}).get("supervision")
         if ran_as is not None and ran_as not in allowed | ({str(trained_by)} if trained_by else set()):
             return f"{verb}: ran as {ran_as}, but is {plan.supervision(cell.method)}"

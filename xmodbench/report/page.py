@@ -152,14 +152,11 @@ def jobs(report: Report) -> list[Job]:
     found: dict[tuple[str, str], Job] = {}
     for item in report.results:
         cell, plan, training = item.cell, report.plan, report.plan.training(item.cell)
-        names = {
-            "acquire": cell.dataset,
-            "prepare": cell.dataset,
-            "train": f"{training.name} {cell.dataset} {plan.model_name(cell)}",
-            "pretrain": f"{(training.pretraining or training).name} {cell.dataset} {plan.model_name(cell)}",
-            "translate": cell.name,
-            "score": cell.name,
-        }
+        names = dict.fromkeys(("acquire", "prepare"), cell.dataset) | dict.fromkeys(("translate", "score"), cell.name)
+        if training:
+            model = f"{cell.dataset} {plan.model_name(cell)}"
+            names |= {"train": f"{training.name} {model}"}
+            names |= {"pretrain": f"{(training.pretraining or training).name} {model}"}
         for verb, record in item.records.items():
             found.setdefault((verb, names[verb]), Job(names[verb], verb, record))
     return list(found.values())

@@ -43,11 +43,12 @@ def _made_otherwise(plan: Plan, cell: Cell, records: Records) -> Iterator[str]:
     scoring = {"seed": plan.config.seed, "settings": plan.config.scoring.model_dump(mode="json")}
     wanted = {
         "prepare": prepared,
-        "train": plan.trained(training),
         "translate": plan.translated(cell),
         "score": scoring,
     }
-    if training.pretraining:
+    if training:
+        wanted["train"] = plan.trained(training)
+    if training and training.pretraining:
         wanted["pretrain"] = plan.trained(training.pretraining)
     for verb, record in records.items():
         if (difference := other_than(record, wanted.get(verb, {}))) is not None:

@@ -25,11 +25,13 @@ def training_pictures(report: Report) -> list[TrainingPictures]:
     folders = {report.plan.model_dir(item.cell): item.cell for item in report.results if "train" in item.records}
     found = []
     for model, cell in folders.items():
+        training = report.plan.training(cell)
+        if model is None or training is None:
+            continue
         # a second phase keeps its pictures in a folder of its own
         for folder in (model, *sorted(path.parent for path in model.glob(f"*/{LOSSES}"))):
             if not (folder / LOSSES).is_file():
                 continue
-            training = report.plan.training(cell)
             name = training.plugin.label + (f" ({training.name})" if training.name != training.plugin.id else "")
             where = f"{report.plan.dataset_label(cell.dataset)}, {model.name.replace('-from-', ' from ')}"
             pictures = [path for path in (folder / SNAPSHOTS).glob("step-*.png") if path.stem[5:].isdecimal()]

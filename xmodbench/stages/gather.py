@@ -52,7 +52,7 @@ def gather(parts: list[Path], store_dir: Path, out: Path) -> None:
         manifest = {key: first[key] for key in ("kind", "source", "target", "intermediates")}
         batches = ({name: part.array(name)[:, None] for name in names} for part in stores)
         write_translation(out, names, first["shape"], manifest, store.rows, batches)
-        same = (*SAME, "settings", "device", "isolation", "supervision")
+        same = (*SAME, "settings", "device", "tf32", "isolation", "supervision")
         kept = {key: value for key, value in records[0].items() if key in same}
         target = SliceStore(out).manifest["arrays"][first["target"]]["sha256"]
         record.update(

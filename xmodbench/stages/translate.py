@@ -49,7 +49,7 @@ class Part:
 
 def translate(
     job: MethodJob,
-    model_dir: Path,
+    model_dir: Path | None,
     store_dir: Path,
     source: str,
     target: str,
@@ -65,6 +65,7 @@ def translate(
     image id), so that it does not matter which part it is in.
 
     Args:
+        model_dir: None for a control that needs no model.
         expect: what the plan says of the store and of the model.
 
     Raises:
@@ -72,18 +73,28 @@ def translate(
             that fails or is refused something, or images that break the contract.
     """
     with recorded(out, "translate", source=source, target=target, **job.facts()) as record:
-        trained = read_model_record(model_dir)
+        trained = read_model_record(model_dir) if model_dir else {}
         store = SliceStore(store_dir)
-        _check_given(trained, model_dir, store, source, target, expect)
+        if model_dir:
+            _check_model(trained, model_dir, store, source, target, expect)
+        check_store(store, expect, source, target)
         chosen = part.of(len(store.ids))
         if chosen.start == chosen.stop:
             problem = f"part {part.number} of {part.count} of {len(store.ids)} slices is empty"
             raise UserError(problem, store_dir, "lower translate_jobs")
         lender = _lender(job, trained)
         with PluginProcess(
-            job, "translate", read=(model_dir,), truth=store.directory, lender=lender, compiled=compiled(job)
+            job,
+            "translate",
+            read=(model_dir,) if model_dir else (),
+            truth=store.directory,
+            lender=lender,
+            compiled=compiled(job),
         ) as process:
             method, ids = process.described, store.ids[chosen]
+            if method.has_model and not model_dir:
+                where = f"method '{job.name}', translate"
+                raise UserError("translates with a model", where, "give --model, the folder that a training wrote")
             record.update(method.traced_settings())
             rows = range(chosen.start, chosen.stop)
             handed: dict[str, Any] = {"source": process.stage(store, source, rows)}
@@ -96,7 +107,7 @@ def translate(
             done = process.perform(
                 "translate",
                 **handed,
-                model=str(model_dir.resolve()),
+                model=str(model_dir.resolve()) if model_dir else None,
                 batch_size=batch_size,
                 name=target,
                 out=str(process.out),
@@ -111,7 +122,7 @@ def translate(
             record.update(
                 part=f"{part.number}/{part.count}",
                 n_test=len(ids),
-                model_sha256=trained["outputs_sha256"],
+                **({"model_sha256": trained["outputs_sha256"]} if model_dir else {}),
                 preparation_sha256=store.preparation_sha256,
                 data_sha256=store.manifest["arrays"][source]["sha256"],
                 outputs_sha256=SliceStore(out).manifest["arrays"][target]["sha256"],
@@ -120,10 +131,10 @@ def translate(
             add_facts(record, done["facts"])
 
 
-def _check_given(
+def _check_model(
     trained: dict[str, Any], model_dir: Path, store: SliceStore, source: str, target: str, expect: Expected
 ) -> None:
-    """Raise UserError unless model and slices belong to this translation, to the plan and to each other."""
+    """Raise UserError unless a model belongs to this translation, to the plan and to the slices."""
     if trained.get("target") != target:
         problem = f"was trained towards '{trained.get('target')}', not '{target}'"
         raise UserError(problem, model_dir, "give the model of that target")
@@ -132,7 +143,6 @@ def _check_given(
             f"was trained from '{trained['source']}', not '{source}'", model_dir, "give the model of that source"
         )
     check_made(trained, expect.get("trained"), model_dir, "trained")
-    check_store(store, expect, source, target)
     check_data(trained, store, expect, model_dir)
     check_model(model_dir, trained)
 
@@ -151,7 +161,7 @@ def read_model_record(model_dir: Path) -> dict[str, Any]:
 
 def _lender(job: MethodJob, trained: dict[str, Any]) -> Location | None:
     """The plugin that trained the model, where it is another one and still there: a borrower reads its settings."""
-    plugin_id = trained.get("plugin")
+    plugin_id = trained.get("plugin", job.location.id)
     if plugin_id == job.location.id or plugin_id not in available(METHODS):
         return None
     return locate(METHODS, plugin_id)

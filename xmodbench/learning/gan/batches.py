@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from xmodbench.learning.gan.augment import View, seen
+from xmodbench.learning.gan.schedule import decaying
 from xmodbench.seeding import derive_seed
 
 
@@ -42,11 +43,12 @@ class Batches:
         """The batch of `step` on `device`; the last of an epoch may be smaller."""
         s = self.settings
         rng = np.random.default_rng(derive_seed(self.seed, "step", step))
+        zoom = s.zoom if s.zoom_in_decay or not decaying(s, step, self.per_epoch) else 1.0
         sources, targets = [], []
         for row, other in zip(*self.rows(step), strict=True):
             view = View.drawn(rng, s.flip)
-            sources.append(seen(self.source[row], view, s.zoom))
-            targets.append(seen(self.target[other], view if self.paired else View.drawn(rng, s.flip), s.zoom))
+            sources.append(seen(self.source[row], view, zoom))
+            targets.append(seen(self.target[other], view if self.paired else View.drawn(rng, s.flip), zoom))
         parts = (2 * torch.stack(images) - 1 for images in (sources, targets))
         return Batch(*(part.to(device, non_blocking=True) for part in parts))
 

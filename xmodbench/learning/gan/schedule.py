@@ -14,11 +14,23 @@ def total_steps(settings, per_epoch: int) -> int:
 
 
 def learning_rate(settings, step: int, per_epoch: int) -> float:
-    """Adam's step size at `step`.
+    """Adam's step size at `step`."""
+    return settings.learning_rate * decay(*_place(settings, step, per_epoch))
 
-    It changes once per epoch as published; where training is counted in ``iterations``, at each step of their second half.
+
+def decaying(settings, step: int, per_epoch: int) -> bool:
+    """Whether the learning rate has begun to fall at `step`."""
+    position, constant, _ = _place(settings, step, per_epoch)
+    return position >= constant
+
+
+def _place(settings, step: int, per_epoch: int) -> tuple[int, int, int]:
+    """`step` on the schedule, as `decay` takes it.
+
+    The rate changes once per epoch as published; where training is counted in ``iterations``, at each step of their second
+    half.
     """
     if settings.iterations:
-        constant = settings.iterations - settings.iterations // 2
-        return settings.learning_rate * decay(step, constant, settings.iterations // 2)
-    return settings.learning_rate * decay(step // per_epoch, settings.epochs, settings.decay_epochs)
+        falling = settings.iterations // 2
+        return step, settings.iterations - falling, falling
+    return step // per_epoch, settings.epochs, settings.decay_epochs

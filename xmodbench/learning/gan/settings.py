@@ -39,6 +39,10 @@ class GanSettings(PresetSettings):
     zoom: float | None = Field(
         None, ge=1, le=2, description="Slices are enlarged by this and cropped back at random (published: 286/256)."
     )
+    zoom_in_decay: bool | None = Field(
+        None,
+        description="Enlarge and crop while the learning rate falls, too (released CycleGAN and pix2pix: yes; CUT: no).",
+    )
     flip: float | None = Field(None, ge=0, le=1, description="Probability of a horizontal flip.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (published: fp32).")
     checkpoint_s: float = Field(
@@ -75,6 +79,7 @@ PUBLISHED: dict[str, Any] = {
     "learning_rate": 2e-4,
     "beta1": 0.5,
     "zoom": 286 / 256,
+    "zoom_in_decay": True,
     "flip": 0.5,
 }
 """What the released CycleGAN, pix2pix and CUT have in common."""

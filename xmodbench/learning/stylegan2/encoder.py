@@ -12,13 +12,37 @@ from torch.nn import functional
 from .generator import latent_count
 
 
+class Normalisation(nn.BatchNorm1d):
+    """Batch normalisation whose running variance is that of the batches themselves, as in the training code.
+
+    torch's is the estimate for the population, n / (n - 1) times as much. A latent vector has no more than one value in each
+    of a batch of 16, so that all would be shorter by sqrt(15 / 16) in evaluation mode than they were in training.
+    """
+
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+    momentum: float
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C] or [N, C, H, W] to the same shape."""
+        if not self.training:
+            return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        with torch.no_grad():
+            variance, mean = torch.var_mean(x.float(), [0, *range(2, x.ndim)], correction=0)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance, self.momentum)
+            self.num_batches_tracked += 1
+        return functional.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+
 class ConvUnit(nn.Module):
     """Convolution, leaky ReLU of slope 0.2, batch normalisation, in this order (as in the training code)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-        self.norm = nn.BatchNorm2d(outputs)
+        self.norm = Normalisation(outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, inputs, H, W] to [N, outputs, H, W]."""
@@ -34,7 +58,7 @@ class ResidualBlock(nn.Module):
         self.units = nn.Sequential(ConvUnit(inputs, hidden, 3), ConvUnit(hidden, outputs, 3))
         self.shortcut: nn.Module = nn.Identity()
         if inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), Normalisation(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, inputs, H, W] to [N, outputs, H/2, W/2]."""
@@ -60,7 +84,7 @@ class Encoder(nn.Module):
         self.body = nn.Sequential(ConvUnit(1, channels[0], 5), *blocks)
         count = math.prod(self.shape)
         self.dense = nn.Linear(16 * channels[-1], count)
-        self.norm = nn.BatchNorm1d(count)
+        self.norm = Normalisation(count)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.normal_(module.weight, 0.0, 0.02)

@@ -21,6 +21,17 @@ def lazy_adam(network: nn.Module, rate: float, interval: int) -> torch.optim.Ada
     return torch.optim.Adam(network.parameters(), lr=rate * c, betas=(0.0, 0.99**c), eps=1e-8)
 
 
+def fill_missing(parameters: Iterable[nn.Parameter]) -> None:
+    """Give parameters that a loss does not depend on a gradient of zeros.
+
+    The released code adds its images or scores times 0 to both penalties. Without a gradient Adam would pass a parameter
+    by, in a penalty's step: its moments would not fade and its steps would not be counted.
+    """
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+
+
 class Gradients:
     """Replaces what is not a number in gradients, and notices a flood of it in any kind of update.
 

@@ -26,6 +26,10 @@ class Features(nn.Module):
         """Features [N, ...] of images [N,1,R,R] in [-1, 1], each image's from that image alone."""
         return []
 
+    def as_trained_with(self, x: torch.Tensor) -> torch.Tensor:
+        """Images [N,1,R,R] as the encoder's training describes them: here at their own resolution, as the inversion does."""
+        return x
+
     def distance(self, a: list[torch.Tensor], b: list[torch.Tensor], n: int) -> torch.Tensor:
         """Differences [N] between what `describe` said of `n` images and of `n` others."""
         return torch.zeros(n)
@@ -72,9 +76,12 @@ class VggFeatures(Features):
         self.register_buffer("mean", torch.tensor(VGG_MEAN)[:, None, None])
 
     def describe(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Features [N,512,32,32]; images are resized to 256 px by repetition or omission of pixels."""
-        x = functional.interpolate(x, [VGG_SIDE, VGG_SIDE], mode="nearest")
+        """Features [N,512,R/8,R/8]."""
         return [self.layers((x + 1) * 127.5 - self.mean)]
+
+    def as_trained_with(self, x: torch.Tensor) -> torch.Tensor:
+        """Images of 256 px, by repetition or omission of pixels."""
+        return functional.interpolate(x, [VGG_SIDE, VGG_SIDE], mode="nearest")
 
     def distance(self, a: list[torch.Tensor], b: list[torch.Tensor], n: int) -> torch.Tensor:
         """Mean squared difference."""

@@ -102,8 +102,13 @@ class StyleganSettings(InversionSettings):
         None, ge=0, description="Steps of the encoder's training (30000; its authors: 93750 of 128 images at 128 px)."
     )
     encoder_batch: int | None = Field(None, ge=2, le=256, description="Slices per step of it (16).")
-    encoder_rate: float | None = Field(
-        None, gt=0, description="Adam's step size in it (1e-4); times 0.8 with every quarter of the training."
+    encoder_rate: float | None = Field(None, gt=0, description="Adam's step size in it (1e-4), at the beginning.")
+    encoder_decay: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="What is left of it in the end (0.168 = 0.8^8, as its authors' code runs, which counts each step twice; "
+        "0.41 = 0.8^4 is 0.8 per quarter, as it is written).",
     )
     encoder_adversarial: float | None = Field(None, ge=0, description="Weight of fooling the discriminator (0.08).")
     encoder_r1_gamma: float | None = Field(
@@ -201,6 +206,7 @@ PUBLISHED: dict[str, Any] = {
     "encoder_iterations": 30_000,
     "encoder_batch": 16,
     "encoder_rate": 1e-4,
+    "encoder_decay": 0.8**8,
     "encoder_adversarial": 0.08,
     "encoder_flip": 0.5,
     "perceptual": "disc",

@@ -23,7 +23,7 @@ from .batches import Batches
 from .discriminator import Discriminator
 from .generator import Generator
 from .losses import path_lengths, r1, says_fake, says_real
-from .optimisation import Gradients, average_into, half_life_decay, lazy_adam
+from .optimisation import Gradients, average_into, fill_missing, half_life_decay, lazy_adam
 from .settings import PRETRAINING_SETTINGS
 
 PATH_INTERVAL, R1_INTERVAL, PATH_DECAY = 4, 16, 0.01
@@ -172,6 +172,7 @@ class GanTraining(Training):
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        fill_missing(parameters)
         processes.average_gradients(parameters)
         self.gradients.repair(kind, parameters)
         optimizer.step()

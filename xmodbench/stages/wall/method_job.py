@@ -17,6 +17,7 @@ class MethodJob:
         name: of the method in the run.
         settings: the plugin's options, JSON.
         threads: of this process; several processes of one training share them.
+        tf32: whether a GPU may round to TF32.
     """
 
     name: str
@@ -26,6 +27,7 @@ class MethodJob:
     device: str
     threads: int
     progress: Progress
+    tf32: bool = False
 
     def facts(self) -> dict[str, Any]:
         """What belongs into every record of the job."""
@@ -43,6 +45,7 @@ class Described:
     plain: bool  # a control without a model: NumPy alone, no device
     two_phase: bool
     model_plugin: str | None
+    has_model: bool
     wanted_slices: int | None = None
 
     def traced_settings(self) -> dict[str, Any]:

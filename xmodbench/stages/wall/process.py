@@ -157,6 +157,7 @@ class PluginProcess:
             arguments=arguments,
             seed=job.seed,
             device="cpu" if plain else job.device,
+            tf32=job.tf32,
             threads=job.threads,
             environment=job_environment("cpu" if plain else job.device, job.threads, job.progress),
         )
@@ -181,6 +182,8 @@ class PluginProcess:
         found: dict[str, Any] = {"isolation": CONTROL if self.described.control else self.isolation}
         found["supervision"] = self.described.supervision
         found.update(seed=self.job.seed, device=done["device"])
+        if done["device"] != "cpu":
+            found["tf32"] = self.job.tf32
         if done["looked_for"]:
             found["looked_for"] = done["looked_for"]
             self.job.progress.say(f"looked for what is not there for it: {', '.join(done['looked_for'])}")

@@ -14,6 +14,7 @@ from xmodbench.files import sha256_json
 from xmodbench.isolation import Wall
 from xmodbench.plugins import METHODS, Control, FewShot, Method, Run, TrainData, TwoPhase
 from xmodbench.plugins.discovery import Location, load, remember
+from xmodbench.plugins.models import has_model
 from xmodbench.plugins.settings import validated
 from xmodbench.progress import Progress
 from xmodbench.stages.wall.refusals import Refusals
@@ -74,6 +75,7 @@ class MethodTasks:
             "plain": control and not self.method.model_plugin,
             "two_phase": isinstance(self.method, TwoPhase),
             "model_plugin": self.method.model_plugin,
+            "has_model": has_model(type(self.method)),
             "wanted_slices": wanted,
         }
 
@@ -83,7 +85,7 @@ class MethodTasks:
         Raises:
             UserError: the method fails, or its images break the contract.
         """
-        device = resolve_device(request["device"])
+        device = resolve_device(request["device"], request["tf32"])
         arguments = request["arguments"]
         run = Run(
             seed=request["seed"],
@@ -126,7 +128,8 @@ class MethodTasks:
     def _translate(self, task: str, arguments: dict[str, Any], run: Run) -> dict[str, Any]:
         from xmodbench.stages.wall.translation import translate_into
 
-        self._guarded("load", lambda: self.method.load(Path(arguments["model"]), run))
+        if arguments["model"] is not None:
+            self._guarded("load", lambda: self.method.load(Path(arguments["model"]), run))
         names = self._guarded("translate", lambda: translate_into(self.method, arguments, run))
         return {"intermediates": names}
 
