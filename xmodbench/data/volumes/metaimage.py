@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from xmodbench.data.volumes.detached import Part, joined, listed, text_numbers
+from xmodbench.data.volumes.elsewhere import metaimage_names
+from xmodbench.data.volumes.fields import metaimage_fields
 from xmodbench.data.volumes.placing import Frame, Stored, axes_along
 from xmodbench.data.volumes.streams import FETCH_AGAIN, decompressed, exactly, read_bytes
 from xmodbench.errors import UserError
@@ -61,34 +63,14 @@ def read_metaimage(path: Path) -> Stored:
     """
     remarks: list[str] = []
     data = read_bytes(path)
-    fields, begin = _fields(data, path)
+    values, begin = metaimage_fields(data, path)
+    fields = _Fields(values, path)
     size, kind = _size(fields, path), _kind(fields, path, remarks)
     spacing, affine, frame = _position(fields, size, path, remarks)
     slope, intercept = _scaling(fields, path, remarks)
     voxels = _voxels(fields, data, begin, kind, size, remarks)
     unstated = "its header has no TransformMatrix"
     return Stored(voxels.reshape(size[::-1]), affine, spacing, unstated, slope, intercept, frame, remarks)
-
-
-def _fields(data: bytes, path: Path) -> tuple[_Fields, int]:
-    """The header, and where it ends: after the line ElementDataFile."""
-    values: dict[str, str] = {}
-    begin = 0
-    while "ElementDataFile" not in values:
-        end = data.find(b"\n", begin)
-        line = data[begin : end if end >= 0 else len(data)]
-        key, equals, value = line.decode("utf-8", "replace").partition("=")
-        if (not equals and line.strip()) or len(line) > 10_000 or begin >= len(data):
-            raise UserError("not a MetaImage file, or truncated in its header", path, FETCH_AGAIN)
-        if key.strip() in values:
-            raise UserError(f"its header gives {key.strip()} twice", path, "remove the wrong one")
-        if equals:
-            values[key.strip()] = value.strip()
-        begin = end + 1 if end >= 0 else len(data)
-    missing = [name for name in ("NDims", "DimSize", "ElementType") if name not in values]
-    if missing:
-        raise UserError(f"its header has no {missing[0]}", path, FETCH_AGAIN)
-    return _Fields(values, path), begin
 
 
 def _size(fields: _Fields, path: Path) -> tuple[int, ...]:
@@ -193,13 +175,8 @@ def _scaling(fields: _Fields, path: Path, remarks: list[str]) -> tuple[float | N
 
 def _voxels(fields: _Fields, data: bytes, begin: int, kind: np.dtype, size, remarks: list[str]) -> np.ndarray:
     """The voxels, flat, of the file itself or of those that it names."""
-    path, where = fields.path, fields.values["ElementDataFile"]
-    if where.upper() == "LOCAL":
-        parts = [Part(path, data[begin:])]
-    elif where.split()[:1] == ["LIST"]:
-        parts = [Part(item, None) for item in listed(data[begin:].decode("utf-8", "replace").splitlines(), path)]
-    else:
-        parts = [Part(item, None) for item in listed(where, path)]
+    path, names = fields.path, metaimage_names(fields.values, data[begin:])
+    parts = [Part(path, data[begin:])] if names is None else [Part(item, None) for item in listed(names, path)]
     count = prod(size)
     if count % len(parts):
         raise UserError(f"its voxels cannot be shared out among {len(parts)} files", path, FETCH_AGAIN)

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 
 from xmodbench.data.pairing.subject import Measured, measure, sampled
 from xmodbench.data.volumes.bias import correct_bias
+from xmodbench.data.volumes.elsewhere import volume_sha256
 from xmodbench.data.volumes.identity import Scan, Voxels
 from xmodbench.data.volumes.io import read_volume
 from xmodbench.data.volumes.mask import head_mask
@@ -34,7 +35,7 @@ from xmodbench.data.volumes.slicing import (
     to_square,
 )
 from xmodbench.errors import UserError, plain, said
-from xmodbench.files import relative_name, sha256_file
+from xmodbench.files import relative_name
 from xmodbench.plugins import SubjectRecord
 from xmodbench.seeding import derive_seed
 
@@ -294,4 +295,4 @@ def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Im
 
 
 def _source(path: Path, raw_dir: Path) -> dict[str, str]:
-    return {"file": relative_name(path, raw_dir), "sha256": sha256_file(path)}
+    return {"file": relative_name(path, raw_dir), "sha256": volume_sha256(path)}
