@@ -17,8 +17,9 @@ hostile = st.one_of(
 """Any text, control characters, bidi marks and halves of surrogate pairs among it."""
 
 
-def check_line(error: BaseException) -> None:
-    """An error is one printable line that a page or terminal of UTF-8 takes."""
+def check_line(error: BaseException, about: object = "") -> None:
+    """An error is one printable line that a page or terminal of UTF-8 takes, and names what it is about."""
     text = str(error)
+    assert str(about) in text
     assert text.isprintable() and text.strip() and len(text) < LONGEST, repr(text)
     text.encode("utf-8")
