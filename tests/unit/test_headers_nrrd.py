@@ -58,6 +58,8 @@ ROWS = {
         Case({"sizes": "8 7"}, refused="gives the sizes '8 7' for 3 axes"),
         Case({"sizes": "8 7 x"}, refused="its sizes are '8 7 x', which are no numbers"),
         Case({"sizes": "8 7 0"}, refused="gives the sizes '8 7 0'"),
+        Case({"sizes": "8 7 6.5"}, refused="gives the sizes '8 7 6.5'"),
+        Case({"sizes": "8 7 nan"}, refused="gives the sizes '8 7 nan'"),
         Case({"dimension": 2, "sizes": "8 42", "space directions": "(-1.5,0,0) (0,-2,0)", "kinds": "domain domain"},
              refused="a 2-D image"),
         Case({"sizes": None}, refused="its header has no 'sizes'"),

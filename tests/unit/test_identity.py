@@ -195,6 +195,19 @@ def test_names_in_ids_tell_apart_what_ascii_does_not(names):
     assert ascii_name("é") == ascii_name("e\u0301")
 
 
+@pytest.mark.fault(
+    "volumes",
+    "the name of a subject's folder or file is not UTF-8",
+    "one line with the name, before anything is prepared",
+)
+def test_names_that_no_table_can_hold_are_refused(tmp_path):
+    with pytest.raises(
+        UserError, match=r"raw: the name of the subject 'M\\udcfcller' is not UTF-8, as tables are; rename it"
+    ):
+        check_names(records("a", "M\udcfcller"), (), tmp_path / "raw")
+    check_names(records("a", "M\udcfcller"), ("M\udcfcller",), tmp_path)
+
+
 def test_ascii_names_in_ids_stay_as_they_were():
     assert [ascii_name(name) for name in ("s 1_a", "IXI012-HH", "a.b/c")] == ["s-1-a", "IXI012-HH", "a.b-c"]
     assert ascii_name("s 1_a+b", also="_+") == "s-1_a+b"

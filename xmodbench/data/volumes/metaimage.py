@@ -74,7 +74,7 @@ def read_metaimage(path: Path) -> Stored:
 
 
 def _size(fields: _Fields, path: Path) -> tuple[int, ...]:
-    sizes = [int(n) for n in fields.numbers("DimSize") or []]
+    sizes = [int(n) if n.is_integer() else 0 for n in fields.numbers("DimSize") or []]
     if fields.values["NDims"] != str(len(sizes)) or min(sizes, default=0) < 1:
         problem = f"its header gives the sizes '{fields.values['DimSize']}' for {fields.values['NDims']} axes"
         raise UserError(problem, path, FETCH_AGAIN)
@@ -190,16 +190,17 @@ def _voxels(fields: _Fields, data: bytes, begin: int, kind: np.dtype, size, rema
 
 def _decoded(fields: _Fields, part: Part, each: int, begin: int, kind: np.dtype, remarks: list[str]) -> bytes:
     """A part's voxels, which begin after HeaderSize bytes of its file, or (-1) are its last; `begin` are read already."""
-    skip, packed = int((fields.numbers("HeaderSize") or [0.0])[0]), fields.yes("CompressedData", otherwise=False)
-    if skip < -1 or (packed and skip) or 0 < skip < begin:
+    given, packed = (fields.numbers("HeaderSize") or [0.0])[0], fields.yes("CompressedData", otherwise=False)
+    skip = int(given)
+    if skip != given or skip < -1 or (packed and skip) or 0 < skip < begin:
         raise UserError(
-            f"its HeaderSize is {skip}", fields.path, "correct it; 0 where nothing stands before the voxels"
+            f"its HeaderSize is {given:g}", fields.path, "correct it; 0 where nothing stands before the voxels"
         )
     content = part.content()
     if not fields.yes("BinaryData", otherwise=True):
         return text_numbers(content, kind, part.path)
     if packed:
-        return decompressed(content, "zlib", part.path, remarks)
+        return decompressed(content, "zlib", part.path, remarks, each)
     if skip == -1:
         return content[max(0, len(content) - each) :]
     return content[skip - begin :] if skip else content

@@ -20,11 +20,16 @@ def check_names(found: Iterable[SubjectRecord], excluded: Container[str], raw_di
         excluded: names of those that are left out anyway.
 
     Raises:
-        UserError: a name comes twice, or two names differ only in case, in what separates their parts, or in the form in
-            which Unicode writes a letter.
+        UserError: a name cannot be written down or comes twice, or two names differ only in case, in what separates their
+            parts, or in the form in which Unicode writes a letter.
     """
     known: dict[str, str] = {}
     for name in (record.subject for record in found if record.subject not in excluded):
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            problem = f"the name of the subject '{name}' is not UTF-8, as tables are"
+            raise UserError(problem, raw_dir, "rename it, or put it into `exclude`") from None
         other = known.get(_plain(name))
         if other == name:
             raise UserError(f"two subjects are named '{name}'", raw_dir, "give each a name of its own")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import zlib
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
@@ -43,9 +45,9 @@ def read_nifti(path: Path) -> Stored:
         text = " ".join(str(error).split())
         raise UserError(f"its header cannot be understood ({text})", path, FETCH_AGAIN) from None
     _intent(header, remarks)
-    image, data = _image(path, remarks) if paired else (path, data)
     count = prod(size)
     needed, one = count * kind.itemsize, size[0] * size[1] * kind.itemsize
+    image, data = _image(path, remarks, offset + needed) if paired else (path, data)
     voxels = np.frombuffer(exactly(memoryview(data)[offset:], needed, one, image, remarks), kind, count)
     spacing = tuple(float(value) * mm for value in header["pixdim"][1:4])
     unstated = "qform_code and sform_code are 0"
@@ -53,7 +55,7 @@ def read_nifti(path: Path) -> Stored:
     return Stored(voxels.reshape(size[::-1]), affine, spacing, unstated, slope, intercept, frame, remarks)
 
 
-def _uncompressed(path: Path, remarks: list[str]) -> bytes:
+def _uncompressed(path: Path, remarks: list[str], needed: int | None = None) -> bytes:
     data = read_bytes(path)
     packed, named = data[:2] == b"\x1f\x8b", path.name.lower().endswith(".gz")
     ending = path.name[-7:-3] if named else path.name[-4:]
@@ -61,7 +63,23 @@ def _uncompressed(path: Path, remarks: list[str]) -> bytes:
         raise UserError("not compressed with gzip", path, f"name it {ending}, which is what it is")
     if packed and not named and not ending.lower() == ".img":
         raise UserError("compressed with gzip, which its name does not say", path, f"name it {ending}.gz")
-    return decompressed(data, "gzip", path, remarks) if named else data
+    return (
+        decompressed(data, "gzip", path, remarks, needed if needed is not None else _promised(data)) if named else data
+    )
+
+
+def _promised(data: bytes) -> int:
+    """How long the header of a compressed file says that it is; 0 where it says nothing that can be understood."""
+    with suppress(zlib.error, WrapStructError, HeaderDataError, KeyError, ValueError):
+        head = zlib.decompressobj(31).decompress(data, 540)
+        size, order = _sizeof_hdr(head)
+        header = _KINDS[size](head[:size], order, check=False)
+        sizes = (max(1, int(n)) for n in header["dim"][1:])
+        return (
+            int(header["vox_offset"])
+            + prod(sizes) * max(1, abs(int(header["bitpix"])), 8 * header.get_data_dtype().itemsize) // 8
+        )
+    return 0
 
 
 def _sizeof_hdr(data: bytes) -> tuple[int, str]:
@@ -70,7 +88,7 @@ def _sizeof_hdr(data: bytes) -> tuple[int, str]:
     return next(((size, order) for size, order in orders if size in _KINDS), (0, "<"))
 
 
-def _image(header: Path, remarks: list[str]) -> tuple[Path, bytes]:
+def _image(header: Path, remarks: list[str], needed: int) -> tuple[Path, bytes]:
     """The file with the voxels of a pair, and its bytes."""
     found = images_of(header)
     if not found:
@@ -78,7 +96,7 @@ def _image(header: Path, remarks: list[str]) -> tuple[Path, bytes]:
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise UserError(f"its voxels may be in {names}", header, "remove the wrong one")
-    return found[0], _uncompressed(found[0], remarks)
+    return found[0], _uncompressed(found[0], remarks, needed)
 
 
 def _header(data: bytes, path: Path, paired: bool) -> nibabel.Nifti1Header:

@@ -82,7 +82,8 @@ def _voxels(
     encoding, lines, skip = _encoding(fields, path)
     stored = []
     for part in parts:
-        content = _decoded(_after_lines(part.content(), lines, part.path), encoding, kind, part.path, remarks)
+        content = _after_lines(part.content(), lines, part.path)
+        content = _decoded(content, encoding, kind, part.path, remarks, max(0, skip) + each)
         # -1: the voxels are what comes last
         first = max(0, len(content) - each) if skip == -1 else skip
         stored.append(exactly(memoryview(content)[first:], each, one_slice, part.path, remarks))
@@ -100,11 +101,11 @@ def _encoding(fields: dict[str, str], path: Path) -> tuple[str, int, int]:
     return encoding, lines, skip
 
 
-def _decoded(content: bytes, encoding: str, kind: np.dtype, path: Path, remarks: list[str]) -> bytes:
+def _decoded(content: bytes, encoding: str, kind: np.dtype, path: Path, remarks: list[str], needed: int) -> bytes:
     if encoding in _TEXT:
         return text_numbers(content, kind, path)
     if encoding in _PACKED:
-        return decompressed(content, _PACKED[encoding], path, remarks)
+        return decompressed(content, _PACKED[encoding], path, remarks, needed)
     return _unhexed(content, path) if encoding == "hex" else content
 
 
