@@ -144,6 +144,11 @@ class SliceStore:
                 raise UserError("changed since it was prepared", path, "prepare the data set again")
 
 
+def _is_tabular(text: str) -> bool:
+    """Whether a cell of a CSV comes back as it was: Python's writer leaves carriage returns bare, UTF-8 has no halves."""
+    return "\r" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def mapped(path: Path, fix: str) -> np.ndarray:
     """The array of an ``.npy`` file, read-only, without reading it.
 
@@ -153,7 +158,7 @@ def mapped(path: Path, fix: str) -> np.ndarray:
     try:
         # not np.load, which takes archives and pickles as well
         return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, OverflowError, TypeError, SyntaxError) as error:
+    except Exception as error:  # its header is parsed as Python, which fails in every way that Python knows
         raise UserError(f"cannot be read ({error})", path, fix) from None
 
 
@@ -186,6 +191,10 @@ class StoreWriter:
         missing = [name for name in REQUIRED_COLUMNS if name not in row]
         if missing or set(images) != set(self.modalities):
             raise ValueError(f"incomplete slice: columns {missing} missing or modalities {sorted(images)}")
+        for column, value in row.items():
+            if isinstance(value, str) and not _is_tabular(value):
+                problem = f"its {column} is '{value}', which no table can hold"
+                raise UserError(problem, f"slice {row['id']}", "rename what it is named after")
         if row["id"] in self._ids:
             raise UserError(f"two slices with the id '{row['id']}'", self.directory, "give each subject its own name")
         checked = {name: self._checked(image, row["id"], name) for name, image in images.items()}

@@ -197,15 +197,17 @@ def test_names_in_ids_tell_apart_what_ascii_does_not(names):
 
 @pytest.mark.fault(
     "volumes",
-    "the name of a subject's folder or file is not UTF-8",
+    "the name of a subject's folder or file is not UTF-8, or has line breaks or other control characters",
     "one line with the name, before anything is prepared",
 )
-def test_names_that_no_table_can_hold_are_refused(tmp_path):
+@pytest.mark.parametrize("letter", ["\udcfc", "\r", "\n", "\0", "\x1b"])
+def test_names_that_no_table_can_hold_are_refused(tmp_path, letter):
+    name = f"M{letter}ller"
     with pytest.raises(
-        UserError, match=r"raw: the name of the subject 'M\\udcfcller' is not UTF-8, as tables are; rename it"
+        UserError, match=r"raw: the name of the subject 'M.*ller' has control characters, or is not UTF-8; ren"
     ):
-        check_names(records("a", "M\udcfcller"), (), tmp_path / "raw")
-    check_names(records("a", "M\udcfcller"), ("M\udcfcller",), tmp_path)
+        check_names(records("a", name), (), tmp_path / "raw")
+    check_names(records("a", name), (name,), tmp_path)
 
 
 def test_ascii_names_in_ids_stay_as_they_were():

@@ -25,11 +25,9 @@ def check_names(found: Iterable[SubjectRecord], excluded: Container[str], raw_di
     """
     known: dict[str, str] = {}
     for name in (record.subject for record in found if record.subject not in excluded):
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError:
-            problem = f"the name of the subject '{name}' is not UTF-8, as tables are"
-            raise UserError(problem, raw_dir, "rename it, or put it into `exclude`") from None
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+            problem = f"the name of the subject '{name}' has control characters, or is not UTF-8"
+            raise UserError(problem, raw_dir, "rename it, or put it into `exclude`")
         other = known.get(_plain(name))
         if other == name:
             raise UserError(f"two subjects are named '{name}'", raw_dir, "give each a name of its own")
