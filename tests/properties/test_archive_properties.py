@@ -58,6 +58,8 @@ def zipped(path: Path, items) -> None:
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @given(members, st.sampled_from(["zip", tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]), st.booleans())
 @example([("../victim", b"0", "")], "zip", False)
+@example([("", b"0", "")], "zip", False)
+@example([("\0a", b"0", "")], "zip", True)
 @example([("a", b"2", ".."), ("a/victim", b"0", "")], tarfile.PAX_FORMAT, False)
 def test_nothing_lands_outside(items, form, flat):
     with TemporaryDirectory(prefix="xmodbench-test-") as folder:

@@ -80,6 +80,7 @@ def damage(content: bytes, data: st.DataObject) -> bytes:
 
 
 @pytest.mark.fault("workflow", "any damage to a file of a slice store", "read as before, or one line with the file")
+@pytest.mark.filterwarnings("ignore:Reading `.npy`")
 @given(st.data(), st.sampled_from(["manifest.json", "slices.csv", "t1.npy"]))
 def test_a_damaged_store_is_refused(data, name):
     with TemporaryDirectory(prefix="xmodbench-test-") as folder:
