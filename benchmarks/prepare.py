@@ -61,7 +61,7 @@ def time_subject(dataset: Any, raw: Path, seed: int, n4: bool) -> tuple[dict[str
     clock = Clock()
     for module, name, label in (
         (subject, "read_volume", "read"),
-        (subject, "sha256_file", "hash"),
+        (subject, "volume_sha256", "hash"),
         (subject, "head_mask", "masks"),
         (subject, "correct_bias", "N4"),
         (register, "_optimise", "registration: search"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from xmodbench.progress import Progress
 from xmodbench.store import StoreWriter
@@ -17,6 +18,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # a shell's background jobs ignore Ctrl-C, and what they start does too: tests that send it would wait in vain
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# the same few examples everywhere; HYPOTHESIS_PROFILE=many looks for new ones, an hour or so
+ALWAYS = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+settings.register_profile("few", max_examples=40, derandomize=True, **ALWAYS)
+settings.register_profile("many", max_examples=5000, print_blob=True, **ALWAYS)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
 
 @pytest.fixture

@@ -122,3 +122,13 @@ def write_metaimage(path: Path, case: Case) -> Path:
     text = "".join([*lines, f"ElementDataFile = {fields['ElementDataFile']}\n"])
     path.write_bytes(text.encode() + case.body(VOXELS.astype("<i2").tobytes()))
     return path
+
+
+def write_pair(path: Path, case: Case, kind: type = nibabel.Nifti1Header, order: str = "<") -> Path:
+    """A NIfTI pair: the header at `path` (``.hdr``), its voxels beside it (``.img``), both compressed where it is."""
+    packed = path.name.endswith(".gz")
+    write_nifti(path, Case({"magic": kind.pair_magic, "vox_offset": 0, **case.fields}, body=lambda _: b""), kind, order)
+    content = VOXELS.astype(f"{order}i2").tobytes()
+    image = path.with_name(re.sub(r"(?i)\.hdr", ".img", path.name))
+    image.write_bytes(gzip.compress(case.body(content), mtime=0) if packed else case.body(content))
+    return path

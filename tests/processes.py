@@ -30,14 +30,25 @@ def finished(process: subprocess.Popen) -> str:
 
 def stopped(process: subprocess.Popen, state: Path, steps: int) -> int:
     """Send SIGTERM once the state in the file ``state`` has `steps` steps; how many it has in the end."""
-    for _ in range(20_000):
-        if done(state) >= steps or process.poll() is not None:
-            break
-        time.sleep(0.01)
+    wait_for(process, state, steps)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
     assert process.returncode != 0
     return done(state)
+
+
+def wait_for(process: subprocess.Popen, state: Path, steps: int) -> None:
+    """Wait until the state in the file ``state`` has `steps` steps, or the process has ended."""
+    for _ in range(20_000):
+        if done(state) >= steps or process.poll() is not None:
+            break
+        time.sleep(0.01)
+
+
+def below(pid: int) -> list[int]:
+    """Processes that one started, and those that these started."""
+    own = [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+    return [*own, *(deeper for child in own for deeper in below(child))]
 
 
 def done(state: Path) -> int:

@@ -29,7 +29,11 @@ def plain(text: str) -> str:
 
     Without the addresses in memory that libraries put into theirs, and without control characters or halves of characters.
     """
-    text = " ".join(_ADDRESS.sub(lambda match: match[1] or "", text).split())
+    return printable(" ".join(_ADDRESS.sub(lambda match: match[1] or "", text).split()))
+
+
+def printable(text: str) -> str:
+    """A text with control characters, line breaks, marks that turn its direction and halves of characters written out."""
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 

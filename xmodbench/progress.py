@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from xmodbench.errors import printable
+
 T = TypeVar("T")
 
 
@@ -62,8 +64,8 @@ class Progress:
         yield came
 
     def say(self, text: str) -> None:
-        """A line of its own, with the time."""
+        """A line of its own, with the time; names of files and people in it may hold what a terminal would obey."""
         if not self.quiet:
             from tqdm import tqdm
 
-            tqdm.write(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr)
+            tqdm.write(f"[{time.strftime('%H:%M:%S')}] {printable(text)}", file=sys.stderr)

@@ -60,7 +60,15 @@ class SliceStore:
                 f"no manifest of a slice store ({', '.join(sorted(lacking))} missing)", path, "prepare it again"
             )
         if manifest["format"] != FORMAT_VERSION:
-            raise UserError(f"slice store of format {manifest['format']}", self.directory, "prepare it again")
+            raise UserError(f"slice store of format {manifest['format']!r:.40}", self.directory, "prepare it again")
+        count, shape, arrays = manifest["count"], manifest["shape"], manifest["arrays"]
+        sound = {
+            "count": type(count) is int and count >= 0,
+            "shape": isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape),
+            "arrays": isinstance(arrays, dict) and all(isinstance(facts, dict) for facts in arrays.values()),
+        }
+        for key in (key for key, well in sound.items() if not well):
+            raise UserError(f"its {key} is {manifest[key]!r:.40}, which no store has", path, "prepare it again")
         return manifest
 
     def _read_rows(self) -> list[dict[str, str]]:
@@ -68,14 +76,17 @@ class SliceStore:
         try:
             with open(path, newline="", encoding="utf-8") as handle:
                 table = csv.DictReader(handle)
-                rows = list(table)
+                rows, columns = list(table), table.fieldnames or ()
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(
                 f"cannot be read ({getattr(error, 'strerror', None) or error})", path, "prepare it again"
             ) from None
-        lacking = [name for name in REQUIRED_COLUMNS if name not in (table.fieldnames or ())]
+        lacking = [name for name in REQUIRED_COLUMNS if name not in columns]
         if lacking:
             raise UserError(f"has no column {', '.join(lacking)}", path, "prepare it again")
+        for number, row in enumerate(rows, 1):
+            if None in row or None in row.values():
+                raise UserError(f"row {number} has not {len(columns)} cells", path, "prepare it again")
         return rows
 
     @cached_property
@@ -108,10 +119,7 @@ class SliceStore:
             raise UserError(f"no modality '{modality}' (it has {', '.join(self.modalities)})", self.directory)
         path = self.directory / f"{modality}.npy"
         expected = (self.manifest["count"], *self.manifest["shape"])
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot be read ({error})", path, "prepare the data set again") from None
+        array = mapped(path, "prepare the data set again")
         if array.shape != expected or array.dtype != np.float32:
             raise UserError(f"holds {array.dtype} {array.shape}, expected float32 {expected}", path, "prepare it again")
         return array
@@ -134,6 +142,24 @@ class SliceStore:
             path = self.directory / file
             if known is not None and (not path.is_file() or sha256_file(path) != known):
                 raise UserError("changed since it was prepared", path, "prepare the data set again")
+
+
+def _is_tabular(text: str) -> bool:
+    """Whether a cell of a CSV comes back as it was: Python's writer leaves carriage returns bare, UTF-8 has no halves."""
+    return "\r" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def mapped(path: Path, fix: str) -> np.ndarray:
+    """The array of an ``.npy`` file, read-only, without reading it.
+
+    Raises:
+        UserError: it is none, or damaged; with this `fix`.
+    """
+    try:
+        # not np.load, which takes archives and pickles as well
+        return np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # its header is parsed as Python, which fails in every way that Python knows
+        raise UserError(f"cannot be read ({error})", path, fix) from None
 
 
 class StoreWriter:
@@ -165,6 +191,10 @@ class StoreWriter:
         missing = [name for name in REQUIRED_COLUMNS if name not in row]
         if missing or set(images) != set(self.modalities):
             raise ValueError(f"incomplete slice: columns {missing} missing or modalities {sorted(images)}")
+        for column, value in row.items():
+            if isinstance(value, str) and not _is_tabular(value):
+                problem = f"its {column} is '{value}', which no table can hold"
+                raise UserError(problem, f"slice {row['id']}", "rename what it is named after")
         if row["id"] in self._ids:
             raise UserError(f"two slices with the id '{row['id']}'", self.directory, "give each subject its own name")
         checked = {name: self._checked(image, row["id"], name) for name, image in images.items()}

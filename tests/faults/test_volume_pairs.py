@@ -120,6 +120,25 @@ def test_names_in_any_script(tmp_path, suffix):
 
 
 @fault(
+    "volumes",
+    "names of subjects that differ only in letters beyond ASCII",
+    "their slices and links have names of their own",
+)
+def test_names_that_differ_in_letters_beyond_ascii(tmp_path):
+    raw, names = write(tmp_path / "raw"), ("Müller", "Möller", "Mäller")
+    for number, subject in enumerate(names):
+        for name in ("T1", "PD"):
+            (raw / f"s{number}_{name}.nii.gz").rename(raw / f"{subject}_{name}.nii.gz")
+    stores, manifest = prepared(raw, tmp_path / "out")
+    assert sorted(manifest["volumes"]) == sorted(names)
+    of = {}
+    for store in stores.values():
+        for slice_id, subject in zip(store.ids, store.subjects, strict=True):
+            of.setdefault(slice_id.partition("_")[0], set()).add(subject)
+    assert len(of) == 3 and all(len(subjects) == 1 for subjects in of.values())
+
+
+@fault(
     "volumes", "grey values beyond 16 bits, or whole numbers of another type", "kept as they are, never wrapped or cut"
 )
 @pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha"])

@@ -121,8 +121,8 @@ def test_missing_key():
         ("", "not a config"),
         ("? [a, b]\n: c\n", r"c\.yaml:1:3: not valid YAML: a key is no single value"),
         ("run: a\0b\n", r"c\.yaml: not valid YAML: unacceptable character"),
-        ("seed: " + "9" * 5000, r"c\.yaml: not valid YAML: .*digits"),
-        ("run: 2001-12-14t21:59:43-25:00\n", r"c\.yaml: not valid YAML: offset"),
+        ("seed: " + "9" * 5000, r"c\.yaml:1:7: not valid YAML: '9{37}\.\.\.' is no int"),
+        ("run: 2001-12-14t21:59:43-25:00\n", r"c\.yaml:1:6: not valid YAML: '2001-.*' is no timestamp"),
         pytest.param(
             "run: " + "[" * 600,
             r"c\.yaml: not valid YAML: nested too deeply",

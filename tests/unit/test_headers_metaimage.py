@@ -43,6 +43,7 @@ ROWS = {
         Case({"DimSize": "8 7"}, refused="gives the sizes '8 7' for 3 axes"),
         Case({"DimSize": "8 7 x"}, refused="its DimSize is '8 7 x', no numbers"),
         Case({"DimSize": "8 7 0"}, refused="gives the sizes '8 7 0'"),
+        Case({"DimSize": "8 7 6.5"}, refused="gives the sizes '8 7 6.5'"),
         Case({"DimSize": "8 7 5"}, refused="holds more voxels than its header says"),
         Case({"DimSize": "8 7 7"}, refused="truncated: 672 of 784 bytes"),
         Case({"DimSize": None}, refused="its header has no DimSize"),
@@ -128,6 +129,7 @@ ROWS = {
         Case({"ElementToIntensityFunctionSlope": "nan"}, refused="its ElementToIntensityFunctionSlope is 'nan'"),
     ],
     "HeaderSize": [
+        Case({"HeaderSize": -1.5}, refused="its HeaderSize is -1.5"),
         Case({"HeaderSize": 0}),
         Case({"HeaderSize": -1}, body=lambda data: b"any header" + data),
         Case({"HeaderSize": 4}, refused="its HeaderSize is 4"),

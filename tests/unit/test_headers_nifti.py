@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.headers import AFFINE, VOXELS, Case, cases, check, straightened, write_nifti
+from tests.headers import AFFINE, VOXELS, Case, cases, check, straightened, write_nifti, write_pair
 from xmodbench.data.volumes.io import read_volume
 from xmodbench.errors import UserError
 
@@ -173,6 +173,66 @@ def test_nifti_2_and_the_other_byte_order(tmp_path, case):
     check(write_nifti(tmp_path / "a.nii", case, nibabel.Nifti2Header), case)
     check(write_nifti(tmp_path / "b.nii.gz", case, nibabel.Nifti2Header, ">"), case)
     check(write_nifti(tmp_path / "c.nii.gz", case, nibabel.Nifti1Header, ">"), case)
+
+
+ELSEWHERE = ("sizeof_hdr, magic", "vox_offset")
+ALIKE = {
+    row: [case for case in of if not (case.refused or "").startswith(("truncated", "holds more"))]
+    for row, of in ROWS.items()
+    if row not in ELSEWHERE
+}
+
+
+@pytest.mark.parametrize("case", cases(ALIKE))
+@pytest.mark.parametrize("form", ["a.hdr", "a.hdr.gz"])
+def test_a_field_of_a_pair(tmp_path, case, form):
+    check(write_pair(tmp_path / form, case), case)
+
+
+@pytest.mark.parametrize("name", ["a.hdr", "A.HDR"])
+def test_pairs_of_nifti_2_with_an_offset_and_the_other_byte_order(tmp_path, name):
+    case = Case({"vox_offset": 16}, body=lambda data: b"sixteen bytes..." + data)
+    path = tmp_path / name
+    check(write_pair(path, case, nibabel.Nifti2Header, ">"), case)
+    (image,) = (file for file in tmp_path.iterdir() if file != path)
+    image.rename(path.with_suffix(".IMG"))
+    check(path, case)
+    path.with_suffix(".IMG").rename(tmp_path / f"{path.stem}.img.gz")
+    packed = tmp_path / f"{path.stem}.img.gz"
+    packed.write_bytes(gzip.compress(packed.read_bytes()))
+    check(path, case)
+
+
+PAIRS = {
+    "no image": (lambda hdr, img: img.unlink(), r"a.hdr: its voxels are in an .img file, which is not there; put that"),
+    "empty image": (lambda hdr, img: img.write_bytes(b""), r"a.img: the file is empty"),
+    "half an image": (lambda hdr, img: img.write_bytes(img.read_bytes()[:99]), r"a.img: truncated: 99 of 672 bytes"),
+    "too large an image": (lambda hdr, img: img.write_bytes(img.read_bytes() * 2), r"a.img: holds more voxels than"),
+    "two images": (lambda hdr, img: img.with_name("a.img.gz").write_bytes(b"x"), r"a.hdr: its voxels may be in a.img and a"),
+    "damaged gzip": (
+        lambda hdr, img: img.rename(img.with_name("a.img.gz")).write_bytes(gzip.compress(img.name.encode())[:-4]),
+        r"a.img.gz: (truncated|damaged)",
+    ),
+    "one file": (lambda hdr, img: write_nifti(hdr, Case({})), r"a.hdr: its voxels are in its own file.*name it .nii"),
+    "named .nii": (lambda hdr, img: hdr.rename(hdr.with_name("a.nii")), r"a.nii: its voxels are in another file"),
+    "Analyze": (lambda hdr, img: write_pair(hdr, Case({"magic": b""})), r"a.hdr: .*an Analyze file does not say how it"),
+    "text": (lambda hdr, img: hdr.write_text("ENVI\nsamples = 3\n"), r"a.hdr: not a NIfTI file"),
+    "packed": (lambda hdr, img: hdr.write_bytes(gzip.compress(hdr.read_bytes())), r"a.hdr: compressed with gzip.*\.hdr\.gz"),
+}  # fmt: skip
+
+
+@pytest.mark.fault(
+    "volumes",
+    "a NIfTI pair without its image, with two, with a damaged one, or of Analyze 7.5",
+    "one line with the file, what is wrong and what to do; its subject is left out, the others go on",
+)
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_pair_that_is_none(tmp_path, name):
+    spoil, expected = PAIRS[name]
+    path = write_pair(tmp_path / "a.hdr", Case({}))
+    spoil(path, tmp_path / "a.img")
+    with pytest.raises(UserError, match=expected):
+        read_volume(path if path.exists() else tmp_path / "a.nii")
 
 
 def test_a_name_that_contradicts_the_compression(tmp_path):

@@ -58,6 +58,8 @@ ROWS = {
         Case({"sizes": "8 7"}, refused="gives the sizes '8 7' for 3 axes"),
         Case({"sizes": "8 7 x"}, refused="its sizes are '8 7 x', which are no numbers"),
         Case({"sizes": "8 7 0"}, refused="gives the sizes '8 7 0'"),
+        Case({"sizes": "8 7 6.5"}, refused="gives the sizes '8 7 6.5'"),
+        Case({"sizes": "8 7 nan"}, refused="gives the sizes '8 7 nan'"),
         Case({"dimension": 2, "sizes": "8 42", "space directions": "(-1.5,0,0) (0,-2,0)", "kinds": "domain domain"},
              refused="a 2-D image"),
         Case({"sizes": None}, refused="its header has no 'sizes'"),
@@ -171,24 +173,25 @@ DETACHED = {
 }
 
 
+@pytest.mark.parametrize("header", ["a.nrrd", "a.nhdr"])
 @pytest.mark.parametrize("kind", DETACHED)
-def test_data_file(tmp_path, kind):
+def test_data_file(tmp_path, kind, header):
     files, text = DETACHED[kind]
     data = VOXELS.astype("<i2").tobytes()
     for name, part in files.items():
         (tmp_path / name).write_bytes(data[part])
     case = Case({"data file": text}, body=lambda _: b"")
-    check(write_nrrd(tmp_path / "a.nrrd", case), case)
+    check(write_nrrd(tmp_path / header, case), case)
     last = tmp_path / list(files)[-1]
     last.write_bytes(last.read_bytes()[:-9])
     with pytest.raises(UserError, match=rf"{last.name}: truncated"):
-        read_volume(tmp_path / "a.nrrd")
+        read_volume(tmp_path / header)
     last.write_bytes(b"")
     with pytest.raises(UserError, match=rf"{last.name}: the file is empty"):
-        read_volume(tmp_path / "a.nrrd")
+        read_volume(tmp_path / header)
     last.unlink()
-    with pytest.raises(UserError, match=rf"a.nrrd: its voxels are in {last.name}, which is not there"):
-        read_volume(tmp_path / "a.nrrd")
+    with pytest.raises(UserError, match=rf"{header}: its voxels are in {last.name}, which is not there"):
+        read_volume(tmp_path / header)
 
 
 @pytest.mark.parametrize(
@@ -198,3 +201,9 @@ def test_what_is_no_nrrd(tmp_path, text):
     (tmp_path / "a.nrrd").write_bytes(text)
     with pytest.raises(UserError, match=r"a.nrrd: (not a NRRD file|the file is empty|its header has)"):
         read_volume(tmp_path / "a.nrrd")
+
+
+def test_a_pattern_that_would_fill_the_memory(tmp_path):
+    for number, pattern in enumerate(("s%d 1 1000000000000", "s%0999999999d 1 6", "s%*d 1 6", "s%d%d 1 6", "s%s 1 6")):
+        case = Case({"data file": pattern}, refused=r"names no files of voxels; fetch")
+        check(write_nrrd(tmp_path / f"{number}.nhdr", case), case)

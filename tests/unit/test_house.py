@@ -21,7 +21,7 @@ FLOORS = (
     {"plugins"},
     {"records", "store", "devices", "isolation"},
     {"commands"},
-    {"files", "progress", "seeding"},
+    {"files", "progress", "seeding", "yaml_text"},
     {"errors"},
 )
 """From the top down; rooms of one floor know nothing of each other."""

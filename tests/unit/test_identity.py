@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from xmodbench.data.volumes.identity import Voxels
 from xmodbench.data.volumes.io import read_volume
-from xmodbench.data.volumes.names import check_names
+from xmodbench.data.volumes.names import ascii_name, check_names
 from xmodbench.data.volumes.prepare import prepare_dataset
 from xmodbench.errors import UserError
 from xmodbench.files import files_below
@@ -182,7 +182,37 @@ def test_names_that_hardly_differ_are_refused(tmp_path, pair):
 def test_a_name_that_comes_twice_is_refused_and_others_are_not(tmp_path):
     with pytest.raises(UserError, match="two subjects are named 's1'"):
         check_names(records("s1", "s2", "s1"), (), tmp_path)
-    check_names(records("s1", "s10", "s01", "t1", "Müller", "Möller"), (), tmp_path)
+    check_names(records("s1", "s10", "s01", "t1", "Müller", "Möller", "कि", "की"), (), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("Müller", "Möller"), ("張偉", "李娜"), ("Яна-3", "Оля-3"), ("कि", "की"), ("a\udcff", "a\udcfe"), ("é", "-")],
+)
+def test_names_in_ids_tell_apart_what_ascii_does_not(names):
+    one, other = (ascii_name(name) for name in names)
+    assert one != other and all(name.isascii() and " " not in name for name in (one, other))
+    assert ascii_name("é") == ascii_name("e\u0301")
+
+
+@pytest.mark.fault(
+    "volumes",
+    "the name of a subject's folder or file is not UTF-8, or has line breaks or other control characters",
+    "one line with the name, before anything is prepared",
+)
+@pytest.mark.parametrize("letter", ["\udcfc", "\r", "\n", "\0", "\x1b"])
+def test_names_that_no_table_can_hold_are_refused(tmp_path, letter):
+    name = f"M{letter}ller"
+    with pytest.raises(
+        UserError, match=r"raw: the name of the subject 'M.*ller' has control characters, or is not UTF-8; ren"
+    ):
+        check_names(records("a", name), (), tmp_path / "raw")
+    check_names(records("a", name), (name,), tmp_path)
+
+
+def test_ascii_names_in_ids_stay_as_they_were():
+    assert [ascii_name(name) for name in ("s 1_a", "IXI012-HH", "a.b/c")] == ["s-1-a", "IXI012-HH", "a.b-c"]
+    assert ascii_name("s 1_a+b", also="_+") == "s-1_a+b"
 
 
 def test_names_in_two_cases_stop_acquire_and_prepare(tmp_path, quiet):

@@ -88,6 +88,19 @@ def test_paired_tests_are_scipys_on_subject_means_and_adjusted_together():
     "too few subjects for a test",
     "a reason instead of a p-value",
 )
+@pytest.mark.parametrize("subjects", [6, 13, 14, 50, 51])
+def test_many_methods_at_once_get_the_bits_of_one_test_for_each_pair(subjects):
+    rng = np.random.default_rng(subjects)
+    means = {f"m{n}": rng.normal(size=subjects) for n in range(12)}
+    # ties, zeros and equal methods, of each of which scipy takes another form of the test
+    means |= {"coarse": means["m0"].round(1), "shifted": means["m0"] + 0.25, "equal": means["m1"].copy()}
+    means["nearly"] = np.where(np.arange(subjects) == 2, means["m2"], means["m3"])
+    for row in stats.paired_tests({name: subject_series(values) for name, values in means.items()}):
+        difference = means[row["a"]] - means[row["b"]]
+        assert row["p"] == (wilcoxon(difference).pvalue if difference.any() else 1.0)
+        assert row["difference"] == difference.mean()
+
+
 def test_few_subjects_get_a_reason_instead_of_a_p_value():
     [row] = stats.paired_tests({"x": subject_series(np.arange(5.0)), "y": subject_series(np.zeros(5))})
     assert row["p"] is None

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.processes import finished, started, stopped
+from tests.processes import below, done, finished, started, stopped, wait_for
+from xmodbench.plan.lifeline import lives
 from xmodbench.plugins import METHODS
 from xmodbench.plugins.discovery import locate
 from xmodbench.records import read_record
+from xmodbench.stages.state_folder import owned
 from xmodbench.stages.train import train
 from xmodbench.stages.wall.method_job import MethodJob
 
 SETTINGS = {"preset": "short", "width": 8, "iterations": 24, "snapshots": 2, "checkpoint_s": 1e-3}
 
 
-def job(store: Path, out: Path) -> subprocess.Popen:
+def job(store: Path, out: Path, **changed: object) -> subprocess.Popen:
     """`xmodbench train sdedit` in two processes with batches of two."""
-    settings = json.dumps({**SETTINGS, "batch_size": 2})
+    settings = json.dumps({**SETTINGS, "batch_size": 2, **changed})
     command = ["-m", "xmodbench", "train", "sdedit", "--data", store, "--target", "t1", "--out", out]
     command += ["--state", out.with_suffix(".state"), "--settings", settings, "--device", "cpu", "--threads", "1"]
     return started(*command)
@@ -53,3 +58,31 @@ def test_two_processes_train_like_one_with_the_double_batch_and_resume(store, tm
     record = read_record(two)
     assert (record["processes"], record["slices_per_step"]) == (2, 4)
     assert {path.name for path in two.rglob("*.png")} == {path.name for path in one.rglob("*.png")}
+
+
+@pytest.mark.fault(
+    "checkpoints",
+    "torchrun is killed with signal 9 while its processes train",
+    "they save their state and end with it, so that they neither hinder a successor nor write beside it",
+)
+def test_processes_end_with_the_torchrun_that_started_them(store, tmp_path, quiet):
+    out, steps = tmp_path / "out", 5000
+    state = out.with_suffix(".state") / "diffusion" / "state.json"
+    launcher = job(store, out, iterations=steps)
+    wait_for(launcher, state, 2)
+    ranks = below(launcher.pid)
+    try:
+        assert len(ranks) >= 4  # two, and the method's process of each
+        launcher.kill()
+        launcher.wait()
+        until = time.monotonic() + 30
+        while any(map(lives, ranks)) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not any(map(lives, ranks))
+    finally:
+        for pid in filter(lives, ranks):
+            os.kill(pid, signal.SIGKILL)
+        launcher.communicate(timeout=60)
+    assert 2 <= done(state) < steps and not (out / "record.json").exists()
+    with owned(out.with_suffix(".state"), quiet):
+        pass

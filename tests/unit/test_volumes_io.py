@@ -25,10 +25,13 @@ def image(shape=(12, 14, 16), seed=0):
     return volume
 
 
-@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha", ".mhd"])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".hdr", ".nrrd", ".nhdr", ".mha", ".mhd"])
 def test_formats_hold_the_same_volume(tmp_path, suffix):
-    if suffix == ".mhd":
-        sitk.WriteImage(image(), str(tmp_path / "a.mhd"))
+    if suffix in (".mhd", ".nhdr"):
+        sitk.WriteImage(image(), str(tmp_path / f"a{suffix}"))
+    elif suffix == ".hdr":
+        sitk.WriteImage(image(), str(tmp_path / "b.nii"))
+        nibabel.save(nibabel.Nifti1Pair.from_image(nibabel.load(tmp_path / "b.nii")), tmp_path / "a.hdr")
     else:
         write_volume(image(), tmp_path / f"a{suffix}")
     read = read_volume(tmp_path / f"a{suffix}")

@@ -9,7 +9,7 @@ import sys
 def main() -> None:
     """Entry point: a UserError is one line and exit code 1, and so is what the system refuses."""
     from xmodbench.errors import UserError, said
-    from xmodbench.plan.lifeline import end_with_snakemake
+    from xmodbench.plan.lifeline import end_with_starter
 
     try:
         from xmodbench.cli.app import app
@@ -18,7 +18,7 @@ def main() -> None:
         sys.exit(1)
     # as Ctrl-C does it, so that what a job has open is closed and its temporary folders are removed
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    end_with_snakemake()
+    end_with_starter()
     try:
         app()
     except UserError as error:

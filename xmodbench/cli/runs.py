@@ -96,7 +96,8 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
     """
     import json
 
-    from xmodbench.plan.config import merge, parse_yaml
+    from xmodbench.plan.config import merge
+    from xmodbench.yaml_text import parse_yaml
 
     overrides: dict[str, Any] = {}
     for item in items:

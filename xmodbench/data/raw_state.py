@@ -7,12 +7,14 @@ again only where size, times or place on the disk differ from what they were.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xmodbench.data.volumes.elsewhere import volume_files
 from xmodbench.errors import UserError
 from xmodbench.files import files_below, read_json, sha256_file, sha256_json, write_json
 
@@ -101,16 +103,33 @@ def seen(raw_dir: Path, out: Path) -> str:
     return sha256_json([listing, known and known.files])[:16]
 
 
-def _listed(raw_dir: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names of the files that may be scans, with what can be told without reading them."""
-    root = os.path.realpath(raw_dir)
+def state_name(path: Path, raw_dir: Path) -> str:
+    """A file's name in a state: relative to the folder if it lies there, as a header may name one that lies elsewhere."""
+    return path.relative_to(raw_dir).as_posix() if path.is_relative_to(raw_dir) else str(path)
+
+
+def _scans(raw_dir: Path) -> Iterator[str]:
+    """Names of the files that may be scans, those included that are so only because a header says it."""
+    names, further = set(), []
     for path in files_below(raw_dir):
-        name = path.relative_to(raw_dir).as_posix()
-        if path.suffix.lower() in NO_SCANS or name.startswith("__MACOSX"):
-            continue
+        name = state_name(path, raw_dir)
+        if path.suffix.lower() not in NO_SCANS and not name.startswith("__MACOSX"):
+            names.add(name)
+            yield name
+            further += volume_files(path)[1:]
+    yield from sorted({state_name(path, raw_dir) for path in further} - names)
+
+
+def _listed(raw_dir: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names of the files that may be scans, with what can be told without reading their voxels."""
+    root, raw_dir = os.path.realpath(raw_dir), Path(raw_dir)
+    for name in _scans(raw_dir):
+        path = raw_dir / name
         try:
             status = path.stat()
-        except OSError:  # a link that leads nowhere, or gone just now
+        except (OSError, ValueError):  # a link that leads nowhere, gone just now, or named by a header that is none
+            continue
+        if not stat.S_ISREG(status.st_mode):  # a header may name anything
             continue
         real = os.path.realpath(path)
         facts: dict[str, Any] = {

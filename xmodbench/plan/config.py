@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import SHIPPED
 from xmodbench.plugins.settings import Id, validated
+from xmodbench.yaml_text import read_yaml
 
 Direction = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,20}->[a-z][a-z0-9_]{0,20}$")]
 
@@ -155,53 +154,6 @@ class BenchmarkConfig(Part):
         return (
             {key: {} if entry is None else entry for key, entry in value.items()} if isinstance(value, dict) else value
         )
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, but a key given twice is an error instead of the last one winning silently."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(None, None, "a key is no single value", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a config file as a dict; UserError with line and column where it is not valid YAML."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError("no such config file", path) from None
-    except UnicodeDecodeError:
-        raise UserError("not UTF-8 text", path) from None
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})", path) from None
-    value = parse_yaml(text, path)
-    if not isinstance(value, dict):
-        raise UserError("not a config (it should be a mapping of keys)", path)
-    return value
-
-
-def parse_yaml(text: str, where: object, fix: str | None = None) -> Any:
-    """The value that YAML text stands for; UserError at `where`, with line and column, for text that stands for none."""
-    try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a safe loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", place, fix) from None
-    except RecursionError:
-        raise UserError("not valid YAML: nested too deeply", where, fix) from None
-    except ValueError as error:  # of a number or a date that is none
-        raise UserError(f"not valid YAML: {error}", where, fix) from None
 
 
 def load_config(path: str | os.PathLike, overrides: dict[str, Any] | None = None) -> BenchmarkConfig:

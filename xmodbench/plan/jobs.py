@@ -23,13 +23,14 @@ from xmodbench.data.raw_state import seen
 from xmodbench.errors import UserError
 from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, files_below, read_json
 from xmodbench.plan.claim import check_claim
-from xmodbench.plan.config import parse_config, read_yaml
+from xmodbench.plan.config import parse_config
 from xmodbench.plan.lifeline import STARTED_BY
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plan.resources import Resources, training_of, verb_of
 from xmodbench.plugins import METHODS, Method, Plugin, RemoteFile, find
 from xmodbench.plugins.code_hash import package_hash
 from xmodbench.records import FAILURE
+from xmodbench.yaml_text import read_yaml
 
 
 def default_config() -> str:

@@ -1,4 +1,4 @@
-"""Jobs end with the Snakemake that started them, however it ended: an orphan would work on beside its successor."""
+"""Jobs end with the Snakemake or torchrun that started them, however it ended: an orphan would hinder its successor."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ import time
 
 STARTED_BY = "XMODBENCH_STARTED_BY"
 """Variable that holds Snakemake's process number, set for every job by `xmodbench.plan.jobs.shell_prefix`."""
+OF_TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""Variable that torchrun and ``accelerate launch`` set for every process that they start."""
 GRACE_S = 60.0
 """How long a job may take to save its state before it is killed."""
 
 
-def end_with_snakemake() -> None:
-    """Watch the Snakemake that started this job, where one did; once it is gone come SIGTERM and, after a while, SIGKILL."""
+def end_with_starter() -> None:
+    """Watch the Snakemake that started this job, and the launcher of several processes, where there was one.
+
+    Once either is gone come SIGTERM and, after a while, SIGKILL.
+    """
     given = os.environ.get(STARTED_BY, "")
-    if given.isdigit() and int(given) > 1:
-        threading.Thread(target=_watch, args=(int(given),), daemon=True).start()
+    starters = {int(given)} if given.isdigit() else set()
+    if OF_TORCHRUN in os.environ:
+        starters.add(os.getppid())
+    for pid in starters - {0, 1}:
+        threading.Thread(target=_watch, args=(pid,), daemon=True).start()
 
 
 def _watch(pid: int) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-import yaml
 from pydantic import BaseModel
 
 from xmodbench.commands import documentation
@@ -28,6 +27,7 @@ from xmodbench.plugins.code_hash import folder_hash
 from xmodbench.plugins.dataset import Dataset
 from xmodbench.plugins.method import FewShot, Method, Supervision, TwoPhase
 from xmodbench.plugins.wellformed import check_metadata, check_signatures
+from xmodbench.yaml_text import parse_yaml
 
 P = TypeVar("P", bound=Method | Dataset)
 
@@ -225,8 +225,8 @@ def _metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError("missing", path, "every plugin says what it is: label, summary, reference")
     try:
-        meta = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        meta = parse_yaml(path.read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
         raise UserError(f"not valid YAML ({error})", path) from None
     if not isinstance(meta, dict) or not {"label", "summary"} <= set(meta):
         raise UserError("needs at least the keys label and summary", path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from xmodbench.errors import plain
 from xmodbench.files import atomic_file, write_json, write_text
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
 from xmodbench.report.fairness import NO_WALL, isolation
@@ -173,7 +174,7 @@ def _markdown(headings: list[str], rows: list[list[str]]) -> str:
 
 def _plain(text: str | None) -> str:
     """Text that Markdown renders as it is, on one line."""
-    text = " ".join((text or "").split())
-    for mark in "\\`*_[]|":
+    text = plain(text or "")
+    for mark in "\\`*_[]|~#":
         text = text.replace(mark, f"\\{mark}")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

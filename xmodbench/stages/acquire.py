@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.data.raw_state import RawState
+from xmodbench.data.volumes.elsewhere import volume_files
 from xmodbench.data.volumes.names import check_names
 from xmodbench.files import files_below, relative_name
 from xmodbench.plugins import Dataset
@@ -95,4 +96,5 @@ def _files(item: SubjectRecord, raw_dir: Path) -> dict[str, dict[str, Any]]:
 
 def _size(path: Path) -> int:
     # a DICOM series is a folder
-    return sum(part.stat().st_size for part in files_below(path)) if path.is_dir() else path.stat().st_size
+    parts = files_below(path) if path.is_dir() else volume_files(path)
+    return sum(part.stat().st_size for part in parts if part.is_file())

@@ -7,7 +7,8 @@ from typing import Any
 
 from xmodbench.commands import instead
 from xmodbench.data.download.fetched import ACQUIRED
-from xmodbench.data.raw_state import RawState
+from xmodbench.data.raw_state import RawState, state_name
+from xmodbench.data.volumes.elsewhere import volume_files
 from xmodbench.errors import UserError
 from xmodbench.files import relative_name, sha256_file
 from xmodbench.plugins import Dataset
@@ -56,6 +57,8 @@ def check_acquired(dataset: Dataset, raw_dir: Path, out: Path, seed: int) -> Non
         return
     acquired = read_record(out, ACQUIRED).get("subjects", {})
     before = {item["file"] for files in acquired.values() for item in files.values()}
-    now = {relative_name(path, raw_dir) for record in dataset.volumes(raw_dir) for path in record.files.values()}
+    paths = [Path(path) for record in dataset.volumes(raw_dir) for path in record.files.values()]
+    now = {relative_name(path, raw_dir) for path in paths}
+    now |= {state_name(file, raw_dir) for path in paths for file in volume_files(path)[1:]}
     if (difference := state.difference(raw_dir, only=before | now)) is not None:
         raise UserError(f"{difference} since it was acquired", raw_dir, fix)

@@ -19,7 +19,7 @@ from xmodbench.stages.given import Expected, check_data, check_made, check_model
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
-from xmodbench.store import SliceStore, StoreWriter
+from xmodbench.store import SliceStore, StoreWriter, mapped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,9 +37,9 @@ class Part:
     @classmethod
     def parse(cls, text: str) -> Part:
         """``"2/8"``; UserError where it says nothing."""
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
         if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise UserError(f"'{text}' is no part", "--part", "give K/N with K from 1 to N, such as 2/8")
+            raise UserError(f"'{text:.40}' is no part", "--part", "give K/N with K from 1 to N, such as 2/8")
         return cls(int(found[1]), int(found[2]))
 
     def of(self, n: int) -> slice:
@@ -169,14 +169,13 @@ def _lender(job: MethodJob, trained: dict[str, Any]) -> Location | None:
 
 def _batches(made: Path, names: list[str], n: int, shape: tuple[int, ...]) -> Iterator[dict[str, np.ndarray]]:
     """What the method left, checked once more out here: its process could write what it liked."""
-    import numpy as np
 
     arrays = {}
     for name in names:
         path = made / f"{name}.npy"
         if path.is_symlink() or not path.is_file():
             raise UserError(f"left no '{name}'", "translate")
-        arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        arrays[name] = mapped(path, "return images as an array")
     for start in range(0, n, CHUNK):
         wanted = (min(CHUNK, n - start), 1, *shape)
         yield {name: checked_images(array[start : start + CHUNK], wanted) for name, array in arrays.items()}

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Literal
 
 from xmodbench.data.download.disk import check_space, disk_errors
 from xmodbench.data.download.errors import Damaged
@@ -28,6 +28,8 @@ _CHUNK = 1 << 20
 _DAMAGED = "delete it and fetch it again"
 _CHECK = "check where the archive comes from"
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+_Mode = Literal["r:", "r:gz", "r:bz2", "r:xz"]
+_PACKED: dict[bytes, _Mode] = {b"\x1f\x8b": "r:gz", b"BZh": "r:bz2", b"\xfd7zXZ\0": "r:xz"}
 # what Macs leave behind in archives
 _LEFTOVERS = ("__MACOSX", ".DS_Store")
 
@@ -152,7 +154,7 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
     if zipfile.is_zipfile(archive):
         yield from _zip_members(archive)
         return
-    with tarfile.open(archive, tarinfo=TarMember) as file:
+    with tarfile.open(archive, _tar_mode(archive), tarinfo=TarMember) as file:
         for member in file:
             if member.isdir():
                 yield member.name, 0, None
@@ -161,6 +163,13 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
             if not member.isreg() or member.issparse():
                 raise Damaged(f"'{member.name}' is a link or device, not a file", archive, _CHECK)
             yield member.name, member.size, file.extractfile(member)
+
+
+def _tar_mode(archive: Path) -> _Mode:
+    """How a tar is compressed, by its first bytes: the library, left to guess, can take packed bytes for a header."""
+    with open(archive, "rb") as handle:
+        first = handle.read(6)
+    return next((mode for magic, mode in _PACKED.items() if first.startswith(magic)), "r:")
 
 
 def _zip_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
@@ -172,6 +181,8 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
                 raise Damaged(f"'{info.filename}' is a link or device, not a file", archive, _CHECK)
             if info.flag_bits & 1:
                 raise Damaged("is encrypted", archive, "unpack it by hand, beside it")
+            if not info.filename:
+                raise Damaged(f"has a member without a name ('{info.orig_filename}')", archive, _CHECK)
             if info.is_dir():
                 yield info.orig_filename, 0, None
                 continue

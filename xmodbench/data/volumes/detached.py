@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xmodbench.data.volumes.elsewhere import named
 from xmodbench.data.volumes.streams import FETCH_AGAIN, read_bytes
 from xmodbench.errors import UserError
 
@@ -29,18 +30,12 @@ class Part:
 
 
 def listed(names: str | Sequence[str], header: Path) -> list[Path]:
-    """The files of a header: one name, a list of names, or a pattern with its first, last and step (``s%03d.raw 1 9 1``).
+    """The files that a header names (see `named`), all of them there.
 
     Raises:
         UserError: none is named, the pattern cannot be understood, or a file is not there.
     """
-    if isinstance(names, str):
-        words = names.split()
-        pattern = len(words) in (3, 4, 5) and "%" in words[0] and not (header.parent / names).is_file()
-        names = _numbered(words, header) if pattern else [names]
-    paths = [header.parent / name.strip() for name in names if name.strip()]
-    if not paths:
-        raise UserError("it names no file with its voxels", header, FETCH_AGAIN)
+    paths = named(names, header)
     for path in paths:
         if not path.is_file():
             raise UserError(f"its voxels are in {path.name}, which is not there", header, "put that file beside it")
@@ -63,12 +58,3 @@ def text_numbers(content: bytes, kind: np.dtype, path: Path) -> bytes:
         return np.array([number(word) for word in content.replace(b",", b" ").split()], kind).tobytes()
     except (ValueError, OverflowError):
         raise UserError("damaged: its voxels are no numbers of its type", path, FETCH_AGAIN) from None
-
-
-def _numbered(words: list[str], header: Path) -> list[str]:
-    try:
-        first, last, step = (int(word) for word in (words[1:4] if len(words) > 3 else [*words[1:3], "1"]))
-        names = [words[0] % number for number in range(first, last + (1 if step > 0 else -1), step)]
-    except (TypeError, ValueError):
-        raise UserError(f"'{' '.join(words)}' names no files of voxels", header, FETCH_AGAIN) from None
-    return names

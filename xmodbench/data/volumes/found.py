@@ -8,7 +8,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import files_below
 from xmodbench.plugins import SubjectRecord
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+SUFFIXES = (".nii.gz", ".nii", ".hdr.gz", ".hdr", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def volume_names(raw_dir: Path) -> tuple[list[str], list[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from xmodbench.data.volumes.found import SUFFIXES
 from xmodbench.data.volumes.metaimage import read_metaimage
 from xmodbench.data.volumes.nifti import read_nifti
 from xmodbench.data.volumes.nrrd import read_nrrd
@@ -16,9 +17,9 @@ from xmodbench.errors import UserError
 from xmodbench.files import atomic_file
 
 _READERS: dict[str, Callable[[Path], Stored]] = {
-    ".nii.gz": read_nifti, ".nii": read_nifti, ".nrrd": read_nrrd, ".mha": read_metaimage, ".mhd": read_metaimage,
+    ".nii.gz": read_nifti, ".nii": read_nifti, ".hdr.gz": read_nifti, ".hdr": read_nifti, ".nrrd": read_nrrd,
+    ".nhdr": read_nrrd, ".mha": read_metaimage, ".mhd": read_metaimage,
 }  # fmt: skip
-SUFFIXES = tuple(_READERS)
 
 
 def suffix(path: Path) -> str | None:

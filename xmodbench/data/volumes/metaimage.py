@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from xmodbench.data.volumes.detached import Part, joined, listed, text_numbers
+from xmodbench.data.volumes.elsewhere import metaimage_names
+from xmodbench.data.volumes.fields import metaimage_fields
 from xmodbench.data.volumes.placing import Frame, Stored, axes_along
 from xmodbench.data.volumes.streams import FETCH_AGAIN, decompressed, exactly, read_bytes
 from xmodbench.errors import UserError
@@ -61,7 +63,8 @@ def read_metaimage(path: Path) -> Stored:
     """
     remarks: list[str] = []
     data = read_bytes(path)
-    fields, begin = _fields(data, path)
+    values, begin = metaimage_fields(data, path)
+    fields = _Fields(values, path)
     size, kind = _size(fields, path), _kind(fields, path, remarks)
     spacing, affine, frame = _position(fields, size, path, remarks)
     slope, intercept = _scaling(fields, path, remarks)
@@ -70,29 +73,8 @@ def read_metaimage(path: Path) -> Stored:
     return Stored(voxels.reshape(size[::-1]), affine, spacing, unstated, slope, intercept, frame, remarks)
 
 
-def _fields(data: bytes, path: Path) -> tuple[_Fields, int]:
-    """The header, and where it ends: after the line ElementDataFile."""
-    values: dict[str, str] = {}
-    begin = 0
-    while "ElementDataFile" not in values:
-        end = data.find(b"\n", begin)
-        line = data[begin : end if end >= 0 else len(data)]
-        key, equals, value = line.decode("utf-8", "replace").partition("=")
-        if (not equals and line.strip()) or len(line) > 10_000 or begin >= len(data):
-            raise UserError("not a MetaImage file, or truncated in its header", path, FETCH_AGAIN)
-        if key.strip() in values:
-            raise UserError(f"its header gives {key.strip()} twice", path, "remove the wrong one")
-        if equals:
-            values[key.strip()] = value.strip()
-        begin = end + 1 if end >= 0 else len(data)
-    missing = [name for name in ("NDims", "DimSize", "ElementType") if name not in values]
-    if missing:
-        raise UserError(f"its header has no {missing[0]}", path, FETCH_AGAIN)
-    return _Fields(values, path), begin
-
-
 def _size(fields: _Fields, path: Path) -> tuple[int, ...]:
-    sizes = [int(n) for n in fields.numbers("DimSize") or []]
+    sizes = [int(n) if n.is_integer() else 0 for n in fields.numbers("DimSize") or []]
     if fields.values["NDims"] != str(len(sizes)) or min(sizes, default=0) < 1:
         problem = f"its header gives the sizes '{fields.values['DimSize']}' for {fields.values['NDims']} axes"
         raise UserError(problem, path, FETCH_AGAIN)
@@ -193,13 +175,8 @@ def _scaling(fields: _Fields, path: Path, remarks: list[str]) -> tuple[float | N
 
 def _voxels(fields: _Fields, data: bytes, begin: int, kind: np.dtype, size, remarks: list[str]) -> np.ndarray:
     """The voxels, flat, of the file itself or of those that it names."""
-    path, where = fields.path, fields.values["ElementDataFile"]
-    if where.upper() == "LOCAL":
-        parts = [Part(path, data[begin:])]
-    elif where.split()[:1] == ["LIST"]:
-        parts = [Part(item, None) for item in listed(data[begin:].decode("utf-8", "replace").splitlines(), path)]
-    else:
-        parts = [Part(item, None) for item in listed(where, path)]
+    path, names = fields.path, metaimage_names(fields.values, data[begin:])
+    parts = [Part(path, data[begin:])] if names is None else [Part(item, None) for item in listed(names, path)]
     count = prod(size)
     if count % len(parts):
         raise UserError(f"its voxels cannot be shared out among {len(parts)} files", path, FETCH_AGAIN)
@@ -213,16 +190,17 @@ def _voxels(fields: _Fields, data: bytes, begin: int, kind: np.dtype, size, rema
 
 def _decoded(fields: _Fields, part: Part, each: int, begin: int, kind: np.dtype, remarks: list[str]) -> bytes:
     """A part's voxels, which begin after HeaderSize bytes of its file, or (-1) are its last; `begin` are read already."""
-    skip, packed = int((fields.numbers("HeaderSize") or [0.0])[0]), fields.yes("CompressedData", otherwise=False)
-    if skip < -1 or (packed and skip) or 0 < skip < begin:
+    given, packed = (fields.numbers("HeaderSize") or [0.0])[0], fields.yes("CompressedData", otherwise=False)
+    skip = int(given)
+    if skip != given or skip < -1 or (packed and skip) or 0 < skip < begin:
         raise UserError(
-            f"its HeaderSize is {skip}", fields.path, "correct it; 0 where nothing stands before the voxels"
+            f"its HeaderSize is {given:g}", fields.path, "correct it; 0 where nothing stands before the voxels"
         )
     content = part.content()
     if not fields.yes("BinaryData", otherwise=True):
         return text_numbers(content, kind, part.path)
     if packed:
-        return decompressed(content, "zlib", part.path, remarks)
+        return decompressed(content, "zlib", part.path, remarks, each)
     if skip == -1:
         return content[max(0, len(content) - each) :]
     return content[skip - begin :] if skip else content

@@ -1,8 +1,10 @@
-"""NIfTI-1 and NIfTI-2 files: every field that decides what a voxel is and where it lies is read, said or refused."""
+"""NIfTI-1 and NIfTI-2, files and pairs: what decides a voxel's value and place is read, said or refused."""
 
 from __future__ import annotations
 
 import struct
+import zlib
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import SimpleITK as sitk
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
+from xmodbench.data.volumes.elsewhere import PAIRED, images_of
 from xmodbench.data.volumes.nifti_position import positions
 from xmodbench.data.volumes.placing import UNITS, Frame, Stored, judged_unit
 from xmodbench.data.volumes.streams import FETCH_AGAIN, decompressed, exactly, read_bytes
@@ -19,23 +22,24 @@ from xmodbench.errors import UserError
 
 _KINDS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 _UNIT_CODES = {1: "m", 2: "mm", 3: "um"}
-_PAIRS = (b"ni1\0", b"ni2\0")
+_PAIRS, _SINGLE = (b"ni1\0", b"ni2\0"), (b"n+1\0", b"n+2\0")
 
 
 def read_nifti(path: Path) -> Stored:
-    """A NIfTI file, read to its end, with the CRC of a compressed one checked.
+    """A NIfTI file, or pair by its header, read to its end, with the CRC of a compressed one checked.
 
     Raises:
         UserError: it is damaged, holds anything but one volume of grey values, or its header contradicts itself.
     """
     remarks: list[str] = []
     data = _uncompressed(path, remarks)
+    paired = path.name.lower().endswith(PAIRED)
     try:
-        header = _header(data, path)
+        header = _header(data, path, paired)
         size, kind = _size(header, path, remarks), _kind(header, path, remarks)
         mm = _unit(header, size, path, remarks)
         affine = positions(header, size, mm, path, remarks)
-        offset = _offset(header, path)
+        offset = _offset(header, path, paired)
         slope, intercept = _scaling(header, path)
     except (HeaderDataError, LookupError, ValueError, OverflowError) as error:
         text = " ".join(str(error).split())
@@ -43,21 +47,39 @@ def read_nifti(path: Path) -> Stored:
     _intent(header, remarks)
     count = prod(size)
     needed, one = count * kind.itemsize, size[0] * size[1] * kind.itemsize
-    voxels = np.frombuffer(exactly(memoryview(data)[offset:], needed, one, path, remarks), kind, count)
+    image, data = _image(path, remarks, offset + needed) if paired else (path, data)
+    voxels = np.frombuffer(exactly(memoryview(data)[offset:], needed, one, image, remarks), kind, count)
     spacing = tuple(float(value) * mm for value in header["pixdim"][1:4])
     unstated = "qform_code and sform_code are 0"
     frame = _frame(path) if affine is not None and _is_plain(header, affine) else None
     return Stored(voxels.reshape(size[::-1]), affine, spacing, unstated, slope, intercept, frame, remarks)
 
 
-def _uncompressed(path: Path, remarks: list[str]) -> bytes:
+def _uncompressed(path: Path, remarks: list[str], needed: int | None = None) -> bytes:
     data = read_bytes(path)
     packed, named = data[:2] == b"\x1f\x8b", path.name.lower().endswith(".gz")
+    ending = path.name[-7:-3] if named else path.name[-4:]
     if named and not packed and _sizeof_hdr(data)[0] in _KINDS:
-        raise UserError("not compressed with gzip", path, "name it .nii, which is what it is")
-    if packed and not named:
-        raise UserError("compressed with gzip, which its name does not say", path, "name it .nii.gz")
-    return decompressed(data, "gzip", path, remarks) if named else data
+        raise UserError("not compressed with gzip", path, f"name it {ending}, which is what it is")
+    if packed and not named and not ending.lower() == ".img":
+        raise UserError("compressed with gzip, which its name does not say", path, f"name it {ending}.gz")
+    return (
+        decompressed(data, "gzip", path, remarks, needed if needed is not None else _promised(data)) if named else data
+    )
+
+
+def _promised(data: bytes) -> int:
+    """How long the header of a compressed file says that it is; 0 where it says nothing that can be understood."""
+    with suppress(zlib.error, WrapStructError, HeaderDataError, KeyError, ValueError):
+        head = zlib.decompressobj(31).decompress(data, 540)
+        size, order = _sizeof_hdr(head)
+        header = _KINDS[size](head[:size], order, check=False)
+        sizes = (max(1, int(n)) for n in header["dim"][1:])
+        return (
+            int(header["vox_offset"])
+            + prod(sizes) * max(1, abs(int(header["bitpix"])), 8 * header.get_data_dtype().itemsize) // 8
+        )
+    return 0
 
 
 def _sizeof_hdr(data: bytes) -> tuple[int, str]:
@@ -66,7 +88,18 @@ def _sizeof_hdr(data: bytes) -> tuple[int, str]:
     return next(((size, order) for size, order in orders if size in _KINDS), (0, "<"))
 
 
-def _header(data: bytes, path: Path) -> nibabel.Nifti1Header:
+def _image(header: Path, remarks: list[str], needed: int) -> tuple[Path, bytes]:
+    """The file with the voxels of a pair, and its bytes."""
+    found = images_of(header)
+    if not found:
+        raise UserError("its voxels are in an .img file, which is not there", header, "put that file beside it")
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise UserError(f"its voxels may be in {names}", header, "remove the wrong one")
+    return found[0], _uncompressed(found[0], remarks, needed)
+
+
+def _header(data: bytes, path: Path, paired: bool) -> nibabel.Nifti1Header:
     """The header as nibabel reads it; nothing in it is corrected."""
     size, order = _sizeof_hdr(data)
     if not size:
@@ -76,9 +109,11 @@ def _header(data: bytes, path: Path) -> nibabel.Nifti1Header:
     except (WrapStructError, HeaderDataError) as error:
         raise UserError(f"not a NIfTI file, or truncated in its header ({error})", path, FETCH_AGAIN) from None
     magic = bytes(header["magic"].tobytes()[:4])
-    if magic in _PAIRS:
-        raise UserError("its voxels are in another file (.img)", path, "convert the pair to one .nii file")
-    if magic not in (b"n+1\0", b"n+2\0"):
+    if magic in _PAIRS and not paired:
+        raise UserError("its voxels are in another file (.img)", path, "name it .hdr and put its .img file beside it")
+    if magic in _SINGLE and paired:
+        raise UserError("its voxels are in its own file, as its magic says", path, "name it .nii")
+    if magic not in (*_PAIRS, *_SINGLE):
         problem = f"not a NIfTI file: its magic is {magic!r}; an Analyze file does not say how it lies"
         raise UserError(problem, path, "convert it to NIfTI from the original")
     return header
@@ -117,9 +152,9 @@ def _kind(header: nibabel.Nifti1Header, path: Path, remarks: list[str]) -> np.dt
     return kind
 
 
-def _offset(header: nibabel.Nifti1Header, path: Path) -> int:
+def _offset(header: nibabel.Nifti1Header, path: Path, paired: bool) -> int:
     """Where voxels begin."""
-    offset, least = float(header["vox_offset"]), int(header.single_vox_offset)
+    offset, least = float(header["vox_offset"]), 0 if paired else int(header.single_vox_offset)
     if not np.isfinite(offset) or offset < least or offset % 1:
         raise UserError(
             f"vox_offset {offset:g} is not where voxels can begin (from {least} on)", path, "convert the file again"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from xmodbench.data.volumes.detached import Part, joined, listed, text_numbers
+from xmodbench.data.volumes.elsewhere import nrrd_names
+from xmodbench.data.volumes.fields import nrrd_fields
 from xmodbench.data.volumes.nrrd_axes import Axes, read_axes
 from xmodbench.data.volumes.placing import Stored
 from xmodbench.data.volumes.streams import FETCH_AGAIN, decompressed, exactly, read_bytes
@@ -39,41 +40,13 @@ def read_nrrd(path: Path) -> Stored:
     """
     remarks: list[str] = []
     data = read_bytes(path)
-    fields, begin = _fields(data, path)
+    fields, begin = nrrd_fields(data, path)
     kind = _kind(fields, path)
     axes = read_axes(fields, path, remarks)
     voxels = _voxels(fields, data, begin, kind, axes, path, remarks)
     return Stored(
         voxels.reshape(axes.size[::-1]), axes.affine, axes.spacing, axes.unstated, frame=axes.frame, remarks=remarks
     )
-
-
-def _fields(data: bytes, path: Path) -> tuple[dict[str, str], int]:
-    """The header's fields by their names in small letters without spaces, and where it ends."""
-    if not re.match(rb"NRRD000[1-6]\r?\n", data):
-        raise UserError("not a NRRD file", path, FETCH_AGAIN)
-    end = re.search(rb"\n\r?\n", data)
-    fields: dict[str, str] = {}
-    lines = data[: end.start() if end else len(data)].split(b"\n")[1:]
-    for number, raw in enumerate(lines):
-        line = raw.decode("utf-8", "replace").rstrip("\r")
-        if line.startswith("#") or ":=" in line.partition(": ")[0]:
-            continue  # a comment, or a key of somebody's own
-        name, colon, value = line.partition(":")
-        key = name.replace(" ", "").lower()
-        if not colon:
-            raise UserError(f"its header has the line '{line[:40]}', which is no field", path, FETCH_AGAIN)
-        if key in fields:
-            raise UserError(f"its header gives '{name}' twice", path, "remove the wrong one")
-        fields[key] = value.strip()
-        if key == "datafile" and value.split()[:1] == ["LIST"]:
-            # the names follow to the header's end
-            fields["files"] = "\n".join(item.decode("utf-8", "replace").strip() for item in lines[number + 1 :])
-            break
-    missing = [name for name in ("type", "dimension", "sizes", "encoding") if name not in fields]
-    if missing:
-        raise UserError(f"its header has no '{missing[0]}'", path, FETCH_AGAIN)
-    return fields, end.end() if end else len(data)
 
 
 def _kind(fields: dict[str, str], path: Path) -> np.dtype:
@@ -100,11 +73,8 @@ def _voxels(
     fields: dict[str, str], data: bytes, begin: int, kind: np.dtype, axes: Axes, path: Path, remarks: list[str]
 ) -> np.ndarray:
     """The voxels, flat, of the file itself or of those that it names."""
-    if "datafile" not in fields:
-        parts = [Part(path, data[begin:])]
-    else:
-        names = fields["files"].split("\n") if "files" in fields else fields["datafile"]
-        parts = [Part(item, None) for item in listed(names, path)]
+    names = nrrd_names(fields)
+    parts = [Part(path, data[begin:])] if names is None else [Part(item, None) for item in listed(names, path)]
     count = prod(axes.size)
     if count % len(parts):
         raise UserError(f"its voxels cannot be shared out among {len(parts)} files", path, FETCH_AGAIN)
@@ -112,7 +82,8 @@ def _voxels(
     encoding, lines, skip = _encoding(fields, path)
     stored = []
     for part in parts:
-        content = _decoded(_after_lines(part.content(), lines, part.path), encoding, kind, part.path, remarks)
+        content = _after_lines(part.content(), lines, part.path)
+        content = _decoded(content, encoding, kind, part.path, remarks, max(0, skip) + each)
         # -1: the voxels are what comes last
         first = max(0, len(content) - each) if skip == -1 else skip
         stored.append(exactly(memoryview(content)[first:], each, one_slice, part.path, remarks))
@@ -130,11 +101,11 @@ def _encoding(fields: dict[str, str], path: Path) -> tuple[str, int, int]:
     return encoding, lines, skip
 
 
-def _decoded(content: bytes, encoding: str, kind: np.dtype, path: Path, remarks: list[str]) -> bytes:
+def _decoded(content: bytes, encoding: str, kind: np.dtype, path: Path, remarks: list[str], needed: int) -> bytes:
     if encoding in _TEXT:
         return text_numbers(content, kind, path)
     if encoding in _PACKED:
-        return decompressed(content, _PACKED[encoding], path, remarks)
+        return decompressed(content, _PACKED[encoding], path, remarks, needed)
     return _unhexed(content, path) if encoding == "hex" else content
 
 

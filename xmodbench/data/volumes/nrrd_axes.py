@@ -48,7 +48,7 @@ def read_axes(fields: dict[str, str], path: Path, remarks: list[str]) -> Axes:
     Raises:
         UserError: they are not three axes of space, or the header contradicts itself.
     """
-    sizes = [int(n) for n in _numbers(fields["sizes"], "sizes", path)]
+    sizes = [int(n) if n.is_integer() else 0 for n in _numbers(fields["sizes"], "sizes", path)]
     if fields["dimension"] != str(len(sizes)) or min(sizes, default=0) < 1:
         problem = f"its header gives the sizes '{fields['sizes']}' for {fields['dimension']} axes"
         raise UserError(problem, path, FETCH_AGAIN)

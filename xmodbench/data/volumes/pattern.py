@@ -31,7 +31,7 @@ class PatternConfig(Preparation):
         min_length=2,
         description="File name of each modality, relative to the raw folder, such as `{subject}/{subject}-T1.nii.gz`. "
         "`{subject}` and `{site}` stand for names, `*` for anything within a name. Without `{subject}` there is one "
-        "subject. NIfTI, NRRD, MHA or MHD.",
+        "subject. NIfTI (pairs by their `.hdr`), NRRD or MetaImage.",
     )
     subject_pattern: str = Field(
         r"[^/]+?", description="Regular expression of a subject's name; a named group `site` in it gives the site."
@@ -145,7 +145,7 @@ class PatternDataset(Dataset):
         matched = {name for record in records for name in record.files}
         unmatched = {m: p for m, p in self.settings.patterns.items() if m not in matched}
         if not names:
-            return UserError("no volumes here (NIfTI, NRRD, MHA, MHD)", raw_dir, "put them there, or set `raw`")
+            return UserError("no volumes here (NIfTI, NRRD, MetaImage)", raw_dir, "put them there, or set `raw`")
         if not unmatched:
             return UserError(
                 f"none of {len(records)} subjects has every modality", raw_dir, "check the subjects' names"

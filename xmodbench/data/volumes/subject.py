@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,11 @@ import SimpleITK as sitk
 
 from xmodbench.data.pairing.subject import Measured, measure, sampled
 from xmodbench.data.volumes.bias import correct_bias
+from xmodbench.data.volumes.elsewhere import volume_sha256
 from xmodbench.data.volumes.identity import Scan, Voxels
 from xmodbench.data.volumes.io import read_volume
 from xmodbench.data.volumes.mask import head_mask
+from xmodbench.data.volumes.names import ascii_name
 from xmodbench.data.volumes.normalise import normalise, stretch
 from xmodbench.data.volumes.register import one_thread, register_rigid
 from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
@@ -34,7 +35,7 @@ from xmodbench.data.volumes.slicing import (
     to_square,
 )
 from xmodbench.errors import UserError, plain, said
-from xmodbench.files import relative_name, sha256_file
+from xmodbench.files import relative_name
 from xmodbench.plugins import SubjectRecord
 from xmodbench.seeding import derive_seed
 
@@ -279,10 +280,9 @@ def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Im
     position = float((affine @ [middle, middle, 0, 1])[plane.normal])
     # one decimal tells the slices of a scanner apart; finer grids need more
     digits = max(1, int(np.ceil(-np.log10(grid.GetSpacing()[plane.normal]))) + 1)
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", record.subject)
     width = digits + 5
     return {
-        "id": f"{name}_{plane.letter}{position:+0{width}.{digits}f}",
+        "id": f"{ascii_name(record.subject)}_{plane.letter}{position:+0{width}.{digits}f}",
         "subject": record.subject,
         "site": record.site,
         "position_mm": round(position, 4),
@@ -295,4 +295,4 @@ def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Im
 
 
 def _source(path: Path, raw_dir: Path) -> dict[str, str]:
-    return {"file": relative_name(path, raw_dir), "sha256": sha256_file(path)}
+    return {"file": relative_name(path, raw_dir), "sha256": volume_sha256(path)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from jinja2 import UndefinedError
 
 from xmodbench.data.pairing.information import mutual_information
 from xmodbench.data.pairing.judge import Finding
+from xmodbench.data.volumes.names import ascii_name
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 from xmodbench.report.inspection.alignment import residual_shift
@@ -65,7 +65,7 @@ class SubjectFacts:
     @property
     def anchor(self) -> str:
         """A name for links; a lone subject is in both splits."""
-        return f"{self.split}-{re.sub(r'[^A-Za-z0-9._+-]+', '-', self.name)}"
+        return f"{self.split}-{ascii_name(self.name, also='_+')}"
 
 
 @dataclass(frozen=True)
