@@ -4,9 +4,10 @@
                                   [--device auto]
 
 A case is ``network:size`` or ``network:size:batch``, ``short`` being the demonstration's settings as they are. Each is
-run in every way of `--how`: words joined by ``+`` out of ``fp32``, ``tf32`` (on a GPU convolutions and products round to it),
-``bf16``, ``channels-last`` and ``compile``. The time of the maps is measured around them inside real training steps, others than those whose number per second is given: on a GPU the measuring makes them wait. That of
-snapshots is what the default number of them adds to a training of `--iterations` steps; `--brief` leaves it out.
+run in every way of `--how`: words joined by ``+`` out of ``fp32``, ``tf32`` (for a GPU: its convolutions and products),
+``bf16``, ``channels-last`` and ``compile``. The time of the maps is measured around them inside real training steps, others
+than those whose number per second is given: on a GPU the measuring makes them wait. That of snapshots is what the default
+number of them adds to a training of `--iterations` steps; `--brief` leaves it out.
 """
 
 from __future__ import annotations

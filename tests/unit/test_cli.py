@@ -23,7 +23,7 @@ def xmodbench(*arguments, cwd):
 def test_check_says_what_would_run(tmp_path):
     done = xmodbench("check", REPOSITORY / "config" / "demo.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "16 cells, 14 trainings, run 'demo'" in done.stdout
+    assert "16 cells, 10 trainings, run 'demo'" in done.stdout
 
 
 @pytest.mark.parametrize(
