@@ -67,6 +67,8 @@ def _trainings(plan: Plan) -> Iterator[Work]:
     for cell in {plan.model_dir(cell): cell for cell in reversed(plan.cells)}.values():
         training, slices = plan.training(cell), SLICES[cell.dataset][0]
         settings, label = _settings(plan, cell), plan.method_label(cell.method)
+        if training is None:  # a control that learns nothing
+            continue
         if training.plugin.id in DIFFUSION:
             steps = settings.iterations or math.ceil(
                 settings.epochs * slices / (settings.batch_size * settings.accumulation)

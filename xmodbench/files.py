@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,16 @@ _count = itertools.count()
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}-{next(_count)}")
+    return path.with_name(f"{_prefix(path)}{os.getpid()}-{next(_count)}")
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.tmp-"
+
+
+def _temporaries_of(path: Path) -> list[Path]:
+    """What lies beside `path` to become it: of processes that write it now, and of those that were killed."""
+    return [other for other in path.parent.iterdir() if other.name.startswith(_prefix(path))]
 
 
 @contextmanager
@@ -44,9 +53,9 @@ def scratch_dir(path: str | os.PathLike) -> Iterator[Path]:
     with ExitStack() as stack:
         with ExitStack() as meanwhile:
             _hold(path.parent, meanwhile, wait=True)
-            for left in path.parent.iterdir():
+            for left in _temporaries_of(path):
                 with ExitStack() as other:
-                    if left.name.startswith(f".{path.name}.tmp-") and left.is_dir() and _hold(left, other):
+                    if left.is_dir() and _hold(left, other):
                         shutil.rmtree(left, ignore_errors=True)
             temporary = _temporary(path)
             temporary.mkdir()
@@ -55,10 +64,10 @@ def scratch_dir(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
 
 
-def _hold(folder: Path, stack: ExitStack, *, wait: bool = False) -> bool:
-    """Hold a folder until the stack ends; False where another process does, or where the disk has no locks."""
+def _hold(place: Path, stack: ExitStack, *, wait: bool = False) -> bool:
+    """Hold a file or folder until the stack ends; False where another process does, or where the disk has no locks."""
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(place, os.O_RDONLY)
         stack.callback(os.close, handle)
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
@@ -68,18 +77,26 @@ def _hold(folder: Path, stack: ExitStack, *, wait: bool = False) -> bool:
 
 @contextmanager
 def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an exception."""
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an exception.
+
+    What processes that were killed left of such files is removed. One is held for as long as it is written, as a folder is.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
+    for left in _temporaries_of(path):
+        with ExitStack() as other:
+            if left.is_file() and _hold(left, other):
+                left.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        temporary = _temporary(path)
+        stack.callback(temporary.unlink, missing_ok=True)
+        while not temporary.exists():  # once more if another process took it for left over before it was held
+            temporary.touch()
+            _hold(temporary, stack, wait=True)
         yield temporary
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
 
 
 @contextmanager

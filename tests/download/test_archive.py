@@ -299,3 +299,19 @@ def test_a_disk_that_fills_up_leaves_no_half_file(tmp_path):
     assert [item.name for item in (tmp_path / "out").iterdir()] == ["small"]
     assert subprocess.run([*command, "900000"], check=False).returncode == 0
     assert (tmp_path / "out" / "large").stat().st_size == 300_000
+
+
+@fault(
+    "archives",
+    "the process that unpacked an archive was killed",
+    "the archive is unpacked again; what was half-written is removed",
+)
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    archive = tar(tmp_path / "a.tar", ("site/T1.nii", b"one", FILE), ("site/.hidden", b"two", FILE))
+    folder = tmp_path / "out" / "site"
+    folder.mkdir(parents=True)
+    for name in (".T1.nii.tmp-4711", "..hidden.tmp-4711", ".PD.nii.tmp-4711", "T1.nii.tmp-4711"):
+        (folder / name).write_bytes(b"half")
+    extract(archive, tmp_path / "out", flat=False)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"T1.nii", ".hidden", ".PD.nii.tmp-4711", "T1.nii.tmp-4711"}  # what is of other files is not ours

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+from xmodbench import files
 from xmodbench.errors import UserError, did_you_mean, said
-from xmodbench.files import atomic_dir, atomic_file, read_json, scratch_dir, sha256_files, sha256_json, write_json
+from xmodbench.files import atomic_dir, atomic_file, read_json, sha256_files, sha256_json, write_json
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):
@@ -51,32 +52,48 @@ def test_kill_during_a_write_leaves_no_file_at_the_target(tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
-HOLDING = (
-    "import sys, time; from xmodbench.files import scratch_dir\n"
-    "with scratch_dir(sys.argv[1]) as t:\n"
-    "    (t / 'half').write_text('x'); print(t.name, flush=True); time.sleep(60)\n"
-)
+WRITE_HALF = {"scratch_dir": "(t / 'half').write_text('x')", "atomic_file": "t.write_text('half')"}
 
 
-def holding(path):
-    job = subprocess.Popen([sys.executable, "-c", HOLDING, str(path)], stdout=subprocess.PIPE, text=True)
+def holding(kind, path):
+    """A process that writes and is never done, and the name of its temporary."""
+    code = (
+        f"import sys, time; from xmodbench.files import {kind}\n"
+        f"with {kind}(sys.argv[1]) as t:\n"
+        f"    {WRITE_HALF[kind]}; print(t.name, flush=True); time.sleep(60)\n"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
     return job, job.stdout.readline().strip()
 
 
-def test_what_a_killed_process_left_is_removed_and_what_others_use_is_not(tmp_path):
-    (killed, left), (alive, used) = holding(tmp_path / "spool"), holding(tmp_path / "spool")
-    other, _ = holding(tmp_path / "other")
+@pytest.mark.parametrize("kind", WRITE_HALF)
+def test_what_a_killed_process_left_is_removed_and_what_others_use_is_not(kind, tmp_path):
+    (killed, left), (alive, used) = holding(kind, tmp_path / "spool"), holding(kind, tmp_path / "spool")
+    other, _ = holding(kind, tmp_path / "other")
     killed.kill(), other.kill()
     killed.wait(10), other.wait(10)
     try:
         assert {left, used} < set(os.listdir(tmp_path))
-        with scratch_dir(tmp_path / "spool") as ours:
+        with getattr(files, kind)(tmp_path / "spool") as ours:
             names = set(os.listdir(tmp_path))
             assert {used, ours.name} < names and left not in names
             assert any("other" in name for name in names)
-        assert (tmp_path / used / "half").is_file()
+        assert (tmp_path / used / "half" if kind == "scratch_dir" else tmp_path / used).is_file()
     finally:
         alive.kill()
+
+
+def test_a_file_taken_for_left_over_before_it_is_held_is_made_again(tmp_path, monkeypatch):
+    held, taken = files._hold, []
+
+    def hold(place, stack, *, wait=False):
+        if not taken:
+            taken.append(place.unlink())
+        return held(place, stack, wait=wait)
+
+    monkeypatch.setattr(files, "_hold", hold)
+    write_json(tmp_path / "a.json", {"x": 1})
+    assert taken and read_json(tmp_path / "a.json") == {"x": 1} and os.listdir(tmp_path) == ["a.json"]
 
 
 def test_a_folder_that_is_given_up_late_takes_nothing_away(tmp_path):
