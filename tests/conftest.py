@@ -28,6 +28,22 @@ settings.register_profile("few", max_examples=40, derandomize=True, **ALWAYS)
 settings.register_profile("many", max_examples=5000, print_blob=True, **ALWAYS)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
+# files of few and long tests: left to the end, one of two processes would wait for the other
+LONG = (
+    "test_kills",
+    "test_smoke",
+    "test_faults",
+    "test_run",
+    "test_power_cuts",
+    "test_stylegan2_processes",
+    "test_wheel",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, all else in its order (with ``--no-loadscope-reorder``, or xdist would sort by number of tests)."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
 
 @pytest.fixture
 def quiet() -> Progress:
