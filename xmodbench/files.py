@@ -28,17 +28,23 @@ SHIPPED = REPOSITORY if IS_CHECKOUT else PACKAGE_ROOT / "shipped"
 _count = itertools.count()
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f"{_prefix(path)}{os.getpid()}-{next(_count)}")
+_UNFINISHED = ".tmp-"
 
 
-def _prefix(path: Path) -> str:
-    return f".{path.name}.tmp-"
+def temporary_of(path: Path) -> Path:
+    """A new name beside `path`, for what is to become it once it is whole."""
+    return path.with_name(f".{path.name}{_UNFINISHED}{os.getpid()}-{next(_count)}")
+
+
+def finished_name(path: Path) -> str | None:
+    """The name that a temporary of `temporary_of` would have got; None for any other file or folder."""
+    name, found, _ = path.name.rpartition(_UNFINISHED)
+    return name[1:] if found and name.startswith(".") else None
 
 
 def _temporaries_of(path: Path) -> list[Path]:
     """What lies beside `path` to become it: of processes that write it now, and of those that were killed."""
-    return [other for other in path.parent.iterdir() if other.name.startswith(_prefix(path))]
+    return [other for other in path.parent.iterdir() if finished_name(other) == path.name]
 
 
 @contextmanager
@@ -57,7 +63,7 @@ def scratch_dir(path: str | os.PathLike) -> Iterator[Path]:
                 with ExitStack() as other:
                     if left.is_dir() and _hold(left, other):
                         shutil.rmtree(left, ignore_errors=True)
-            temporary = _temporary(path)
+            temporary = temporary_of(path)
             temporary.mkdir()
             stack.callback(shutil.rmtree, temporary, ignore_errors=True)
             _hold(temporary, stack)
@@ -88,7 +94,7 @@ def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
             if left.is_file() and _hold(left, other):
                 left.unlink(missing_ok=True)
     with ExitStack() as stack:
-        temporary = _temporary(path)
+        temporary = temporary_of(path)
         stack.callback(temporary.unlink, missing_ok=True)
         while not temporary.exists():  # once more if another process took it for left over before it was held
             temporary.touch()

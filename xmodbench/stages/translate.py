@@ -169,7 +169,6 @@ def _lender(job: MethodJob, trained: dict[str, Any]) -> Location | None:
 
 def _batches(made: Path, names: list[str], n: int, shape: tuple[int, ...]) -> Iterator[dict[str, np.ndarray]]:
     """What the method left, checked once more out here: its process could write what it liked."""
-
     arrays = {}
     for name in names:
         path = made / f"{name}.npy"

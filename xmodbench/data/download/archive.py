@@ -17,6 +17,7 @@ from typing import IO, Literal
 from xmodbench.data.download.disk import check_space, disk_errors
 from xmodbench.data.download.errors import Damaged
 from xmodbench.data.download.tar_headers import TarMember
+from xmodbench.files import finished_name, temporary_of
 from xmodbench.progress import Progress
 
 MAX_FILE_BYTES = 2 << 30
@@ -31,7 +32,6 @@ _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _Mode = Literal["r:", "r:gz", "r:bz2", "r:xz"]
 _PACKED: dict[bytes, _Mode] = {b"\x1f\x8b": "r:gz", b"BZh": "r:bz2", b"\xfd7zXZ\0": "r:xz"}
 # what Macs leave behind in archives
-_UNFINISHED = ".tmp-"  # and the process that writes it, behind a file's name
 _LEFTOVERS = ("__MACOSX", ".DS_Store")
 
 
@@ -92,16 +92,15 @@ def extract(
                 written.append(target)
     except (*_BROKEN, EOFError, OSError, NotImplementedError) as error:
         raise Damaged(f"cannot be unpacked ({error})", archive, _DAMAGED) from None
-    _tidy(written)
+    _tidy(set(written))
     return written
 
 
-def _tidy(written: list[Path]) -> None:
+def _tidy(written: set[Path]) -> None:
     """Remove what a process that was killed left half-written beside these files: one at a time unpacks an archive."""
     for folder in {path.parent for path in written}:
-        names = {path.name for path in written if path.parent == folder}
         for other in folder.iterdir():
-            if other.name.startswith(".") and other.name[1:].rpartition(_UNFINISHED)[0] in names:
+            if (name := finished_name(other)) and folder / name in written:
                 other.unlink(missing_ok=True)
 
 
@@ -205,7 +204,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
 def _copy(handle: IO[bytes], target: Path, size: int, archive: Path, came) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # not files.atomic_file: thousands of files would each wait for the disk; the lock file's sizes tell what got lost
-    temporary = target.with_name(f".{target.name}{_UNFINISHED}{os.getpid()}")
+    temporary = temporary_of(target)
     try:
         with open(temporary, "wb") as out:
             while chunk := handle.read(_CHUNK):
