@@ -27,6 +27,7 @@ class Progress:
         """Yield `items` while reporting how many are done and the time left; `start` were done by an earlier job."""
         from tqdm import tqdm
 
+        label = printable(label)
         if sys.stderr.isatty() and not self.quiet:
             yield from tqdm(items, desc=label, total=total, initial=start, file=sys.stderr, dynamic_ncols=True)
             return
@@ -45,6 +46,7 @@ class Progress:
         """Yield a function to be told how many bytes came; reports amount, rate and time left."""
         from tqdm import tqdm
 
+        label = printable(label)
         options = {"unit": "B", "unit_scale": True, "initial": start}
         if sys.stderr.isatty() and not self.quiet:
             with tqdm(desc=label, total=total, file=sys.stderr, dynamic_ncols=True, **options) as bar:

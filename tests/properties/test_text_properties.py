@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -51,6 +53,25 @@ def test_what_a_job_says_is_one_line(text):
         Progress().say(text)
     (line,) = heard
     assert line.isprintable()
+
+
+class Terminal(io.StringIO):
+    """Standard error, where somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@given(hostile)
+def test_what_a_bar_is_called_obeys_nobody(text):
+    shown = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stderr", shown)
+        list(Progress().track(range(2), text, total=2))
+        with Progress().meter(text, 3) as came:
+            came(3)
+    # between bars tqdm itself returns to the line's beginning, goes up, and fills with spaces
+    assert re.sub(r"[\r\n]|\x1b\[A", "", shown.getvalue()).isprintable()
 
 
 def cells(markdown: str, *, text: bool = True) -> list[list[str]]:
