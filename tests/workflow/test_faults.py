@@ -250,6 +250,7 @@ def test_a_scheduler_of_ones_own(fresh):
     fresh.write_config(methods={"copy_source": {}})
     options = ["--executor", "cluster-generic", "--cluster-generic-submit-cmd", str(submit), "--jobs", "2"]
     options += ["--cluster-generic-status-cmd", str(status), "--latency-wait", "20"]
+    options += ["--seconds-between-status-checks", "1"]
     target = "results/tiny/scores/copy_source.heads.pd-to-t1.csv"
     done = fresh.snakemake(*options, target)
     assert done.returncode == 0, done.stderr
