@@ -35,8 +35,13 @@ class CellResult:
     counts: dict[str, int] = field(default_factory=dict)
     intermediates: dict[str, dict[str, float]] = field(default_factory=dict)  # errors of images on the way, by name
     records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
-    published: dict[str, float] | None = None
+    published: dict[str, str] | None = None
     stale: bool = False  # what is there is of other data, models or settings than the plan's
+
+    @property
+    def runs(self) -> tuple[CellResult, ...]:
+        """What has scores of it, by seed."""
+        return (self,)
 
     @property
     def complete(self) -> bool:
@@ -85,7 +90,7 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     return result("complete", scores=scores, distances=distances, counts=counts, intermediates=intermediates)
 
 
-def _published(plan: Plan, cell: Cell) -> dict[str, float] | None:
+def _published(plan: Plan, cell: Cell) -> dict[str, str] | None:
     """The paper's numbers; simulated data have none, whatever their plugin says."""
     if plan.simulated(cell.dataset):
         return None
@@ -121,7 +126,8 @@ def _read_summary(path: Path) -> dict[str, Any]:
     try:
         for name in DISTANCES:
             found = summary["distances"][name]
-            _within_bounds(name, [value for value in (found["value"], found.get("floor")) if value is not None], path)
+            values = [found["value"], found.get("real_to_real"), *found.get("without", ())]
+            _within_bounds(name, [value for value in values if value is not None], path)
         shared = [int(summary["counts"][name]) for name in ("images", "subjects")]
         on_the_way = summary.get("intermediates", {})
         checked_names(list(on_the_way))
