@@ -92,7 +92,10 @@ def answer(
 
 def write_plugins(root: Path, *, published: bool = True) -> None:
     """The toy plugins below the working folder `root`."""
-    places = "published: {name: IXI, modalities: {pd: PD, t1: T1}}\n"
+    places = (
+        "published: {name: IXI, modalities: {pd: PD, t1: T1}, settings: {image_size: 64}, unlike: {split: not said}}\n"
+    )
+    places += "slices_published: {test: {subjects: 25, pairs: 75}}\n"
     for name, simulated in (("heads", False), ("sim_heads", True)):
         meta = f"label: {name.replace('_', ' ').title()}\nsummary: toy heads\n" + (places if published else "")
         write_dataset(root, name, DATASET.format(simulated=simulated), meta)

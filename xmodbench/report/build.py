@@ -7,9 +7,10 @@ from pathlib import Path
 from xmodbench.errors import UserError
 from xmodbench.plan.plan import Plan
 from xmodbench.report.figure import write_figures
+from xmodbench.report.markdown import write_markdown
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page
-from xmodbench.report.tables import write_csv, write_markdown, write_table_json
+from xmodbench.report.tables import write_csv, write_table_json
 
 
 def build(plan: Plan, out_dir: Path, partial: bool) -> None:

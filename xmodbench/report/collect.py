@@ -91,8 +91,11 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
 
 
 def _published(plan: Plan, cell: Cell) -> dict[str, str] | None:
-    """The paper's numbers; simulated data have none, whatever their plugin says."""
-    if plan.simulated(cell.dataset):
+    """The paper's numbers; simulated data and ``short`` presets have none, whatever their plugins say."""
+    if (
+        plan.simulated(cell.dataset)
+        or getattr(plan.methods[cell.method].settings[cell.dataset], "preset", None) == "short"
+    ):
         return None
     method, dataset = plan.methods[cell.method].plugin, plan.dataset_plugins[cell.dataset]
     return published(method.meta.get("published"), dataset.meta.get("published"), cell.source, cell.target)

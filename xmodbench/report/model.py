@@ -14,6 +14,7 @@ from xmodbench.report.collect import CellResult, collect
 from xmodbench.report.differences import comparisons
 from xmodbench.report.fairness import fairness_checks, not_walled
 from xmodbench.report.pairing import Found, doubtful, find_pairs, pairing_checks
+from xmodbench.report.published import Beside, beside
 from xmodbench.report.ranking import MeanRank, counted, mean_ranks
 from xmodbench.report.summary import Entry, Group, groups, is_control, measure, summarise
 from xmodbench.report.uncertainty import Measured
@@ -113,6 +114,12 @@ class Report:
     def mean_ranks(self) -> dict[str, dict[str, MeanRank]]:
         """Mean ranks over the paper's columns: by group, then method."""
         return {group.key: mean_ranks(self.plan, group, self.measured[group.key]) for group in self.groups}
+
+    @cached_property
+    def beside(self) -> dict[str, list[Beside]]:
+        """The paper's numbers beside ours, by group."""
+        of = {group.key: (self.entries[group.key], self.measured[group.key]) for group in self.groups}
+        return {key: beside(self.plan, *numbers) for key, numbers in of.items()}
 
     def counted(self, group: Group) -> list[Metric]:
         """The columns that a group's mean ranks are taken over."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
+from xmodbench.metrics.published import MIN_SUBJECTS
 from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Plan
+from xmodbench.report.published import Agreement
 from xmodbench.report.summary import Entry, Group
 
+FAMILIES = {"paper": "The paper's definition", "standard": "Standard definition"}
 NONE = "–"
 SIMULATED = (
     "Simulated data: these numbers test the benchmark. They say nothing about the real data set of a similar name "
@@ -28,6 +33,27 @@ def with_interval(entry: Entry) -> str:
         return number(entry.value, entry.metric)
     bounds = f"[{number(entry.low, entry.metric)}, {number(entry.high, entry.metric)}]"
     return f"{number(entry.value, entry.metric)} {bounds}"
+
+
+BESIDE_NOTE = (
+    "Ours less the published number, with a 95 % interval that allows for our error, for the published number's own and for "
+    "its rounding. The paper gives no errors: as many subjects as it tested are taken to differ as much as ours. With fewer "
+    f"than {MIN_SUBJECTS} test subjects on either side there is no verdict. What else may make them differ is said by codes."
+)
+
+
+def signed(value: float, low: float | None, high: float | None, metric: Metric) -> str:
+    """A difference with its sign, ``+1.2 [-0.3, +2.7]``; without the interval where there is none."""
+    shown = [f"{end:+.{metric.digits}f}".replace("-", "−") for end in (value, low, high) if end is not None]
+    return shown[0] if len(shown) == 1 else f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def agreement(found: Agreement) -> str:
+    """Kendall's tau of a metric for people."""
+    if not math.isfinite(found.tau):
+        return f"{found.metric.label}: no order, all alike"
+    tau = f"{found.tau:+.2f}".replace("-", "−")
+    return f"{found.metric.label}: Kendall's τ = {tau} ({found.methods} methods, p = {found.p:.2g})"
 
 
 def heading(metric: Metric) -> str:
