@@ -25,6 +25,7 @@ def _writable(path: str) -> str:
     return path
 
 
+OneSeed = Annotated[int, Field(ge=0, lt=2**31)]
 Folder = Annotated[str, AfterValidator(_writable)]
 
 
@@ -139,13 +140,27 @@ class BenchmarkConfig(Part):
     """A benchmark run: data sets x directions x methods."""
 
     run: Id = Field(description="Name of the run; outputs go to `<paths.results>/<run>`.")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(1, description="Seed of everything random.")
+    seed: OneSeed = Field(1, description="Seed of everything random.")
+    seeds: list[OneSeed] | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Seeds to train and translate with, each in turn, such as `[1, 2, 3]`: replicates, whose spread the "
+        "report shows. Data are prepared and split with `seed` alone. If left out: `seed`.",
+    )
     datasets: dict[Id, DatasetEntry] = Field(min_length=1, description="Data sets by id.")
     methods: dict[Id, MethodEntry] = Field(min_length=1, description="Methods by id, in the order of the table.")
     paths: Paths = Field(default_factory=Paths, description="Folders.")
     compute: Compute = Field(default_factory=Compute, description="Resources of jobs.")
     scoring: Scoring = Field(default_factory=Scoring, description="Metrics.")
     report: Reporting = Field(default_factory=Reporting, description="Report.")
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, value: list[int] | None) -> list[int] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("holds a seed twice")
+        return value
 
     @field_validator("datasets", "methods", mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from xmodbench.report.tables import write_csv, write_table_json
 def build(plan: Plan, out_dir: Path, partial: bool) -> None:
     """See `xmodbench.report.build_report`."""
     report = Report.read(plan, partial)
-    old = [item for item in report.results if item.stale]
+    old = [item for item in report.runs if item.stale]
     if old and not partial:
         cell, more = old[0].cell, f" and {len(old) - 1} other cells" if old[1:] else ""
         raise UserError(str(old[0].reason), f"{plan.results}: {cell.name}{more}", "or see with --partial what there is")

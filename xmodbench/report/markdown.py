@@ -21,6 +21,7 @@ from xmodbench.report.text import (
     footnotes,
     group_title,
     heading,
+    seeds_note,
     signed,
     subjects_note,
     with_interval,
@@ -30,8 +31,8 @@ from xmodbench.report.text import (
 def write_markdown(report: Report, path: Path) -> None:
     """``table.md``: for people, a section for each data set and direction."""
     parts = [f"# {_plain(report.title)}"]
-    if report.complete < len(report.results):
-        parts.append(f"> **Incomplete: {report.complete} of {len(report.results)} cells have scores.**")
+    if report.complete < len(report.runs):
+        parts.append(f"> **Incomplete: {report.complete} of {len(report.runs)} cells have scores.**")
     if report.not_walled:
         parts.append(f"> **{NO_WALL}** ({', '.join(map(_plain, report.not_walled))})")
     parts += [_group_section(report, group) for group in report.groups]
@@ -44,6 +45,8 @@ def write_markdown(report: Report, path: Path) -> None:
 
 def _group_section(report: Report, group: Group) -> str:
     parts = [f"## {_plain(group_title(report.plan, group))}", subjects_note(group).capitalize() + "."]
+    if seeds := seeds_note(report.plan, group):
+        parts.append(_plain(seeds) + ".")
     if report.plan.simulated(group.dataset):
         parts.insert(1, f"> **{SIMULATED}**")
     if named := report.mispaired(group):

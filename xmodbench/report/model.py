@@ -38,10 +38,15 @@ class Report:
         """The report's title."""
         return self.plan.config.report.title or self.plan.config.run
 
+    @cached_property
+    def runs(self) -> list[CellResult]:
+        """What was to be made: cells, each seed of them by itself."""
+        return [run for item in self.results for run in item.every]
+
     @property
     def complete(self) -> int:
-        """How many cells have scores."""
-        return sum(item.complete for item in self.results)
+        """How many of these have scores."""
+        return sum(run.complete for run in self.runs)
 
     @property
     def simulated(self) -> list[str]:
@@ -98,7 +103,7 @@ class Report:
     @cached_property
     def not_walled(self) -> list[str]:
         """Labels of the methods that no wall kept from the test targets."""
-        return not_walled(self.plan, self.results)
+        return not_walled(self.plan, self.runs)
 
     @cached_property
     def unskilled(self) -> dict[tuple[Cell, str], list[Metric]]:

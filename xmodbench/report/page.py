@@ -59,7 +59,7 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
 def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
     plan, (dots, choices) = report.plan, dot_plot(report)
     way = way_plot(report)
-    failed = [item for item in report.results if not item.complete]
+    failed = [item for item in report.runs if not item.complete]
     return {
         "report": report,
         "plan": plan,
@@ -121,7 +121,7 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes]) -> Sectio
     return Section(
         group=group,
         title=text.group_title(report.plan, group),
-        note=text.subjects_note(group),
+        note=". ".join(filter(None, (text.subjects_note(group), text.seeds_note(report.plan, group)))),
         simulated=report.plan.simulated(group.dataset),
         families=[(name, title, family(name)) for name, title in FAMILIES.items()],
         methods=[[item for item in group.results if item not in controls], controls],
@@ -165,7 +165,7 @@ class Job:
 def jobs(report: Report) -> list[Job]:
     """The jobs of all cells, each once (a zero-shot model serves several cells)."""
     found: dict[tuple[str, str], Job] = {}
-    for item in report.results:
+    for item in report.runs:
         cell, plan, training = item.cell, report.plan, report.plan.training(item.cell)
         names = dict.fromkeys(("acquire", "prepare"), cell.dataset) | dict.fromkeys(("translate", "score"), cell.name)
         if training:

@@ -50,6 +50,7 @@ def _row(report: Report, entry: Entry, row: Beside | None) -> dict[str, Any]:
         "ci_subjects_low": entry.subject_low,
         "ci_subjects_high": entry.subject_high,
         "sd_seeds": entry.seed_sd,
+        "n_seeds": len(entry.seeds) or None,
         "real_to_real": entry.real_to_real,
         "n_images": item.counts.get("images"),
         "n_subjects": item.counts.get("subjects"),
@@ -62,7 +63,7 @@ def _row(report: Report, entry: Entry, row: Beside | None) -> dict[str, Any]:
         "published_low": row and row.low,
         "published_high": row and row.high,
         "published_unlike": " ".join(row.reasons) if row else None,
-        "reason": entry.reason,
+        "reason": entry.reason or item.reason,
         "defined_as": metric.definition,
         "protocol": PROTOCOL,
     }
@@ -70,7 +71,7 @@ def _row(report: Report, entry: Entry, row: Beside | None) -> dict[str, Any]:
 
 def write_csv(report: Report, path: Path) -> None:
     """``table.csv``: the long table."""
-    table = long_table(report).astype({"n_images": "Int64", "n_subjects": "Int64"})
+    table = long_table(report).astype(dict.fromkeys(("n_images", "n_subjects", "n_seeds"), "Int64"))
     with atomic_file(path) as temporary:
         table.to_csv(temporary, index=False)
 
@@ -90,8 +91,9 @@ def write_table_json(report: Report, path: Path) -> None:
         "run": report.plan.config.run,
         "title": report.title,
         "seed": report.plan.config.seed,
+        "seeds": report.plan.config.seeds or [report.plan.config.seed],
         "protocol": PROTOCOL,
-        "cells": len(report.results),
+        "cells": len(report.runs),
         "complete": report.complete,
         "simulated": report.simulated,
         "banner": SIMULATED if report.simulated else None,
@@ -104,7 +106,7 @@ def write_table_json(report: Report, path: Path) -> None:
         "published": [row.as_dict() for rows in report.beside.values() for row in rows],
         "published_unlike": CODES,
         "checks": checks,
-        "isolation": {item.cell.name: isolation(item) for item in report.results},
-        "provenance": {item.cell.name: item.records for item in report.results},
+        "isolation": {item.cell.name: isolation(item) for item in report.runs},
+        "provenance": {item.cell.name: item.records for item in report.runs},
     }
     write_json(path, value)

@@ -79,6 +79,20 @@ def subjects_note(group: Group) -> str:
     return f"{text}; 95 % intervals (t, subjects as clusters, {subjects - 1} degree{'s' if subjects > 2 else ''} of freedom)"
 
 
+def seeds_note(plan: Plan, group: Group) -> str | None:
+    """How many seeds the group's numbers are means of, and which methods have fewer; None where there is one for each."""
+    several = [item for item in group.results if item.replicates]
+    if not several:
+        return None
+    wanted = max(len(item.replicates) for item in several)
+    fewer = [f"{plan.method_label(item.cell.method)}: {item.reason}" for item in several if item.reason]
+    text = (
+        f"Means of {wanted} seeds, each trained and translated anew; ± is the standard deviation between seeds, and "
+        "intervals allow for subjects and seeds. Without chance in it a method has one"
+    )
+    return "; ".join([text, *fewer])
+
+
 def seconds(value: float | None) -> str:
     """A duration for people."""
     if value is None:
