@@ -25,6 +25,9 @@ def _writable(path: str) -> str:
     return path
 
 
+FID_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of ``pt_inception-2015-12-05-6726825d.pth``, the weights that define FID in pytorch-fid and torch-fidelity alike."""
+
 OneSeed = Annotated[int, Field(ge=0, lt=2**31)]
 Folder = Annotated[str, AfterValidator(_writable)]
 
@@ -124,9 +127,21 @@ class Scoring(Part):
     fid_weights: str | None = Field(
         None,
         description="Path or URL of pytorch-fid's Inception weights (sha256 is checked; the environment variable "
-        "FID_WEIGHTS does the same). Without them the FID column says so.",
+        "FID_WEIGHTS does the same). A URL is downloaded once. Without them the FID column says so, and why.",
+    )
+    fid_sha256: str | None = Field(
+        None,
+        description="SHA-256 of these weights, or its first digits, eight at least, as their file's name states them. It is "
+        "known (6726825d...) and always checked: with other weights it would be no FID. Here it is for the record.",
     )
     bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamples of subjects for the intervals of ranks.")
+
+    @field_validator("fid_sha256")
+    @classmethod
+    def _of_the_weights(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) < 8 or not FID_SHA256.startswith(value.lower())):
+            raise ValueError(f"is not that of pytorch-fid's Inception weights ({FID_SHA256})")
+        return value
 
 
 class Reporting(Part):
