@@ -116,7 +116,12 @@ class _Training:
             return None
         from xmodbench.data.volumes.known import known_of  # brings the image libraries along
 
-        return known_of(self.store)
+        known = known_of(self.store)
+        if known is None:
+            self.job.progress.say(
+                f"{self.store.directory} was prepared by an earlier version: `apply` will not take the model"
+            )
+        return known
 
     def _forget_other_code(self) -> None:
         """Empty a state that the method's code left before it was changed: both would have a part in the result."""

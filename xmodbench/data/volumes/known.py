@@ -74,6 +74,7 @@ def _geometry(
     measures = [measures_of(place, settings.image_size) for place in places.values()]
     return {
         "plane": planes.pop(),
+        "mask": next(iter(volumes.values()))["mask"],
         "grid_mm": np.median([place.grid.spacing for place in places.values()], axis=0).tolist(),
         "heights": span(heights),
         "cut_off": span(facts["head"]["cut_off"] for facts in volumes.values()),

@@ -124,7 +124,12 @@ def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
     with _about(task.record.files[_mask_source(task)], "check the volume, or set mask_above"):
         chosen = choose(view, spacing[plane.normal], settings.slices)
     crop = field_of_view(view, (spacing[plane.rows], spacing[plane.cols]), settings.fov_mm)
-    outcome.facts |= {"grid": Grid.of(grid).facts(), "plane": plane.name, "crop": asdict(crop)}
+    outcome.facts |= {
+        "grid": Grid.of(grid).facts(),
+        "plane": plane.name,
+        "crop": asdict(crop),
+        "mask": _mask_source(task),
+    }
     ends = {name: _ends(task, name, volume, mask) for name, volume in volumes.items()}
     arrays = {
         name: plane_view(scaled(sitk.GetArrayFromImage(volume), ends[name]), plane) for name, volume in volumes.items()
