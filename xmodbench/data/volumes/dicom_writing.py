@@ -25,6 +25,11 @@ OF_THE_PATIENT = (
     "BodyPartExamined",
 )  # fmt: skip
 """What the derived series shares with its source: patient, study and frame of reference; nothing of the scanner."""
+MAY_BE_EMPTY = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime", "AccessionNumber",
+    "ReferringPhysicianName", "PositionReferenceIndicator",
+)  # fmt: skip
+"""Has to be there, if only empty."""
 CT_INTERCEPT, MOST = -1024.0, 32767
 SERIES_NUMBER = 1000
 """Added to the source's."""
@@ -61,7 +66,7 @@ def write_derived(
 
 
 def scaling(voxels: np.ndarray, kind: str) -> tuple[float, float]:
-    """Slope and intercept between stored numbers of 16 bits and values: whole HU for CT, else the whole range of the values."""
+    """Slope and intercept between 16-bit numbers and values: whole HU for CT, else values over the whole of the numbers."""
     if kind == "CT":
         return 1.0, CT_INTERCEPT
     low, high = float(voxels.min()), float(voxels.max())
@@ -77,6 +82,8 @@ def _object(source: Dataset, item: Slice, kind: str, description: str, entropy: 
     for word in OF_THE_PATIENT:
         if word in source:
             made[word] = source[word]
+        elif word in MAY_BE_EMPTY:
+            setattr(made, word, "")
     for word in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
         if word in item.header:
             made[word] = item.header[word]
@@ -87,7 +94,7 @@ def _object(source: Dataset, item: Slice, kind: str, description: str, entropy: 
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
     made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 16, 15, 1
     if kind == "CT":
-        made.RescaleType = "HU"
+        made.RescaleType, made.KVP, made.AcquisitionNumber = "HU", None, None
     reference = Dataset()
     reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
     made.SourceImageSequence = Items([reference])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from xmodbench.data.pairing.contrast import apart
 from xmodbench.data.volumes.known import HU, measures_of
 from xmodbench.data.volumes.putting_back import Place
 
@@ -46,9 +47,9 @@ def _modality(modalities: Mapping[str, Any], source: str, facts: Mapping[str, An
     if trained["unit"] != HU and lowest < IN_AIR_HU < min(trained["lowest"]):
         return [f"values go down to {lowest:g}, as in CT and in no {source} of the training data"]
     levels = np.array(facts["levels"][source])
-    apart = {name: float(np.abs(levels - np.array(item["levels"])).sum()) for name, item in modalities.items()}
-    nearest = min(apart, key=lambda name: apart[name])
-    if nearest != source and apart[nearest] < NEARER * apart[source] and apart[source] > trained["spread"]:
+    off = {name: apart(levels, np.array(item["levels"])) for name, item in modalities.items()}
+    nearest = min(off, key=lambda name: off[name])
+    if nearest != source and off[nearest] < NEARER * off[source] and off[source] > trained["spread"]:
         return [f"its grey levels are those of {nearest} rather than of {source}"]
     return []
 

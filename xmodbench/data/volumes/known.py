@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from xmodbench.data.pairing.contrast import apart
 from xmodbench.data.volumes.grids import Grid
 from xmodbench.data.volumes.putting_back import Place, row_ends, row_index
 from xmodbench.data.volumes.settings import Preparation
@@ -54,7 +55,7 @@ def _modality(store: SliceStore, settings: Preparation, volumes: Mapping[str, An
         "high": float(np.median(ends[:, 1])),
         "lowest": [float(facts["scans"][name]["extremes"][0]) for facts in volumes.values()],
         "levels": np.round(levels.mean(axis=0), 5).tolist(),
-        "spread": round(float(np.abs(levels - levels.mean(axis=0)).sum(axis=1).max()), 5),
+        "spread": round(max(apart(item, levels.mean(axis=0)) for item in levels), 5),
     }
 
 
