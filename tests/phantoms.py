@@ -7,11 +7,21 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from tests.plugins import job_of
 from xmodbench.data.volumes.prepare import prepare_dataset
 from xmodbench.plugins import DATASETS, find
 from xmodbench.progress import Progress
+from xmodbench.stages.train import train
 from xmodbench.store import SliceStore
 
+COPIER = """
+class Copier(Method):
+    supervision = Supervision.ZERO_SHOT
+    def fit(self, train, run): pass
+    def save(self, directory): (directory / "weights").write_text("1")
+    def load(self, directory, run): self.found = sorted(path.name for path in directory.iterdir())
+    def translate(self, source, generators): return source
+"""
 LANDMARKS = np.array([[32.0, 10.0, 8.0], [-30.0, -22.0, -12.0], [5.0, 40.0, -25.0], [-12.0, 25.0, 24.0]])
 """LPS mm; no two of them symmetric in any way."""
 WIDTH_MM = 6.0
@@ -64,6 +74,16 @@ def prepared(folder: Path, **settings) -> SliceStore:
     quiet = Progress(quiet=True)
     prepare_dataset(dataset, folder / "raw", folder, dataset_id="x", seed=1, threads=1, progress=quiet)
     return SliceStore(folder / "test")
+
+
+def trained_copier(folder: Path, **settings) -> Path:
+    """In a folder, prepared heads and in ``model`` a model from MR to CT that gives back its source."""
+    for number in range(3):
+        for kind in PATTERNS:
+            write(folder / "raw" / f"s{number}-{kind}.nii.gz", head(kind, grid(), seed=number, scale=1 + number / 10))
+    prepared(folder, image_size=64, fov_mm=190.0, **settings)
+    train(job_of(folder, "copier", COPIER), folder / "train", "ct", None, folder / "model", folder / "state")
+    return folder
 
 
 def write(path: Path, image: sitk.Image) -> Path:

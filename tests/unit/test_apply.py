@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.phantoms import LANDMARKS, OBLIQUE, PATTERNS, grid, head, landmarks_of, prepared, write
+from tests.phantoms import COPIER, LANDMARKS, OBLIQUE, grid, head, landmarks_of, trained_copier, write
 from tests.plugins import job_of
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
@@ -17,14 +17,6 @@ from xmodbench.stages.apply import apply
 from xmodbench.stages.apply_model import Wish, read_model
 from xmodbench.stages.train import train
 
-COPIER = """
-class Copier(Method):
-    supervision = Supervision.ZERO_SHOT
-    def fit(self, train, run): pass
-    def save(self, directory): (directory / "weights").write_text("1")
-    def load(self, directory, run): self.found = sorted(path.name for path in directory.iterdir())
-    def translate(self, source, generators): return source
-"""
 NOISY = COPIER.replace(
     "return source",
     """
@@ -36,14 +28,7 @@ CENTRE = np.array(OBLIQUE["centre"])
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with a model from MR to CT that copies."""
-    folder = tmp_path_factory.mktemp("trained")
-    for number in range(3):
-        for kind in PATTERNS:
-            write(folder / "raw" / f"s{number}-{kind}.nii.gz", head(kind, grid(), seed=number, scale=1 + number / 10))
-    prepared(folder, image_size=64, fov_mm=190.0)
-    train(job_of(folder, "copier", COPIER), folder / "train", "ct", None, folder / "model", folder / "state")
-    return folder
+    return trained_copier(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture
@@ -54,6 +39,7 @@ def applied(trained, tmp_path):
         job = job_of(tmp_path / "plugins", "copier", body, seed)
         return apply(job, read_model(model), given, tmp_path / out, Wish(**wish))
 
+    do.model = trained / "model"
     return do
 
 
@@ -284,6 +270,30 @@ def test_what_cannot_be_done_is_said_beforehand(tmp_path, applied):
     ):
         with pytest.raises(UserError, match=expected):
             applied(path, out)
+
+
+@pytest.mark.parametrize("file", ["preparation.json", "record.json"])
+def test_a_method_cannot_read_what_the_harness_keeps_beside_its_model(tmp_path, applied, file):
+    """What the source's scans are like is nothing that a zero-shot method may know."""
+    given = write(tmp_path / "in.nii.gz", head("mr", grid(), seed=9))
+    with pytest.raises(UserError, match=f"was refused '.*{file}'"):
+        applied(given, body=COPIER.replace("self.found =", f"(directory / '{file}').read_text(); self.found ="))
+
+
+def test_a_method_cannot_pass_its_own_off_as_the_harness_s(tmp_path, trained):
+    body = COPIER.replace('(directory / "weights")', '(directory / "preparation.json")')
+    with pytest.raises(UserError, match=r"model: preparation\.json: is the harness's own"):
+        train(job_of(tmp_path, "liar", body), trained / "train", "ct", None, tmp_path / "model", tmp_path / "state")
+
+
+def test_another_method_s_models_are_refused(tmp_path, applied):
+    given = write(tmp_path / "in.nii.gz", head("mr", grid(), seed=9))
+    job = job_of(tmp_path / "plugins", "other", COPIER)
+    model = read_model(applied.model)
+    with pytest.raises(UserError, match="translates with models of its own, and .* is one of 'copier'"):
+        apply(job, model, given, tmp_path / "out.nii.gz", Wish())
+    assert model.method(None, {"a": 1}) == ("copier", "copier", {"a": 1})
+    assert model.method("ilvr", {"a": 1}) == ("ilvr", "ilvr", {"a": 1})
 
 
 def test_nothing_half_written_stays(tmp_path, applied, monkeypatch):
