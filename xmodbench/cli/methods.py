@@ -220,4 +220,4 @@ def apply(
     for path, problem in failed:
         typer.echo(f"FAILED {path.name}: {problem}", err=True)
     if failed:
-        raise UserError(f"{len(failed)} volumes failed", given, "the others are done; see the lines above")
+        raise UserError(f"{len(failed)} of its volumes failed", given, "the others are done; see the lines above")
