@@ -11,6 +11,9 @@ import SimpleITK as sitk
 
 from tests.phantoms import COPIER, LANDMARKS, OBLIQUE, grid, head, landmarks_of, trained_copier, write
 from tests.plugins import job_of
+from xmodbench.data.volumes.alone import prepare_alone
+from xmodbench.data.volumes.putting_back import put_back
+from xmodbench.data.volumes.resample import affine_ras, same_grid
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
 from xmodbench.stages.apply import apply
@@ -62,6 +65,28 @@ def test_landmarks_of_an_oblique_volume_stay_where_they_are(tmp_path, applied, n
     result = nibabel.load(tmp_path / "out.nii.gz")
     assert result.shape == on.GetSize()
     assert (result.get_sform(coded=True)[1] > 0, result.header.get_xyzt_units()[0]) == (True, "mm")
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("changed", [{}, {"axis": "stored", "spacing_mm": [3.9, 3.1, 2.8]}, {"spacing_mm": 2.5}])
+def test_slices_of_every_plane_lead_back(tmp_path, trained, plane, changed):
+    """Without a process: what is prepared is put back at once."""
+    known = read_json(trained / "model" / "preparation.json")
+    known |= {"plane": plane, "settings": known["settings"] | changed}
+    on = grid("PIL", **OBLIQUE)
+    alone = prepare_alone(write(tmp_path / "in.mha", head("mr", on, CENTRE, seed=9)), "mr", known)
+    assert {row["axis"] for row in alone.rows} == {plane}
+    found = put_back(alone.images, [row["index"] for row in alone.rows], [(0, 1)] * len(alone.rows), alone.place, "mr")
+    off = (
+        landmarks_of(sitk.GetArrayFromImage(found.image).transpose(2, 1, 0), affine_ras(on), CENTRE)
+        - LANDMARKS
+        - CENTRE
+    )
+    assert np.abs(off).max() < 0.1 * min(on.GetSpacing())
+    assert same_grid(found.image, on)
+    # what a file's axes are called is not what another's are: voxels are those of training, along the patient
+    wanted = {"stored": known["grid_mm"]}.get(changed.get("axis"), [2.5] * 3 if changed else None)
+    assert wanted is None or np.allclose(alone.place.grid.spacing, wanted)
 
 
 def test_hu_come_back_and_the_record_says_how(tmp_path, trained, applied):
@@ -209,6 +234,8 @@ def test_an_unknown_orientation_is_refused_or_given(tmp_path, applied):
     nibabel.save(nibabel.Nifti1Image(image.get_fdata(), None, image.header), tmp_path / "in.nii.gz")
     with pytest.raises(UserError, match="its orientation is not known .* give `--orientation` if you know"):
         applied(tmp_path / "in.nii.gz")
+    with pytest.raises(UserError, match="--orientation: 'LPX' is no orientation"):
+        applied(tmp_path / "in.nii.gz", orientation="LPX")
     applied(tmp_path / "in.nii.gz", orientation="LPS")
     assert "taken to run to LPS" in read_json(tmp_path / "out.record.json")["assumed"][0]
     assert nibabel.load(tmp_path / "out.nii.gz").header["sform_code"] == 0

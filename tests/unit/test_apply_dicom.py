@@ -100,6 +100,8 @@ def test_which_series_is_asked_where_there_are_several(tmp_path, trained):
     series(given, description="T1 tra late", number=4)
     with pytest.raises(UserError, match=r"2 series, where one .*'T1 tra'.*'T1 tra late'.*name it with --series"):
         run(trained, tmp_path, given, "out.nii.gz")
+    with pytest.raises(UserError, match=r"--series: '\(' is no regular expression"):
+        run(trained, tmp_path, given, "out.nii.gz", series="(")
     run(trained, tmp_path, given, "out.nii.gz", series="late$")
     assert read_json(tmp_path / "out.record.json")["series"]["description"] == "T1 tra late"
 

@@ -11,7 +11,7 @@ from xmodbench.data.volumes.found import volume_names
 from xmodbench.data.volumes.io import suffix
 from xmodbench.data.volumes.nifti_writing import stem_of, write_nifti
 from xmodbench.errors import UserError
-from xmodbench.files import files_below, sha256_file
+from xmodbench.files import files_below, sha256_file, sha256_files
 from xmodbench.records import recorded
 from xmodbench.stages.apply_model import Model, Wish
 from xmodbench.stages.apply_volume import Applied, apply_to
@@ -121,6 +121,10 @@ def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
                 series, remarks = convert_series(item.given, path, wish.series)
                 remark = "; ".join(remarks) or None
             done = apply_to(job, model, path, wish, remark)
+            if series is not None:
+                files = {one.path for one in series.slices}
+                done.record["input"] |= {"file": item.given.name, "sha256": sha256_files(files, item.given)}
+                record["series"] = series.facts()
             for old in (item.record, item.spread):
                 old.unlink(missing_ok=True)
             description = f"synthetic {model.target} by {job.name} (xmodbench)"
@@ -133,8 +137,6 @@ def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
                 record["output_sha256"] = sha256_file(item.out)
             if done.spread is not None:
                 write_nifti(item.spread, done.spread.image, path, f"standard deviation of {description}")
-            if series is not None:
-                record["series"] = series.facts()
         record.update(done.record, result=item.out.name)
 
 

@@ -121,7 +121,8 @@ class _Training:
             self.job.progress.say(
                 f"{self.store.directory} was prepared by an earlier version: `apply` will not take the model"
             )
-        return known
+            return None
+        return {**known, "source": self.source, "target": self.target}
 
     def _forget_other_code(self) -> None:
         """Empty a state that the method's code left before it was changed: both would have a part in the result."""

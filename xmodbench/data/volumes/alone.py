@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from xmodbench.data.pairing.contrast import histogram
 from xmodbench.data.pairing.information import grey_levels
@@ -54,6 +55,7 @@ def prepare_alone(
         UserError: it cannot be read or prepared.
     """
     trained = Preparation.model_validate(known["settings"])
+    check_orientation(orientation)
     record = SubjectRecord(NAME, "", {source: path}, remarks={source: remark} if remark else {})
     task = Task(record, (source,), _settings(trained, known, source, orientation), path.parent, Path(), 0)
     try:
@@ -70,6 +72,14 @@ def prepare_alone(
         seen = " to ".join(f"{known['heights'][end]:.0%}" for end in ("least", "most"))
         assumed.append(f"{int((~within).sum())} of {len(within)} slices are of other heights than trained on ({seen})")
     return Alone(images, outcome.rows, facts, Place.read(facts, path), assumed)
+
+
+def check_orientation(code: str | None) -> None:
+    """Raise UserError where a code is none such as ``LPS``."""
+    try:
+        Preparation(assume_orientation=code)
+    except ValidationError:
+        raise UserError(f"'{code}' is no orientation", "--orientation", "three letters, such as LPS or RAS") from None
 
 
 def _settings(trained: Preparation, known: Mapping[str, Any], source: str, orientation: str | None) -> Preparation:

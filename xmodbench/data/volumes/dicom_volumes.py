@@ -57,8 +57,12 @@ def convert_series(folder: Path, out: Path, pattern: str | None = None) -> tuple
     Raises:
         UserError: there is none, there are several, or it is damaged.
     """
+    try:
+        wanted = re.compile(pattern or "", re.IGNORECASE)
+    except re.error as error:
+        raise UserError(f"'{pattern}' is no regular expression ({error})", "--series") from None
     there = [item for item in find_series(folder) if item.has_place]
-    chosen = [item for item in there if pattern is None or re.search(pattern, item.description, re.IGNORECASE)]
+    chosen = [item for item in there if wanted.search(item.description)]
     if len(chosen) != 1:
         listed = ", ".join(f"'{item.description}' ({item.modality}, {len(item.slices)} slices)" for item in there)
         problem = (
