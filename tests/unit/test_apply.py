@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.phantoms import COPIER, LANDMARKS, OBLIQUE, grid, head, landmarks_of, trained_copier, write
+from tests.phantoms import COPIER, LANDMARKS, OBLIQUE, grid, head, landmarks_of, write
 from tests.plugins import job_of
 from xmodbench.data.volumes.alone import prepare_alone
 from xmodbench.data.volumes.putting_back import put_back
@@ -27,11 +27,6 @@ NOISY = COPIER.replace(
         return np.clip(source + 0.1 * noise, 0, 1)""",
 )
 CENTRE = np.array(OBLIQUE["centre"])
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return trained_copier(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture

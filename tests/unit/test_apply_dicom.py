@@ -6,7 +6,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from tests.phantoms import COPIER, LANDMARKS, OBLIQUE, grid, head, landmarks_of, trained_copier
+from tests.phantoms import COPIER, LANDMARKS, OBLIQUE, grid, head, landmarks_of
 from tests.plugins import job_of
 from xmodbench.data.simulate.dicom import SeriesHeader, write_series
 from xmodbench.data.volumes.dicom_series import find_series, read_series
@@ -18,11 +18,6 @@ from xmodbench.stages.apply_model import Wish, read_model
 from xmodbench.stages.train import train
 
 CENTRE = np.array(OBLIQUE["centre"])
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return trained_copier(tmp_path_factory.mktemp("trained"))
 
 
 def series(folder, code="LPS", description="T1 tra", kind="mr", number=3, **words):
@@ -40,7 +35,7 @@ def run(trained, tmp_path, given, out, model=None, body=COPIER, **wish):
     return apply(job, read_model(model or trained / "model"), given, tmp_path / out, Wish(**wish))
 
 
-@pytest.mark.parametrize("code", ["LPS", "RAI", "PSR"])
+@pytest.mark.parametrize("code", ["RAI", "PSR"])
 def test_a_derived_series_lies_on_the_given_one(tmp_path, trained, code):
     given = series(tmp_path / "scan", code, KVP="1")
     run(trained, tmp_path, given, "made")

@@ -8,7 +8,7 @@ import nibabel
 import pytest
 from typer.testing import CliRunner
 
-from tests.phantoms import COPIER, grid, head, trained_copier, write
+from tests.phantoms import COPIER, grid, head, write
 from tests.plugins import job_of, write_method
 from tests.unit.test_apply_dicom import series
 from xmodbench.cli.app import app
@@ -23,9 +23,9 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, trained):
     """A working folder with all that the page speaks of."""
-    made = trained_copier(tmp_path_factory.mktemp("documented"))
+    made = shutil.copytree(trained, tmp_path_factory.mktemp("documented") / "folder")
     run = made / "results" / "gold"
     shutil.copytree(made / "model", run / "models" / "midiffusion" / "goldatlas" / "ct")
     (made / "data" / "goldatlas").mkdir(parents=True)

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.phantoms import COPIER, LANDMARKS, landmarks_of, trained_copier
+from tests.phantoms import COPIER, LANDMARKS, landmarks_of
 from tests.plugins import job_of
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
@@ -16,9 +16,9 @@ from xmodbench.store import SliceStore
 
 
 @pytest.fixture(scope="module")
-def translated(tmp_path_factory):
+def translated(tmp_path_factory, trained):
     """A folder with a test store and the translation of its MR that gives back the source."""
-    folder = trained_copier(tmp_path_factory.mktemp("heads"))
+    folder = shutil.copytree(trained, tmp_path_factory.mktemp("heads") / "folder")
     job = job_of(folder, "copier", COPIER)
     translate(job, folder / "model", folder / "test", "mr", "ct", folder / "translation", 32)
     return folder
