@@ -65,3 +65,11 @@ def store_writer(folder: Path, n: int = 6, size: int = 16, seed: int = 0, modali
 def make_store():
     """`store_writer`: `make_store(folder, n=6, size=16, seed=0)`."""
     return store_writer
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder with prepared heads and a model that copies (`tests.phantoms.trained_copier`); only to be read."""
+    from tests.phantoms import trained_copier  # brings the image libraries along
+
+    return trained_copier(tmp_path_factory.mktemp("trained"))

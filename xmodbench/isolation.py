@@ -64,7 +64,9 @@ class Wall:
 
     def holds(self, path: str) -> bool:
         """Whether an absolute path lies within."""
-        return any(path == root or path.startswith(root.rstrip("/") + "/") for root in self.roots)
+        return path in self.listed or any(
+            path == root or path.startswith(root.rstrip("/") + "/") for root in self.roots
+        )
 
     @property
     def roots(self) -> tuple[str, ...]:

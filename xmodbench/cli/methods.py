@@ -1,10 +1,10 @@
-"""Verbs about methods: plugins, validate, pretrain, train, translate, gather."""
+"""Verbs about methods: plugins, validate, pretrain, train, translate, gather, apply."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,9 @@ from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, METHODS, Kind, available, find
 from xmodbench.progress import Progress
 
+if TYPE_CHECKING:
+    from xmodbench.stages.wall.method_job import MethodJob
+
 GROUP = "Methods: from slices to translations"
 
 
@@ -48,6 +51,9 @@ def add_to(app: typer.Typer) -> None:
     add(rich_help_panel=GROUP, epilog=example("xmodbench gather 1-of-2 2-of-2 --data data/sim_ixi/test --out t1"))(
         gather
     )
+
+    applying = ("xmodbench apply model in.nii.gz out.nii.gz", "xmodbench apply model scans translated --samples 8")
+    add(rich_help_panel=GROUP, epilog=example(*applying))(apply)
 
 
 def plugins() -> None:
@@ -86,13 +92,15 @@ def validate(
         raise UserError(f"{problems} checks failed", f"method '{method}'", f"see {documentation('add-a-method.md')}")
 
 
-def _job(name: str, plugin: str | None, settings: str, seed: int, device: str, threads: int, tf32: bool):
+def _job(
+    name: str, plugin: str | None, settings: dict[str, Any], seed: int, device: str, threads: int, tf32: bool
+) -> MethodJob:
     """A method's job; nothing of the method is imported here, on this side of its wall."""
     from xmodbench.plugins.discovery import locate
     from xmodbench.stages.wall.method_job import MethodJob
 
     shared = max(1, threads // int(os.environ.get("WORLD_SIZE", 1)))  # a launcher's processes share them
-    return MethodJob(name, locate(METHODS, plugin or name), parsed(settings), seed, device, shared, Progress(), tf32)
+    return MethodJob(name, locate(METHODS, plugin or name), settings, seed, device, shared, Progress(), tf32)
 
 
 def pretrain(
@@ -113,7 +121,7 @@ def pretrain(
     """Do the first phase of a training in two, such as a GAN's before its encoder's."""
     from xmodbench.stages import train as stage
 
-    job = _job(name, plugin, settings, seed, device, threads, tf32)
+    job = _job(name, plugin, parsed(settings), seed, device, threads, tf32)
     stage.pretrain(job, data, target, source, out, state, parsed(expect, "--expect"))
 
 
@@ -138,7 +146,7 @@ def train(
     """Train a method towards one target modality."""
     from xmodbench.stages import train as stage
 
-    job = _job(name, plugin, settings, seed, device, threads, tf32)
+    job = _job(name, plugin, parsed(settings), seed, device, threads, tf32)
     stage.train(job, data, target, source, out, state, pretrained, parsed(expect, "--expect"))
 
 
@@ -164,7 +172,7 @@ def translate(
     """Translate the slices of one modality with a trained model."""
     from xmodbench.stages import translate as stage
 
-    job = _job(name, plugin, settings, seed, device, threads, tf32)
+    job = _job(name, plugin, parsed(settings), seed, device, threads, tf32)
     stage.translate(
         job, model, data, source, target, out, batch_size, stage.Part.parse(part), parsed(expect, "--expect")
     )
@@ -179,3 +187,37 @@ def gather(
     from xmodbench.stages.gather import gather as stage
 
     stage(parts, data, out)
+
+
+def apply(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    given: Annotated[Path, typer.Argument(metavar="IN", help="A volume, a folder of a DICOM series, or one of many.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A .nii.gz file; a folder for many, or for DICOM.")],
+    source: Annotated[str | None, typer.Option(help="Modality of the volumes, where it can be more than one.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Images drawn per slice: mean, and standard deviation.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Go on where a volume is not like those trained on.")] = False,
+    method: Annotated[str | None, typer.Option(help="Another method that translates with this model.")] = None,
+    settings: Annotated[str, typer.Option(help="The plugin's settings as JSON, over those of the training.")] = "{}",
+    orientation: Annotated[
+        str | None, typer.Option(help="Where the axes of a file run that does not say so, such as LPS.")
+    ] = None,
+    series: Annotated[str | None, typer.Option(help="Which DICOM series, by its description.")] = None,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Write DICOM series for DICOM.")] = False,
+    seed: Seed = 1,
+    device: Device = "auto",
+    threads: Threads = 4,
+    tf32: Tf32 = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 32,
+) -> None:
+    """Translate volumes with a trained model and put them back onto their own voxels."""
+    from xmodbench.stages import apply as stage
+    from xmodbench.stages.apply_model import Wish, read_model
+
+    read = read_model(model)
+    job = _job(*read.method(method, parsed(settings)), seed, device, threads, tf32)
+    wish = Wish(source, samples, batch_size, force, orientation, series, dicom)
+    failed = stage.apply(job, read, given, out, wish)
+    for path, problem in failed:
+        typer.echo(f"FAILED {path.name}: {problem}", err=True)
+    if failed:
+        raise UserError(f"{len(failed)} of its volumes failed", given, "the others are done; see the lines above")

@@ -1,9 +1,9 @@
-"""Verbs about results: score, report."""
+"""Verbs about results: score, volumes, report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,10 @@ def add_to(app: typer.Typer) -> None:
     """Add the verbs of this group."""
     scoring = "xmodbench score --translation t1 --data data/sim_ixi/test --train-data data/sim_ixi/train"
     app.command(rich_help_panel=GROUP, epilog=example(f"{scoring} --source pd --target t1 --out t1.csv"))(score)
+    places = "--translation results/demo/translations/sdedit/heads/pd-to-t1 --data data/heads/test"
+    app.command(rich_help_panel=GROUP, epilog=example(f"xmodbench volumes {places} --out volumes --with-target"))(
+        volumes
+    )
     examples = ("xmodbench report --config config/demo.yaml", "xmodbench report --config config/demo.yaml --partial")
     app.command(rich_help_panel=GROUP, epilog=example(*examples))(report)
 
@@ -41,6 +45,24 @@ def score(
     stage.score(
         translation, data, train_data, source, target, out, scoring, seed=seed, expect=parsed(expect, "--expect")
     )
+
+
+def volumes(
+    translation: Annotated[Path, typer.Option(help="Folder of the translations.")],
+    data: Data,
+    out: Out,
+    grid: Annotated[
+        Literal["prepared", "source", "target"],
+        typer.Option(help="Voxels: those that slices were cut out of, or those of the source's or the target's file."),
+    ] = "prepared",
+    with_source: Annotated[bool, typer.Option("--with-source", help="Write the source beside it.")] = False,
+    with_target: Annotated[bool, typer.Option("--with-target", help="Write the target beside it.")] = False,
+) -> None:
+    """Put translated slices back into volumes (NIfTI), one per subject, in HU or in the scan's own units."""
+    from xmodbench.stages.volumes import write_volumes
+
+    also = tuple(name for name, wanted in (("source", with_source), ("target", with_target)) if wanted)
+    write_volumes(translation, data, out, grid, also, Progress())
 
 
 def report(

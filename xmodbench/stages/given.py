@@ -67,13 +67,22 @@ def check_made(record: Mapping[str, Any], wanted: Mapping[str, Any] | None, fold
         raise UserError(f"{done} with {difference}", folder, remake(folder / RECORD, f"have it {done} again"))
 
 
+PREPARATION = "preparation.json"
+"""Beside what a method saved: what its harness keeps of the volumes trained on (`xmodbench.data.volumes.known`)."""
+
+
 def model_sha256(folder: Path) -> str:
-    """Hex SHA-256 over what a method saved: all files of a folder but the records, links and hidden ones (``.DS_Store``)."""
-    return sha256_files([path for path in folder.rglob("*") if _is_saved(path, folder)], folder)
+    """Hex SHA-256 over what a method saved (`saved_files`)."""
+    return sha256_files(saved_files(folder), folder)
+
+
+def saved_files(folder: Path) -> list[Path]:
+    """What a method saved: all files of a folder but the harness's own, links and hidden ones (``.DS_Store``)."""
+    return [path for path in sorted(folder.rglob("*")) if _is_saved(path, folder)]
 
 
 def _is_saved(path: Path, folder: Path) -> bool:
-    if path in (folder / RECORD, folder / FAILURE) or path.name.startswith("."):
+    if path in [folder / name for name in (RECORD, FAILURE, PREPARATION)] or path.name.startswith("."):
         return False
     return path.is_file() and not path.is_symlink()
 

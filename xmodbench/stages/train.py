@@ -10,12 +10,12 @@ from typing import Any
 
 from xmodbench.commands import remake
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_dir
+from xmodbench.files import atomic_dir, sha256_file, write_json
 from xmodbench.learning.training import processes
 from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw
 from xmodbench.records import RECORD, read_record, recorded
-from xmodbench.stages.given import Expected, check_made, check_model, check_store, model_sha256, prepared
+from xmodbench.stages.given import PREPARATION, Expected, check_made, check_model, check_store, model_sha256, prepared
 from xmodbench.stages.state_folder import OWNER, owned
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
@@ -104,8 +104,25 @@ class _Training:
                 shutil.rmtree(saved, ignore_errors=True)
                 saved.mkdir(parents=True)
                 self._perform(self.verb, record, saved, held)
-                record["outputs_sha256"] = adopt(saved, out)
+                known = self._known()
+                record["outputs_sha256"] = adopt(saved, out, known)
+                if known is not None:
+                    record["preparation_file_sha256"] = sha256_file(out / PREPARATION)
                 shutil.rmtree(self.state, ignore_errors=True)
+
+    def _known(self) -> dict[str, Any] | None:
+        """What is to be kept of the volumes trained on; None where the store did not keep it, and of a first phase."""
+        if self.verb != "train" or "volumes" not in self.store.manifest:
+            return None
+        from xmodbench.data.volumes.known import known_of  # brings the image libraries along
+
+        known = known_of(self.store)
+        if known is None:
+            self.job.progress.say(
+                f"{self.store.directory} was prepared by an earlier version: `apply` will not take the model"
+            )
+            return None
+        return {**known, "source": self.source, "target": self.target}
 
     def _forget_other_code(self) -> None:
         """Empty a state that the method's code left before it was changed: both would have a part in the result."""
@@ -185,15 +202,22 @@ class _Training:
             raise UserError(problem, verb, "pretrain with several processes, then train with one and --pretrained")
 
 
-def adopt(saved: Path, out: Path) -> str:
+def adopt(saved: Path, out: Path, known: dict[str, Any] | None = None) -> str:
     """Put what a method saved in its place, once it is looked through; returns its hash.
 
+    Args:
+        known: of the volumes trained on, kept beside it.
+
     Raises:
-        UserError: there are links or special files in it.
+        UserError: there are links or special files in it, or one that bears a name of the harness's.
     """
     for path in sorted(saved.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise UserError("is a link or no regular file", f"model: {path.relative_to(saved)}", "save plain files")
+    if (saved / PREPARATION).exists():
+        raise UserError("is the harness's own", f"model: {PREPARATION}", "save it under another name")
     with atomic_dir(out) as folder:
         shutil.copytree(saved, folder, dirs_exist_ok=True)
+        if known is not None:
+            write_json(folder / PREPARATION, known)
         return model_sha256(folder)

@@ -82,11 +82,11 @@ def translate(
         if chosen.start == chosen.stop:
             problem = f"part {part.number} of {part.count} of {len(store.ids)} slices is empty"
             raise UserError(problem, store_dir, "lower translate_jobs")
-        lender = _lender(job, trained)
+        lender = lender_of(job, trained)
         with PluginProcess(
             job,
             "translate",
-            read=(model_dir,) if model_dir else (),
+            model=model_dir,
             truth=store.directory,
             lender=lender,
             compiled=compiled(job),
@@ -104,20 +104,12 @@ def translate(
                 handed["seed"] = derive_seed(job.seed, "control", source, target)
             else:
                 handed["seeds"] = [derive_seed(job.seed, "image", image_id) for image_id in ids]
-            done = process.perform(
-                "translate",
-                **handed,
-                model=str(model_dir.resolve()) if model_dir else None,
-                batch_size=batch_size,
-                name=target,
-                out=str(process.out),
-                state=str(process.scratch / "tmp"),
-            )
+            done = perform_translation(process, model_dir, target, batch_size, handed)
             names = [target, *checked_names(done["intermediates"])]
             manifest = {"kind": "translation", "source": source, "target": target, "intermediates": names[1:]}
             shape = tuple(store.manifest["shape"])
             write_translation(
-                out, names, shape, manifest, store.rows[chosen], _batches(process.out, names, len(ids), shape)
+                out, names, shape, manifest, store.rows[chosen], images_left(process.out, names, len(ids), shape)
             )
             record.update(
                 part=f"{part.number}/{part.count}",
@@ -159,7 +151,7 @@ def read_model_record(model_dir: Path) -> dict[str, Any]:
     return record
 
 
-def _lender(job: MethodJob, trained: dict[str, Any]) -> Location | None:
+def lender_of(job: MethodJob, trained: dict[str, Any]) -> Location | None:
     """The plugin that trained the model, where it is another one and still there: a borrower reads its settings."""
     plugin_id = trained.get("plugin", job.location.id)
     if plugin_id == job.location.id or plugin_id not in available(METHODS):
@@ -167,7 +159,26 @@ def _lender(job: MethodJob, trained: dict[str, Any]) -> Location | None:
     return locate(METHODS, plugin_id)
 
 
-def _batches(made: Path, names: list[str], n: int, shape: tuple[int, ...]) -> Iterator[dict[str, np.ndarray]]:
+def perform_translation(
+    process: PluginProcess, model_dir: Path | None, target: str, batch_size: int, handed: dict[str, Any]
+) -> dict[str, Any]:
+    """Have a method translate what it is `handed` (`translate_into`) into the process's folder; returns its facts.
+
+    Raises:
+        UserError: it fails, is refused something, or its images break the contract.
+    """
+    return process.perform(
+        "translate",
+        **handed,
+        model=str(model_dir.resolve()) if model_dir else None,
+        batch_size=batch_size,
+        name=target,
+        out=str(process.out),
+        state=str(process.scratch / "tmp"),
+    )
+
+
+def images_left(made: Path, names: list[str], n: int, shape: tuple[int, ...]) -> Iterator[dict[str, np.ndarray]]:
     """What the method left, checked once more out here: its process could write what it liked."""
     arrays = {}
     for name in names:

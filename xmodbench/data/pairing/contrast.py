@@ -16,7 +16,7 @@ def contrast(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Args:
         a, b: grey levels of one subject's slices.
     """
-    return _histogram(a) - _histogram(b)
+    return histogram(a) - histogram(b)
 
 
 def alike(x: np.ndarray, y: np.ndarray) -> float:
@@ -25,8 +25,17 @@ def alike(x: np.ndarray, y: np.ndarray) -> float:
     return float(x @ y) / norm if norm else 0.0
 
 
-def _histogram(levels: np.ndarray) -> np.ndarray:
+def histogram(levels: np.ndarray) -> np.ndarray:
+    """Shares [bins] of the grey levels of a modality's slices that are not air."""
     tissue = levels[levels >= AIR]
     # two levels together: tissues are broader than one
     counts = np.bincount(tissue // 2, minlength=BINS // 2)
     return counts / max(1, tissue.size)
+
+
+def apart(x: np.ndarray, y: np.ndarray) -> float:
+    """How far two histograms [bins] lie apart, in bins: the least that grey levels have to move to make one the other.
+
+    Forgives that a tissue is a bin brighter or darker, where its share of every bin counts in full otherwise.
+    """
+    return float(np.abs(np.cumsum(x / max(x.sum(), 1e-9) - y / max(y.sum(), 1e-9))).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,35 @@ def convert_patient(folder: Path, out: Path, rules: Mapping[str, tuple[str, str]
         write_volume(compact(image), out / f"{folder.name}-{name}.nii.gz")
         facts[name] = {**item.facts(), **({"remarks": remarks} if remarks else {})}
     return facts
+
+
+def convert_series(folder: Path, out: Path, pattern: str | None = None) -> tuple[Series, list[str]]:
+    """Write the one series of a folder as a volume.
+
+    Args:
+        pattern: regular expression of its description, where there are several.
+
+    Returns:
+        What was chosen, and what was assumed or put right.
+
+    Raises:
+        UserError: there is none, there are several, or it is damaged.
+    """
+    try:
+        wanted = re.compile(pattern or "", re.IGNORECASE)
+    except re.error as error:
+        raise UserError(f"'{pattern}' is no regular expression ({error})", "--series") from None
+    there = [item for item in find_series(folder) if item.has_place]
+    chosen = [item for item in there if wanted.search(item.description)]
+    if len(chosen) != 1:
+        listed = ", ".join(f"'{item.description}' ({item.modality}, {len(item.slices)} slices)" for item in there)
+        problem = (
+            f"{len(chosen)} series{'' if pattern is None else f' like {pattern!r}'}, where one is to be translated"
+        )
+        raise UserError(f"{problem}: there are {listed}", folder, "name it with --series, by its description")
+    remarks: list[str] = []
+    write_volume(compact(_read(chosen[0], remarks)), out)
+    return chosen[0], remarks
 
 
 def _read(series: Series, remarks: list[str]) -> sitk.Image:

@@ -55,6 +55,15 @@ def read_nifti(path: Path) -> Stored:
     return Stored(voxels.reshape(size[::-1]), affine, spacing, unstated, slope, intercept, frame, remarks)
 
 
+def nifti_header(path: Path) -> nibabel.Nifti1Header:
+    """The header of a file that `read_nifti` reads, as it stands there.
+
+    Raises:
+        UserError: it is none.
+    """
+    return _header(_uncompressed(path, []), path, path.name.lower().endswith(PAIRED))
+
+
 def _uncompressed(path: Path, remarks: list[str], needed: int | None = None) -> bytes:
     data = read_bytes(path)
     packed, named = data[:2] == b"\x1f\x8b", path.name.lower().endswith(".gz")

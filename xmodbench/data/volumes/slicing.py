@@ -93,12 +93,31 @@ class Crop:
     def cut(self, image: np.ndarray, fill: float) -> np.ndarray:
         """The field of view of one slice [rows, cols]."""
         result = np.full((self.height, self.width), fill, image.dtype)
-        rows, cols = image.shape
-        r0, r1 = max(0, self.top), min(rows, self.top + self.height)
-        c0, c1 = max(0, self.left), min(cols, self.left + self.width)
-        if r0 < r1 and c0 < c1:
-            result[r0 - self.top : r1 - self.top, c0 - self.left : c1 - self.left] = image[r0:r1, c0:c1]
+        there, here = self._shared(image.shape)
+        result[here] = image[there]
         return result
+
+    def put(self, cut: np.ndarray, image: np.ndarray) -> None:
+        """The way back of `cut`: what it gave into its place in a slice [rows, cols], which is written to."""
+        there, here = self._shared(image.shape)
+        image[there] = cut[here]
+
+    def coverage(self, shape: tuple[int, ...]) -> float:
+        """Share of the field of view that lies in a slice [rows, cols]; the rest is padded."""
+        rows, cols = self._shared(shape)[0]
+        return (rows.stop - rows.start) * (cols.stop - cols.start) / (self.height * self.width)
+
+    def _shared(self, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """What slice and field of view share, in each of the two."""
+        spans = []
+        for first, length, limit in zip((self.top, self.left), (self.height, self.width), shape, strict=True):
+            start = min(max(0, first), limit)
+            spans.append((start, max(start, min(limit, first + length)), first))
+        there = tuple(slice(start, stop) for start, stop, _ in spans)
+        here = tuple(
+            slice(start - first, stop - first) if stop > start else slice(0, 0) for start, stop, first in spans
+        )
+        return (there[0], there[1]), (here[0], here[1])
 
 
 def field_of_view(mask: np.ndarray, spacing: tuple[float, float], fov_mm: float | None) -> Crop:
@@ -128,6 +147,13 @@ def to_square(image: np.ndarray, crop: Crop, size: int, fill: float = 0.0) -> np
     if square.shape == (size, size):
         return square.astype(np.float32)
     return resize(square, (size, size), order=1, mode="edge", anti_aliasing=True).astype(np.float32)
+
+
+def from_square(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """The way back of `to_square`, as far as there is one: an image [size, size] on the pixels of its field of view."""
+    if image.shape == (crop.height, crop.width):
+        return image
+    return resize(image, (crop.height, crop.width), order=1, mode="edge", anti_aliasing=True).astype(np.float32)
 
 
 def slice_affine(

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from xmodbench.data.pairing.contrast import histogram
+from xmodbench.data.pairing.information import grey_levels
 from xmodbench.data.pairing.subject import Measured, measure, sampled
 from xmodbench.data.volumes.bias import correct_bias
 from xmodbench.data.volumes.elsewhere import volume_sha256
+from xmodbench.data.volumes.grids import Grid, rigid_facts
 from xmodbench.data.volumes.identity import Scan, Voxels
 from xmodbench.data.volumes.io import read_volume
 from xmodbench.data.volumes.mask import head_mask
 from xmodbench.data.volumes.names import ascii_name
-from xmodbench.data.volumes.normalise import normalise, stretch
+from xmodbench.data.volumes.normalise import Ends, ends_columns, ends_of, scaled, slice_ends, stretch
 from xmodbench.data.volumes.register import one_thread, register_rigid
 from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
 from xmodbench.data.volumes.settings import Preparation
@@ -83,15 +86,27 @@ def prepare_subject(task: Task) -> Outcome:
         OSError: the slices cannot be spooled (a full disk), which would stop every other subject too.
     """
     try:
-        # subjects run side by side, each on one thread
-        with one_thread():
-            outcome, images = _prepare(task)
+        outcome, images = prepared(task)
     except UserError as error:
         return Outcome(task.record.subject, failure=str(error))
-    except Exception as error:
-        return Outcome(task.record.subject, failure=_unforeseen(error))
     np.savez(task.spool, **images)  # type: ignore[arg-type]  # its own option stands among the arrays' names
     return outcome
+
+
+def prepared(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
+    """Rows and facts of one subject, and by modality its slices [N, H, W].
+
+    Raises:
+        UserError: it cannot be prepared, for whatever reason.
+    """
+    try:
+        # subjects run side by side, each on one thread
+        with one_thread():
+            return _prepare(task)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(_unforeseen(error)) from None
 
 
 def _unforeseen(error: Exception) -> str:
@@ -102,7 +117,6 @@ def _unforeseen(error: Exception) -> str:
 
 
 def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
-    """Rows and facts of one subject, and by modality its slices [N, H, W]."""
     settings, outcome = task.settings, Outcome(task.record.subject)
     volumes, mask, grid, plane = _aligned(task, outcome)
     view = plane_view(sitk.GetArrayViewFromImage(mask) > 0, plane)
@@ -110,21 +124,40 @@ def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
     with _about(task.record.files[_mask_source(task)], "check the volume, or set mask_above"):
         chosen = choose(view, spacing[plane.normal], settings.slices)
     crop = field_of_view(view, (spacing[plane.rows], spacing[plane.cols]), settings.fov_mm)
-    arrays = {name: plane_view(_intensities(task, name, volume, mask), plane) for name, volume in volumes.items()}
-    images: dict[str, list[np.ndarray]] = {name: [] for name in volumes}
+    outcome.facts |= {
+        "grid": Grid.of(grid).facts(),
+        "plane": plane.name,
+        "crop": asdict(crop),
+        "mask": _mask_source(task),
+    }
+    ends = {name: _ends(task, name, volume, mask) for name, volume in volumes.items()}
+    arrays = {
+        name: plane_view(scaled(sitk.GetArrayFromImage(volume), ends[name]), plane) for name, volume in volumes.items()
+    }
     kept = [index for index in chosen if crop.cut(view[index], False).mean() >= settings.min_foreground]
+    if not kept:
+        raise UserError("no slice has enough foreground", task.record.subject, "lower min_foreground")
     for index in kept:
         affine = slice_affine(affine_ras(grid), view.shape[1:], plane, index, crop, settings.image_size)
-        outcome.rows.append(_row(task, plane, index, affine, grid))
-        for name, array in arrays.items():
-            images[name].append(_image(task, name, array[index], view[index], crop))
-    if not outcome.rows:
-        raise UserError("no slice has enough foreground", task.record.subject, "lower min_foreground")
-    outcome.facts["slices"] = {"chosen": len(chosen), "kept": len(outcome.rows)}
-    stacks = {name: np.stack(images[name]) for name in images}
+        planes = {name: _masked(task, name, array[index], view[index]) for name, array in arrays.items()}
+        outcome.rows.append(_row(task, plane, index, affine, grid) | _ends_columns(planes, ends))
+    outcome.facts["head"] = _head(view, crop)
+    outcome.facts["slices"] = {"chosen": len(chosen), "kept": len(kept)}
+    stacks = {
+        name: np.stack([_image(task, name, array[index], view[index], crop) for index in kept])
+        for name, array in arrays.items()
+    }
+    outcome.facts["levels"] = {m: np.round(histogram(grey_levels(stack)), 5).tolist() for m, stack in stacks.items()}
     beside = _beside(task, arrays, view, kept, crop) if spacing[plane.normal] >= BESIDE_MM else {}
     outcome.pairing = measure({name: stacks[name] for name in _reference_first(task)}, beside)
     return outcome, stacks
+
+
+def _head(view: np.ndarray, crop: Crop) -> dict[str, Any]:
+    """First and last slice with head or body, and the share of it that the field of view leaves out."""
+    there = np.flatnonzero(view.any(axis=(1, 2)))
+    within = sum(int(crop.cut(plane, False).sum()) for plane in view)
+    return {"slices": [int(there[0]), int(there[-1])], "cut_off": round(1 - within / int(view.sum()), 4)}
 
 
 def _reference_first(task: Task) -> list[str]:
@@ -166,6 +199,8 @@ def _aligned(task: Task, outcome: Outcome) -> tuple[dict[str, sitk.Image], sitk.
             continue
         image = _read(task, other, outcome)
         transform = _transform(task, other, image, reference, mask, outcome)
+        if transform is not None:
+            outcome.facts["scans"][other]["moved"] = rigid_facts(transform)
         if transform is None and same_grid(image, grid):
             volumes[other] = image
         else:
@@ -198,6 +233,9 @@ def _read(task: Task, name: str, outcome: Outcome) -> sitk.Image:
     if remarks:
         outcome.facts.setdefault("headers", {})[name] = "; ".join(remarks)
     outcome.voxels[name] = Voxels.of(image)
+    values = sitk.GetArrayViewFromImage(image)
+    extremes = [float(values.min()), float(values.max())]
+    outcome.facts.setdefault("scans", {})[name] = {**Grid.of(image).facts(), "extremes": extremes}
     if how.floor is not None:
         image = sitk.Maximum(image, how.floor)
     # a fixed window says that raw values have a meaning, as HU have
@@ -250,10 +288,10 @@ def _mask_source(task: Task) -> str:
     return task.settings.mask_from or task.settings.reference or task.modalities[0]
 
 
-def _intensities(task: Task, name: str, volume: sitk.Image, mask: sitk.Image) -> np.ndarray:
+def _ends(task: Task, name: str, volume: sitk.Image, mask: sitk.Image) -> Ends | None:
     inside = sitk.GetArrayViewFromImage(mask) > 0
     with _about(task.record.files[name], "check the volume or its normalisation"):
-        return normalise(sitk.GetArrayFromImage(volume), inside, task.settings.normalisation(name))
+        return ends_of(sitk.GetArrayViewFromImage(volume), inside, task.settings.normalisation(name))
 
 
 @contextmanager
@@ -265,11 +303,16 @@ def _about(path: Path, fix: str) -> Iterator[None]:
         raise UserError(error.what, path, fix) from None
 
 
+def _masked(task: Task, name: str, plane: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    if not task.settings.mask_background:
+        return plane
+    air = plane.min() if task.settings.normalisation(name).method == "minmax_slice" else 0
+    return np.where(inside, plane, air)
+
+
 def _image(task: Task, name: str, plane: np.ndarray, inside: np.ndarray, crop) -> np.ndarray:
-    how = task.settings.normalisation(name)
-    if task.settings.mask_background:
-        plane = np.where(inside, plane, plane.min() if how.method == "minmax_slice" else 0)
-    if how.method == "minmax_slice":
+    plane = _masked(task, name, plane, inside)
+    if task.settings.normalisation(name).method == "minmax_slice":
         plane = stretch(plane)
     return np.clip(to_square(plane, crop, task.settings.image_size), 0, 1)
 
@@ -292,6 +335,14 @@ def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Im
         "volume_shape": json.dumps(list(grid.GetSize())),
         "affine": json.dumps(np.round(affine, 5).tolist()),
     }
+
+
+def _ends_columns(planes: Mapping[str, np.ndarray], ends: Mapping[str, Ends | None]) -> dict[str, float]:
+    """By column, the raw values of each modality that became 0 and 1 in a slice."""
+    found: dict[str, float] = {}
+    for name, plane in sorted(planes.items()):
+        found |= zip(ends_columns(name), map(float, ends[name] or slice_ends(plane)), strict=True)
+    return found
 
 
 def _source(path: Path, raw_dir: Path) -> dict[str, str]:

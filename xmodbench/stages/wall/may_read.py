@@ -14,6 +14,7 @@ from xmodbench import isolation
 from xmodbench.errors import UserError
 from xmodbench.plugins.code_hash import plugin_files
 from xmodbench.plugins.discovery import Location
+from xmodbench.stages.given import saved_files
 from xmodbench.stages.wall.method_job import MethodJob
 from xmodbench.stages.wall.system import code_folders, device_files, system_files
 
@@ -25,7 +26,8 @@ class Grant:
     Args:
         job: what is to be run.
         verb: ``train``, ``pretrain`` or ``translate``, for messages.
-        read: files and folders beside its own code, such as its model.
+        read: files and folders beside its own code.
+        model: folder of the model that it translates with; of that it may read what a method saved, and list the rest.
         write: folders, such as its state.
         truth: a folder that nothing granted may hold or lie in: the slice store. None where no data are at hand.
         lender: the plugin whose models a borrower uses.
@@ -44,6 +46,7 @@ class Grant:
     write: tuple[Path, ...] = ()
     truth: Path | None = None
     lender: Location | None = None
+    model: Path | None = None
     files: dict[str, Path] = field(init=False)
     code: list[Path] = field(init=False)
     own: list[Path] = field(init=False)
@@ -52,10 +55,11 @@ class Grant:
         self.files = named_files(self.job)
         self.read = tuple(path.resolve() for path in (*self.read, *self.files.values()))
         self.write = tuple(path.resolve() for path in self.write)
+        self.model = self.model and self.model.resolve()
         self.code = [location.folder.resolve() for location in self.locations]
         self.own = [path for folder in self.code for path in own_files(folder)]
         self.truth = self.truth and self.truth.resolve()
-        for path in (*self.read, *self.write, *self.code):
+        for path in (*self.read, *self.write, *self.code, *([self.model] if self.model else [])):
             check_apart(path, self.truth, self.verb)
 
     @property
@@ -74,11 +78,12 @@ class Grant:
 
         `several`: whether it is one of several that train together, and have to reach each other.
         """
+        saved, folders = (saved_files(self.model), folders_of(self.model)) if self.model else ([], [])
         return isolation.Wall(
             read=tuple(
-                map(str, (*system_files(several), *code_folders(), *self.own, staged, *self.read)),
+                map(str, (*system_files(several), *code_folders(), *self.own, staged, *self.read, *saved)),
             ),
-            listed=tuple(map(str, self.code)),
+            listed=tuple(map(str, (*self.code, *folders))),
             write=tuple(map(str, (out, *self.write))),
             # through /dev/shm processes of one training exchange
             scratch=(str(scratch), *(("/dev/shm",) if several else ())),
@@ -86,6 +91,11 @@ class Grant:
             ports=isolation.rendezvous_ports() if several else (),
             families=isolation.families_for(self.job.device, several),
         )
+
+
+def folders_of(model: Path) -> list[Path]:
+    """The folder of a model, and those in it."""
+    return [model, *(path for path in sorted(model.rglob("*")) if path.is_dir() and not path.is_symlink())]
 
 
 def named_files(job: MethodJob) -> dict[str, Path]:

@@ -45,7 +45,7 @@ class PluginProcess:
     """A method's process, from its start to its end; a context manager that leaves nothing running.
 
     Args:
-        job, verb, read, write, truth, lender: what is to be run, and what it is let into: see `Grant`.
+        job, verb, read, write, truth, lender, model: what is to be run, and what it is let into: see `Grant`.
         available: slices of the source, of which a few-shot method says how many it wants.
         compiled: caches that the method's compilers filled beforehand (`xmodbench.stages.wall.compiled`).
         held: descriptors of files that the process is to keep open (`xmodbench.stages.state_folder`).
@@ -67,12 +67,13 @@ class PluginProcess:
         write: tuple[Path, ...] = (),
         truth: Path | None = None,
         lender: Location | None = None,
+        model: Path | None = None,
         available: int | None = None,
         compiled: Path | None = None,
         held: tuple[int, ...] = (),
     ):
         self.job, self.verb, self.available, self.compiled, self.held = job, verb, available, compiled, held
-        self.grant = Grant(job, verb, read, write, truth, lender)
+        self.grant = Grant(job, verb, read, write, truth, lender, model)
         self.output: Thread | None = None
         self._stack = ExitStack()
 

@@ -1,0 +1,129 @@
+"""volumes: a translation of a test set, its targets or its sources back into volumes, one per subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xmodbench.commands import remake
+from xmodbench.data.volumes.names import ascii_name
+from xmodbench.data.volumes.nifti_writing import write_nifti
+from xmodbench.data.volumes.putting_back import Place, PutBack, put_back, row_ends, row_index
+from xmodbench.errors import UserError
+from xmodbench.progress import Progress
+from xmodbench.records import RECORD, read_record, recorded
+from xmodbench.stages.given import check_store
+from xmodbench.store import SliceStore
+
+PREPARED, SOURCE, TARGET = "prepared", "source", "target"
+GRIDS = (PREPARED, SOURCE, TARGET)
+"""The grid that slices were cut out of, or that of a scan's file."""
+TRANSLATION = "translation"
+
+
+@dataclass(frozen=True)
+class SubjectVolume:
+    """What is known of one subject as a volume.
+
+    Attributes:
+        volume: in HU, or in the units of the subject's own scan of the modality.
+        slices: how many there are.
+    """
+
+    subject: str
+    volume: PutBack
+    slices: int
+
+
+def volumes_of(
+    images: SliceStore, data: SliceStore, modality: str, scan: str | None = None, background: float | None = None
+) -> Iterator[SubjectVolume]:
+    """Put the slices of a modality back into volumes, one per subject, in the order of the store.
+
+    Args:
+        images: holds the modality: `data` itself, or a translation of it.
+        data: the store that the slices were prepared in, which knows where they were.
+        scan: the modality whose file's grid the volumes are brought to; the grid they were cut out of if left out.
+
+    Raises:
+        UserError: the store was prepared before it kept what leads back, or the translation is not of its slices.
+    """
+    known = {row["id"]: row for row in data.rows}
+    array = images.array(modality)
+    for subject in dict.fromkeys(images.subjects):
+        numbers = [number for number, name in enumerate(images.subjects) if name == subject]
+        lacking = [images.ids[number] for number in numbers if images.ids[number] not in known]
+        if lacking:
+            raise UserError(f"has a slice '{lacking[0]}', which {data.directory} has not", images.directory)
+        rows = [known[images.ids[number]] for number in numbers]
+        place = Place.read(data.manifest.get("volumes", {}).get(subject, {}), data.directory)
+        if scan is not None and scan not in place.scans:
+            raise UserError(f"does not know the grid of '{scan}'", data.directory, "prepare the data set again")
+        ends = [row_ends(row, modality, data.directory) for row in rows]
+        indices = [row_index(row, data.directory) for row in rows]
+        yield SubjectVolume(subject, put_back(array[numbers], indices, ends, place, scan, background), len(rows))
+
+
+def write_volumes(
+    translation: Path, store_dir: Path, out: Path, grid: str, also: tuple[str, ...], progress: Progress
+) -> None:
+    """Write ``<out>/<subject>/<translation|source|target>.nii.gz``, and a record that comes last.
+
+    Args:
+        translation: folder that `translate` or `gather` wrote.
+        store_dir: the store that was translated.
+        grid: one of `GRIDS`.
+        also: ``source``, ``target``: what is written beside the translations.
+
+    Raises:
+        UserError: as `volumes_of`; what is given is no translation, or of other slices.
+    """
+    with recorded(out, "volumes", grid=grid, translation=str(translation)) as record:
+        images, data = SliceStore(translation), SliceStore(store_dir)
+        source, target = _directions(images)
+        made = read_record(translation)
+        images.verify()
+        if made.get("outputs_sha256") != images.manifest["arrays"][target]["sha256"]:
+            problem = "not the images that the record beside them speaks of"
+            raise UserError(problem, translation, remake(translation / RECORD, "translate it again"))
+        check_store(data, {})
+        if made.get("data_sha256") != data.manifest["arrays"].get(source, {}).get("sha256"):
+            raise UserError(
+                f"made of other slices than those of {store_dir}", translation, "give the store it was made of"
+            )
+        simulated = bool(data.manifest.get("simulated"))
+        by = f"synthetic {target} by {made.get('name')} (xmodbench)"
+        what = {TRANSLATION: (images, target, by), SOURCE: (data, source, source), TARGET: (data, target, target)}
+        scan = {SOURCE: source, TARGET: target}.get(grid)
+        parts: dict[str, dict[str, Any]] = {}
+        for kind in (TRANSLATION, *also):
+            store, modality, words = what[kind]
+            found = volumes_of(store, data, modality, scan)
+            for item in progress.track(found, f"volumes {kind}", total=len(set(store.subjects))):
+                path = out / folder_name(item.subject) / f"{kind}.nii.gz"
+                write_nifti(path, item.volume.image, None, f"{words}, of simulated data" if simulated else words)
+                parts.setdefault(item.subject, {})[kind] = {"slices": item.slices, "background": item.volume.background}
+        record.update(
+            {key: made[key] for key in ("name", "plugin", "model_sha256", "data_sha256", "seed") if key in made},
+            source=source,
+            target=target,
+            translation_sha256=made.get("outputs_sha256"),
+            simulated=simulated,
+            subjects=parts,
+        )
+
+
+def _directions(images: SliceStore) -> tuple[str, str]:
+    """Source and target of a translation."""
+    source, target = (images.manifest.get(key) for key in (SOURCE, TARGET))
+    if images.manifest.get("kind") != TRANSLATION or not isinstance(source, str) or not isinstance(target, str):
+        raise UserError("no translation", images.directory, "give a folder that translate wrote")
+    return source, target
+
+
+def folder_name(subject: str) -> str:
+    """A subject's name, as far as a folder can bear it."""
+    plain = "/" not in subject and not subject.startswith(".")
+    return subject if plain else ascii_name(subject).lstrip(".") or "subject"
