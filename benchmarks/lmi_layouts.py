@@ -27,7 +27,7 @@ def ours(reference: torch.Tensor, sliding: torch.Tensor, window: int = 3, path: 
 def path_of(device: str, window: int) -> str:
     """Which implementation makes our map."""
     lmi = plugin("lmi")
-    return lmi._path("auto", torch.device(device), lmi.LmiOptions(normalise=True, window=window))
+    return lmi.path_of(device, lmi.LmiOptions(normalise=True, window=window))
 
 
 def off_float64(pair: tuple[torch.Tensor, ...], window: int) -> float:
