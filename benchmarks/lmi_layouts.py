@@ -51,8 +51,7 @@ def inputs(size: int, kind: str, device: str = "cpu") -> tuple[torch.Tensor, tor
 
 def kernels() -> Iterator[tuple]:
     """Registers and spilled bytes of the Triton kernels that have run; none where Triton does not say."""
-    module = plugin("lmi_triton_kernels")
-    for name in ("mosaic_of_three", "any_search"):
+    for module, name in ((plugin("lmi_triton_mosaic"), "mosaic_of_three"), (plugin("lmi_triton_any"), "any_search")):
         with suppress(AttributeError, KeyError, IndexError, TypeError, RuntimeError):  # no public interface
             for caches in getattr(module, name).device_caches.values():
                 for kernel in caches[0].values():
