@@ -27,7 +27,7 @@ def ours(reference: torch.Tensor, sliding: torch.Tensor, window: int = 3, path: 
 def path_of(device: str, window: int) -> str:
     """Which implementation makes our map."""
     lmi = plugin("lmi")
-    return lmi._path("auto", torch.device(device), lmi.LmiOptions(normalise=True, window=window))
+    return lmi.path_of(device, lmi.LmiOptions(normalise=True, window=window))
 
 
 def off_float64(pair: tuple[torch.Tensor, ...], window: int) -> float:
@@ -51,8 +51,7 @@ def inputs(size: int, kind: str, device: str = "cpu") -> tuple[torch.Tensor, tor
 
 def kernels() -> Iterator[tuple]:
     """Registers and spilled bytes of the Triton kernels that have run; none where Triton does not say."""
-    module = plugin("lmi_triton_kernels")
-    for name in ("mosaic_of_three", "any_search"):
+    for module, name in ((plugin("lmi_triton_mosaic"), "mosaic_of_three"), (plugin("lmi_triton_any"), "any_search")):
         with suppress(AttributeError, KeyError, IndexError, TypeError, RuntimeError):  # no public interface
             for caches in getattr(module, name).device_caches.values():
                 for kernel in caches[0].values():

@@ -51,9 +51,9 @@ def reached(model, condition, start: torch.Tensor, solver: str, steps: int) -> t
 
 def errors(model, source: torch.Tensor, start: torch.Tensor) -> dict[tuple[str, int], float]:
     """Root mean square distance from the finest trajectory, for each solver and number of steps."""
-    from xmodbench_methods.midiffusion.guidance import source_guide
+    from xmodbench_methods.midiffusion.guidance import SourceGuide
 
-    condition = source_guide(model, source)
+    condition = SourceGuide(model, source)
     finest = reached(model, condition, start, "heun", FINEST)
     found = {}
     for solver in SOLVERS:

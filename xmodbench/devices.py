@@ -11,10 +11,13 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
 
 _held: list[IO] = []  # a lock lives as long as its job's process
 
@@ -58,6 +61,11 @@ def resolve_device(asked: str, tf32: bool = False) -> str:
         return "cpu"
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     return "cuda"
+
+
+def handed(tensor: torch.Tensor, device: str) -> torch.Tensor:
+    """A tensor of the CPU on a device, without waiting for it: CUDA copies only memory that stays in place meanwhile."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)
 
 
 def lock_folder() -> Path:

@@ -49,7 +49,7 @@ class ImageGenerator:
 
     @cached_property
     def torch(self) -> torch.Generator:
-        """CPU torch generator: noise is drawn on the CPU and moved, so a GPU sees the same noise as a CPU."""
+        """CPU torch generator; what is drawn on a GPU comes from the seed itself (`xmodbench.learning.philox`)."""
         import torch
 
         return torch.Generator().manual_seed(self.seed)

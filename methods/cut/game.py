@@ -51,7 +51,8 @@ class CutGame(Game):
         flipped = s.flip_equivariance and bool(torch.rand(()) < 0.5)
         with self.autocast():
             fake = generator(batch.source.flip(3) if flipped else batch.source)
-            judged = 0.5 * (least_squares(judge(fake.detach()), False) + least_squares(judge(batch.target), True))
+            of_fake, of_real = self.each(judge, fake.detach(), batch.target)
+            judged = 0.5 * (least_squares(of_fake, False) + least_squares(of_real, True))
         self.update("judge", judged)
         with self.autocast():
             with frozen(judge):

@@ -41,9 +41,11 @@ class CycleGame(Game):
     def step(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
         """Update both generators together, then both judges."""
         with self.autocast():
-            fake_target = self.networks["to_target"](batch.source)
-            fake_source = self.networks["to_source"](batch.target)
-            losses = self._generator_losses(batch, fake_target, fake_source)
+            same = bool(self.settings.identity)
+            to_target = self.each(self.networks["to_target"], batch.source, *([batch.target] if same else []))
+            to_source = self.each(self.networks["to_source"], batch.target, *([batch.source] if same else []))
+            fake_target, fake_source = to_target[0], to_source[0]
+            losses = self._generator_losses(batch, to_target, to_source)
         s = self.settings
         weighted = s.cycle * losses["cycle"] + s.cycle * s.identity * losses["identity"]
         self.update("generators", losses["adversarial"] + weighted)
@@ -53,8 +55,10 @@ class CycleGame(Game):
         self.update("judges", losses["judge_target"] + losses["judge_source"])
         return losses
 
-    def _generator_losses(self, batch: Batch, fake_target, fake_source) -> dict[str, torch.Tensor]:
+    def _generator_losses(self, batch: Batch, made_target, made_source) -> dict[str, torch.Tensor]:
+        """Losses of what both generators made: translations and, for the identity loss, of their own modality's slices."""
         to_target, to_source = self.networks["to_target"], self.networks["to_source"]
+        (fake_target, *same_target), (fake_source, *same_source) = made_target, made_source
         judges = self.networks["judge_target"], self.networks["judge_source"]
         with frozen(*judges):
             scores = [judge(fake) for judge, fake in zip(judges, (fake_target, fake_source), strict=True)]
@@ -62,14 +66,12 @@ class CycleGame(Game):
             to_target(fake_source), batch.target
         )
         identity = cycle.new_zeros(())
-        if self.settings.identity:
-            identity = functional.l1_loss(to_target(batch.target), batch.target) + functional.l1_loss(
-                to_source(batch.source), batch.source
-            )
+        for one, other in zip(same_target, same_source, strict=True):
+            identity = functional.l1_loss(one, batch.target) + functional.l1_loss(other, batch.source)
         adversarial = least_squares(scores[0], True) + least_squares(scores[1], True)
         return {"adversarial": adversarial, "cycle": cycle, "identity": identity}
 
     def _judged(self, modality: str, real: torch.Tensor, fake: torch.Tensor, seed: int) -> torch.Tensor:
         judge = self.networks[f"judge_{modality}"]
-        shown = self.shown(modality, fake, seed)
-        return 0.5 * (least_squares(judge(real), True) + least_squares(judge(shown), False))
+        of_real, of_fake = self.each(judge, real, self.shown(modality, fake, seed))
+        return 0.5 * (least_squares(of_real, True) + least_squares(of_fake, False))

@@ -10,12 +10,14 @@ from functools import partial
 
 import torch
 
+from xmodbench.devices import handed
 from xmodbench.learning.diffusion.batches import Batch
-from xmodbench.learning.diffusion.model import Condition, DiffusionModel
+from xmodbench.learning.diffusion.model import DiffusionModel
+from xmodbench.plugins import Run
 from xmodbench.progress import Progress
 
 from .edges import sobel_map, std_map
-from .lmi import LmiOptions, lmi_map
+from .lmi import LmiOptions, lmi_map, path_of
 
 LMI_FIELDS = (
     *("window", "bins", "bandwidth", "quantise", "out_of_range", "search", "radius", "pad", "marginals", "reduce"),
@@ -26,6 +28,12 @@ LMI_FIELDS = (
 def lmi_options(settings, normalise: bool) -> LmiOptions:
     """The LMI options among resolved settings."""
     return LmiOptions(normalise=normalise, **{name: getattr(settings, name) for name in LMI_FIELDS})
+
+
+def note_path(settings, normalise: bool, run: Run) -> None:
+    """Put into a job's record which implementation makes its LMI maps, if it makes any."""
+    if {"cross", "self"} & set(settings.channels):
+        run.facts["lmi_path"] = path_of(run.device, lmi_options(settings, normalise))
 
 
 def maps_of_clean(settings, options: LmiOptions) -> dict:
@@ -74,18 +82,26 @@ class TrainingGuide:
     def _clean(self, name: str, batch: Batch) -> torch.Tensor:
         if name not in self.kept:
             return self.makers[name](batch.clean)
-        kept = self.kept[name][batch.index.cpu()].to(batch.clean.device)
+        kept = handed(self.kept[name][batch.index], str(batch.clean.device))
         return torch.where(batch.flipped[:, None, None, None], kept.flip(-1), kept)
 
 
-def source_guide(model: DiffusionModel, source: torch.Tensor) -> Condition:
-    """The condition when translating `source` [B, 1, H, W]; maps of the source alone are made once."""
-    options = lmi_options(model.settings, model.settings.normalise_sample)
-    channels = model.settings.channels
-    fixed = {name: make(source) for name, make in maps_of_clean(model.settings, options).items()}
+class SourceGuide:
+    """The condition when translating `source` [B, 1, H, W]; maps of the source alone are made once.
 
-    def condition(noisy: torch.Tensor) -> torch.Tensor | None:
-        found = [lmi_map(source, noisy, options) if name == "cross" else fixed[name] for name in channels]
+    Attributes:
+        tensors: all that it reads besides the noisy image.
+    """
+
+    def __init__(self, model: DiffusionModel, source: torch.Tensor):
+        self.options = lmi_options(model.settings, model.settings.normalise_sample)
+        self.channels, self.source = model.settings.channels, source
+        self.fixed = {name: make(source) for name, make in maps_of_clean(model.settings, self.options).items()}
+        self.tensors = (source, *self.fixed.values())
+
+    def __call__(self, noisy: torch.Tensor) -> torch.Tensor | None:
+        """Channels [B, k, H, W] for a noisy image; None if there are none."""
+        found = [
+            lmi_map(self.source, noisy, self.options) if name == "cross" else self.fixed[name] for name in self.channels
+        ]
         return torch.cat(found, 1) if found else None
-
-    return condition

@@ -21,7 +21,7 @@ from xmodbench.errors import UserError
 from . import lmi_torch
 from .lmi_windows import LmiOptions
 
-__all__ = ["LmiOptions", "lmi_map", "lmi_scores"]
+__all__ = ["LmiOptions", "lmi_map", "lmi_scores", "path_of"]
 
 Path = Literal["auto", "compiled", "triton", "torch"]
 
@@ -83,6 +83,11 @@ def lmi_scores(
     options = (options or LmiOptions()).but(**changes)
     s, y = _grey_levels(reference, sliding, options)
     return lmi_torch.scores(s, y, options, rows)
+
+
+def path_of(device: str, options: LmiOptions) -> str:
+    """Which implementation makes maps on a device where none is asked for; for records."""
+    return _path("auto", torch.empty(0, device=device).device, options)
 
 
 def _path(asked: Path, device: torch.device, options: LmiOptions) -> Path:

@@ -1,7 +1,7 @@
 """LMI on a CPU: one compiled pass per pair of windows, kernel values from a table, constant extra memory.
 
-Differs from the definition by less than 5e-6: bins are left out where the kernel is below `NEGLIGIBLE` of its largest
-value for that grey level (so the saturated values far outside [0, 1] stay right), and the logarithm is a polynomial.
+Differs from the definition by less than 5e-6: negligible kernel values are left out (`lmi_windows.trimmed_table`), and the
+logarithm is a polynomial.
 
 Everything is inlined into `_rows`. A function that stayed one of its own would, in the process that compiles it, be taken
 from another module than in processes that load it from numba's cache, and with ``fastmath`` differ in the last digit.
@@ -18,10 +18,8 @@ import numba
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from .lmi_windows import LmiOptions, kernel_table, reference_positions, sliding_positions
+from .lmi_windows import LmiOptions, reference_positions, sliding_positions, trimmed_table
 
-NEGLIGIBLE = 2e-9
-TINY = 1e-26  # far below eps * eps: cannot show in a result, but denormal numbers are slow
 LANES = 16
 FLAT_MASS = 1e-2  # kernel mass above which a constant window's information is 0 to 1e-7 whatever eps does
 
@@ -189,13 +187,10 @@ def _rows(start, stop, ref, slide, table, windows, normalise, eps, out):
 
 @lru_cache(maxsize=16)
 def _kernels(options: LmiOptions) -> Kernels:
-    exact = kernel_table(options)
-    keep = (exact >= NEGLIGIBLE * exact.max(axis=1, keepdims=True)) & (exact > TINY)
+    kept, first, last = trimmed_table(options)
     lanes = (-(-options.bins // LANES) + 1) * LANES  # a block may start at any bin
-    table = np.zeros((len(exact), lanes), np.float32)
-    table[:, : options.bins] = np.where(keep, exact, 0)
-    first = np.where(keep.any(axis=1), keep.argmax(axis=1), lanes).astype(np.int32)
-    last = np.where(keep.any(axis=1), options.bins - keep[:, ::-1].argmax(axis=1), 0).astype(np.int32)
+    table = np.zeros((len(kept), lanes), np.float32)
+    table[:, : options.bins] = kept
     return Kernels(table, first, last, table.sum(axis=1))
 
 

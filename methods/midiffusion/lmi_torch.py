@@ -1,12 +1,13 @@
 """LMI with plain tensor operations: any device, every option, and gradients.
 
-Memory is bounded by working through rows in chunks. Gradients keep to that bound: the joint histograms of each chunk and
-offset are made again on the way back instead of being kept.
+Memory is bounded by working through rows in chunks, on a GPU through several images at once. Gradients keep to that bound:
+the joint histograms of each chunk and offset are made again on the way back instead of being kept.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -14,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from .lmi_windows import LmiOptions, kernel_table, reference_positions, sliding_positions
 
 CHUNK_BYTES = 96 * 2**20
+GPU_CHUNK_BYTES = 2**30  # fewer, larger operations: a GPU waits for the next one longer than it works
 
 
 def scores(
@@ -32,10 +34,8 @@ def scores(
     height, width = reference.shape[1:]
     rows = range(height) if rows is None else rows
     device = reference.device
-    ref_rows = torch.from_numpy(reference_positions(height, options.window, options.pad)).to(device).long()
-    ref_cols = torch.from_numpy(reference_positions(width, options.window, options.pad)).to(device).long()
-    by_row = torch.from_numpy(sliding_positions(height, options)).to(device).long()
-    by_col = torch.from_numpy(sliding_positions(width, options)).to(device).long()
+    ref_rows, by_row = _positions(height, options, device)
+    ref_cols, by_col = _positions(width, options, device)
     kernels_s, kernels_y = (_kernels(_padded(image), options) for image in (reference, sliding))
     chunk = slice(rows.start, rows.stop)
 
@@ -51,15 +51,39 @@ def scores(
 
 
 def reduced_map(reference: torch.Tensor, sliding: torch.Tensor, options: LmiOptions) -> torch.Tensor:
-    """LMI map ``[B, H, W]`` of two stacks of grey levels ``[B, H, W]``, in chunks of rows of single images."""
+    """LMI map ``[B, H, W]`` of two stacks of grey levels ``[B, H, W]``, in chunks of rows or, on a GPU, of images."""
     height, width = reference.shape[1:]
     per_row = width * options.bins**2 * reference.element_size() * 4
-    step = max(1, min(height, CHUNK_BYTES // per_row))
+    chunk = CHUNK_BYTES if reference.device.type == "cpu" else GPU_CHUNK_BYTES
+    step = max(1, min(height, chunk // per_row))
+    together = 1 if reference.device.type == "cpu" else max(1, chunk // (per_row * height))
     images = []
-    for s, y in zip(reference.split(1), sliding.split(1), strict=True):
+    for s, y in zip(reference.split(together), sliding.split(together), strict=True):
         chunks = [range(start, min(start + step, height)) for start in range(0, height, step)]
         images.append(torch.cat([_reduce(scores(s, y, options, rows), options) for rows in chunks], dim=1))
     return torch.cat(images)
+
+
+@lru_cache(maxsize=16)
+def _positions(length: int, options: LmiOptions, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Those of reference and sliding windows along an axis, int64, kept on the device."""
+    found = reference_positions(length, options.window, options.pad), sliding_positions(length, options)
+    with torch.inference_mode(False):
+        one, other = (torch.from_numpy(positions).long().to(device) for positions in found)
+    return one, other
+
+
+@lru_cache(maxsize=16)
+def table_on(device: torch.device, options: LmiOptions) -> torch.Tensor:
+    """`kernel_table`, kept on a device."""
+    with torch.inference_mode(False):
+        return torch.from_numpy(kernel_table(options)).to(device)
+
+
+@lru_cache(maxsize=16)
+def _centres_on(device: torch.device, dtype: torch.dtype, options: LmiOptions) -> torch.Tensor:
+    with torch.inference_mode(False):
+        return torch.from_numpy(options.centres).to(device, dtype)
 
 
 def table_rows(levels: torch.Tensor, options: LmiOptions) -> torch.Tensor:
@@ -81,9 +105,10 @@ def _padded(image: torch.Tensor) -> torch.Tensor:
 def _kernels(levels: torch.Tensor, options: LmiOptions) -> torch.Tensor:
     """Kernel values ``[..., bins]`` of grey levels: a table look-up for whole ones."""
     if options.quantise != "none" and levels.dtype == torch.float32:
-        return torch.from_numpy(kernel_table(options)).to(levels.device)[table_rows(levels, options)]
-    centres = torch.from_numpy(options.centres).to(levels)
-    return torch.exp(-0.5 * ((levels[..., None] - centres) / options.bandwidth) ** 2)
+        return table_on(levels.device, options)[table_rows(levels, options)]
+    return torch.exp(
+        -0.5 * ((levels[..., None] - _centres_on(levels.device, levels.dtype, options)) / options.bandwidth) ** 2
+    )
 
 
 def _windows(kernels: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor) -> torch.Tensor:

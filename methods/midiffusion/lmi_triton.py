@@ -30,8 +30,9 @@ from functools import lru_cache
 import torch
 
 from .lmi_torch import padded_table_rows
-from .lmi_triton_kernels import any_search, mosaic_of_three
-from .lmi_windows import LmiOptions, kernel_table, reference_positions, sliding_positions
+from .lmi_triton_any import any_search
+from .lmi_triton_mosaic import mosaic_of_three
+from .lmi_windows import LmiOptions, reference_positions, sliding_positions, trimmed_table
 
 LANES = 32
 COMPILER = {"num_warps": 1, "enable_fp_fusion": True}  # Triton 3.10 no longer fuses multiply and add unless told to
@@ -47,25 +48,24 @@ def fused_map(reference: torch.Tensor, sliding: torch.Tensor, options: LmiOption
     batch, height, width = reference.shape
     out = torch.empty((batch, height, width), dtype=torch.float32, device=reference.device)
     images = [padded_table_rows(levels, options) for levels in (reference, sliding)]
-    table, mass, ref_rows, ref_cols, rows, cols = _constants(options, height, width, reference.device)
+    table, *others = _constants(options, height, width, reference.device)
     sizes = (height, width, options.eps, 1 / math.log2(options.log_base))
-    grid = (batch * height * width,)
+    grid = (width, height, batch)
     if options.search == "mosaic" and options.window == 3 and options.bins <= LANES:
         flags = {"ZERO_PAD": options.pad == "zero", "NORMALISE": options.normalise}
-        mosaic_of_three[grid](*images, table, mass, ref_rows, ref_cols, out, *sizes, **flags, **COMPILER)
+        mosaic_of_three[grid](*images, table, *others[:-2], out, *sizes, **flags, **COMPILER)
     else:
         flags = {"SIDE": options.window, "TILES": table.shape[1] // LANES, "NORMALISE": options.normalise}
-        tables = (table, mass, ref_rows, ref_cols, rows, cols)
-        any_search[grid](*images, *tables, out, *sizes, len(rows), **flags, **COMPILER)
+        any_search[grid](*images, table, *others, out, *sizes, len(others[-1]), **flags, **COMPILER)
     return out
 
 
 @lru_cache(maxsize=16)
 def _constants(options: LmiOptions, height: int, width: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """What depends on options and size only: kernel values, their sums, positions of the windows; kept on the device."""
-    table = torch.from_numpy(kernel_table(options))
-    table = torch.nn.functional.pad(table, (0, -options.bins % LANES)).contiguous()
+    """What depends on options and size only, kept on the device: kernel values, their sums and bins, windows' positions."""
+    values, first, last = (torch.from_numpy(part) for part in trimmed_table(options))
+    table = torch.nn.functional.pad(values, (0, -options.bins % LANES)).contiguous()
     positions = [reference_positions(length, options.window, options.pad) for length in (height, width)]
     positions += [sliding_positions(length, options) for length in (height, width)]
-    found = (table, table.sum(1), *(torch.from_numpy(one).contiguous() for one in positions))
+    found = (table, table.sum(1), first, last, *(torch.from_numpy(one).contiguous() for one in positions))
     return tuple(tensor.to(device) for tensor in found)

@@ -131,6 +131,29 @@ def sliding_positions(length: int, options: LmiOptions) -> np.ndarray:
     return np.where(inside, pixel, length).astype(np.int32)
 
 
+NEGLIGIBLE = 2e-9
+TINY = 1e-26  # far below eps * eps: cannot show in a result, but denormal numbers are slow
+
+
+@lru_cache(maxsize=16)
+def trimmed_table(options: LmiOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`kernel_table` without what cannot show in a map, and the bins that are left.
+
+    Bins are left out where the kernel is below `NEGLIGIBLE` of its largest value for that grey level (so the saturated
+    values far outside [0, 1] stay right).
+
+    Returns:
+        float32 ``[levels, bins]``; for each level the first bin and the one after the last, int32 ``[levels]``: for a level
+        with none the first is beyond any bin, and the last is 0.
+    """
+    exact = kernel_table(options)
+    keep = (exact >= NEGLIGIBLE * exact.max(axis=1, keepdims=True)) & (exact > TINY)
+    some = keep.any(axis=1)
+    first = np.where(some, keep.argmax(axis=1), 2**30).astype(np.int32)
+    last = np.where(some, options.bins - keep[:, ::-1].argmax(axis=1), 0).astype(np.int32)
+    return np.where(keep, exact, np.float32(0)), first, last
+
+
 @lru_cache(maxsize=16)
 def kernel_table(options: LmiOptions) -> np.ndarray:
     """Kernel values of every grey level that matters, float32 ``[256 + 2 * margin, bins]``; row 0 is ``-margin``."""

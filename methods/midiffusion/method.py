@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmodbench.learning.diffusion.method import DiffusionMethod
@@ -24,22 +25,32 @@ class MIDiffusion(DiffusionMethod):
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on target slices: the clean slice stands in for the source."""
-        from .guidance import TrainingGuide
+        from .guidance import TrainingGuide, note_path
 
+        settings = self.settings.resolved()
+        run.use_threads()
+        note_path(settings, settings.normalise_train, run)
         self.train_model(
             train,
             run,
-            inputs=1 + len(self.settings.resolved().channels),
+            inputs=1 + len(settings.channels),
             channels_of=lambda model: TrainingGuide(model, train.target, run.progress),
         )
+
+    def load(self, directory: Path, run: Run) -> None:
+        """Read a model; the options of sampling are this method's own."""
+        from .guidance import note_path
+
+        super().load(directory, run)
+        note_path(self.model.settings, self.model.settings.normalise_sample, run)
 
     def draw(self, model: DiffusionModel, images: torch.Tensor, noise: Noise) -> torch.Tensor:
         """Images drawn from pure noise, guided by the sources `images` [B, 1, H, W]."""
         from xmodbench.learning.diffusion.samplers import sample
 
-        from .guidance import source_guide
+        from .guidance import SourceGuide
 
-        return sample(model, source_guide(model, images), noise)
+        return sample(model, SourceGuide(model, images), noise)
 
     @classmethod
     def compile_kernels(cls) -> None:

@@ -20,7 +20,7 @@ from xmodbench.seeding import ImageGenerator
 
 
 def settings(**changes):
-    return SimpleNamespace(**{**RELEASED, "precision": "fp32", **changes})
+    return SimpleNamespace(**{**RELEASED, "precision": "fp32", "weights": "fp32", **changes})
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ class Exact(torch.nn.Module):
 
     def forward(self, x, t):
         x = x[:, :1] / self.process.input_scale(t, x)
-        a, s = (self.process._at(values, t, x) for values in (self.process.signal, self.process.noise))
+        a, s = self.process.levels(t, x)
         return s * (x - a * MEAN) / (a**2 * SPREAD**2 + s**2)
 
 

@@ -153,3 +153,36 @@ def test_judges_see_the_pool(monkeypatch):
     game.shown("target", first, 0)
     seeds = [seed for seed in range(20) if torch.equal(copy.deepcopy(game).shown("target", first * 0, seed), first)]
     assert 4 <= len(seeds) <= 16
+
+
+@pytest.mark.parametrize(("name", "changes"), [("cyclegan", {}), ("cyclegan", {"identity": 0.0}), ("cut", {})])
+def test_batches_taken_as_one_give_the_same_step(name, changes):
+    """As on a GPU: nothing in these networks looks at more than one image."""
+    found = []
+    for joined in (False, True):
+        game = game_of(name, **changes)
+        game.joined = joined
+        torch.manual_seed(5)
+        found.append((game.step(batch(), 1), game))
+    (apart, game), (together, other) = found
+    for loss in game.losses:
+        torch.testing.assert_close(together[loss], apart[loss], rtol=1e-5, atol=1e-6)
+    assert_same_weights(other, game.networks)
+
+
+def test_batches_are_taken_as_one_on_a_gpu_only():
+    assert not game_of("cyclegan").joined
+    calls = []
+
+    def network(images):
+        calls.append(len(images))
+        return 2 * images
+
+    game = game_of("cyclegan")
+    images = torch.arange(5.0).reshape(5, 1, 1, 1)
+    for joined, wanted in ((False, [2, 3]), (True, [5])):
+        game.joined = joined
+        found = game.each(network, images[:2], images[2:])
+        assert [len(one) for one in found] == [2, 3] and torch.equal(torch.cat(list(found)), 2 * images)
+        assert calls == wanted
+        calls.clear()

@@ -12,7 +12,7 @@ from skimage import filters
 
 from xmodbench.learning.diffusion.batches import Batch, Batches
 from xmodbench.learning.diffusion.schedules import process_of
-from xmodbench.plugins import METHODS, find
+from xmodbench.plugins import METHODS, Run, find
 
 find(METHODS, "midiffusion")
 from xmodbench_methods.midiffusion import guidance  # noqa: E402
@@ -60,7 +60,7 @@ def test_maps_commute_with_flips(make):
 def test_channels_come_in_the_order_asked_for():
     model, source = model_with(), torch.from_numpy(IMAGES)
     noisy = source + 0.1
-    found = guidance.source_guide(model, source)(noisy)
+    found = guidance.SourceGuide(model, source)(noisy)
     options = guidance.lmi_options(model.settings, model.settings.normalise_sample)
     cross, own = lmi_map(source, noisy, options), lmi_map(source, source, options)
     torch.testing.assert_close(found, torch.cat([std_map(source, 3), cross, sobel_map(source), own], 1))
@@ -69,7 +69,7 @@ def test_channels_come_in_the_order_asked_for():
 def test_maps_of_the_source_are_made_once(monkeypatch):
     calls = []
     monkeypatch.setattr(guidance, "lmi_map", lambda s, y, options: calls.append(s is y) or torch.zeros_like(s))
-    condition = guidance.source_guide(model_with(), torch.from_numpy(IMAGES))
+    condition = guidance.SourceGuide(model_with(), torch.from_numpy(IMAGES))
     for _ in range(3):
         condition(torch.zeros(3, 1, 12, 10))
     assert calls == [True, False, False, False]
@@ -77,7 +77,7 @@ def test_maps_of_the_source_are_made_once(monkeypatch):
 
 def test_no_channels_is_no_condition(quiet):
     model = model_with(())
-    assert guidance.source_guide(model, torch.from_numpy(IMAGES))(torch.zeros(3, 1, 12, 10)) is None
+    assert guidance.SourceGuide(model, torch.from_numpy(IMAGES))(torch.zeros(3, 1, 12, 10)) is None
     assert guidance.TrainingGuide(model, IMAGES, quiet)(None) is None
 
 
@@ -112,3 +112,17 @@ def test_cross_map_in_training_is_taken_later_by_the_time_shift(quiet):
     noisy = model.outside(model.process.diffuse(model.inside(clean), torch.tensor([1, 501, 999]), eps))
     want = lmi_map(clean, noisy, guidance.lmi_options(model.settings, model.settings.normalise_train))
     torch.testing.assert_close(found, want)
+
+
+@pytest.mark.parametrize(
+    ("channels", "changes", "wanted"),
+    [
+        (("cross", "self"), {}, {"lmi_path": "compiled"}),
+        (("self",), {"reduce": "mean"}, {"lmi_path": "torch"}),
+        (("sobel", "std"), {}, {}),
+    ],
+)
+def test_the_record_says_what_makes_the_maps(tmp_path, quiet, channels, changes, wanted):
+    run = Run(1, "cpu", tmp_path, quiet)
+    guidance.note_path(model_with(channels, **changes).settings, True, run)
+    assert run.facts == wanted

@@ -205,3 +205,26 @@ def test_unequal_shapes_and_bad_options_are_one_line():
         lmi_map(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 9))
     with pytest.raises(UserError, match="window must be odd"):
         lmi_map(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), window=4)
+
+
+def test_many_images_are_worked_on_at_once_where_operations_are_dear(monkeypatch):
+    """As on a GPU: as many operations for eight images as for one, and the same map."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.count = getattr(self, "count", 0) + 1
+            return func(*args, **(kwargs or {}))
+
+    images = torch.from_numpy(np.random.default_rng(3).random((8, 9, 7), dtype=np.float32))
+    levels = torch.trunc(255 * images).to("meta")
+    counts = []
+    for part in (levels[:1], levels[:1], levels):  # the first also fills what is kept
+        with Counting() as counting:
+            lmi_torch.reduced_map(part, part, LmiOptions())
+        counts.append(counting.count)
+    assert counts[1] == counts[2] < 600  # about half of them are views
+    monkeypatch.setattr(lmi_torch, "GPU_CHUNK_BYTES", 3 * 7 * 9 * 27**2 * 16)
+    with Counting() as counting:
+        lmi_torch.reduced_map(levels, levels, LmiOptions())
+    assert counting.count > 2 * counts[1]

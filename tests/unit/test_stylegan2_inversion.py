@@ -11,6 +11,7 @@ import torch
 
 from tests.stylegan2 import fit, relu4_3, run_in, tiny
 from xmodbench.errors import UserError
+from xmodbench.learning import cuda_graph
 from xmodbench.learning.stylegan2 import gan, model
 from xmodbench.learning.stylegan2.discriminator import Discriminator
 from xmodbench.learning.stylegan2.encoder import Encoder
@@ -242,3 +243,34 @@ def test_a_damaged_model_is_named(learned, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="weights cannot be read"):
         model.Model.load(tmp_path, InversionSettings(), run_in(tmp_path))
+
+
+def test_replayed_steps_change_no_bit(tmp_path, monkeypatch):
+    """As on a GPU, but that nothing is captured; Adam's moments must begin at nothing all the same."""
+    monkeypatch.setattr(cuda_graph, "captured", lambda work: [work() for _ in range(2)] and work)
+    x = torch.rand(2, 1, 16, 16) * 2 - 1
+    want, kept = inverter(inversion_steps=4).invert(x, (0, 2, 4))
+    one = inverter(inversion_steps=4)
+    one.run = run_in(tmp_path)
+    one.run.device = "cuda"
+    found, others = one.invert(x, (0, 2, 4))
+    assert torch.equal(found, want)
+    assert all(torch.equal(others[step], kept[step]) for step in (0, 2, 4))
+    assert one.run.facts["cuda_graph"] == {"inversion step": True}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_replays_the_steps_it_would_do(tmp_path):
+    x = (torch.rand(2, 1, 16, 16) * 2 - 1).cuda()
+    found = []
+    for replayed in (False, True):
+        one = inverter(inversion_steps=4)
+        for network in (one.generator, one.encoder, one.features):
+            network.cuda()
+        one.run = run_in(tmp_path) if replayed else None
+        if one.run is not None:
+            one.run.device = "cuda"
+        found.append(one.invert(x)[0])
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+    assert one.run.facts["cuda_graph"] == {"inversion step": True}

@@ -165,7 +165,7 @@ def translate(
     device: Device = "auto",
     threads: Threads = 4,
     tf32: Tf32 = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 64,
     part: Annotated[str, typer.Option(help="K/N: only the K-th of N parts of the slices; see gather.")] = "1/1",
     expect: Expect = "{}",
 ) -> None:

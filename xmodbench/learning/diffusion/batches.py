@@ -8,6 +8,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from xmodbench.devices import handed
+from xmodbench.learning.philox import normal
 from xmodbench.seeding import derive_seed
 
 from .blur import LARGEST, blurred
@@ -19,10 +21,10 @@ class Batch:
 
     Attributes:
         clean: augmented images ``[B, 1, H, W]`` in [0, 1].
-        index: row of each in the training array, int64 ``[B]``.
+        index: row of each in the training array, int64 ``[B]``, on the CPU.
         flipped: whether it was flipped left to right, bool ``[B]``.
         t: times, int64 ``[B]``.
-        eps: noise ``[B, 1, H, W]``.
+        eps: noise ``[B, 1, H, W]``; on a GPU it is made there, from the step's seed and an image's place in the batch.
     """
 
     clean: torch.Tensor
@@ -51,19 +53,24 @@ class Batches:
         """The batch of micro-step `step`, on `device`."""
         s, n = self.settings, self.total
         mine = slice(self.rank * s.batch_size, (self.rank + 1) * s.batch_size)
-        rng = torch.Generator().manual_seed(derive_seed(self.seed, "step", step))
+        seed = derive_seed(self.seed, "step", step)
+        rng = torch.Generator().manual_seed(seed)
         t = _times(n, s.timesteps, s.antithetic, rng)[mine]
         flipped = (torch.rand(n, generator=rng) < s.flip)[mine]
         blurs = (torch.rand(n, generator=rng) < s.blur)[mine]
         sigma = (LARGEST * torch.rand(n, generator=rng))[mine]
-        eps = torch.randn((n, *self.images.shape[1:]), generator=rng)[mine]
+        if device == "cpu":
+            eps = torch.randn((n, *self.images.shape[1:]), generator=rng)[mine]
+        else:
+            places = torch.arange(n, device=device)[mine]
+            eps = normal(torch.full_like(places, seed), places, self.images.shape[1:])
         index = self._rows(step)[mine]
         clean = torch.from_numpy(np.stack([np.asarray(self.images[row]) for row in index]))
         clean = torch.where(flipped[:, None, None, None], clean.flip(-1), clean)
         for i in blurs.nonzero()[:, 0].tolist():
             clean[i, 0] = torch.from_numpy(blurred(clean[i, 0].numpy(), float(sigma[i])))
-        parts = (clean, torch.from_numpy(index), flipped, t, eps)
-        return Batch(*(part.to(device, non_blocking=True) for part in parts))
+        clean, flipped, t = (handed(part, device) for part in (clean, flipped, t))
+        return Batch(clean, torch.from_numpy(index), flipped, t, eps)
 
     def _rows(self, step: int) -> np.ndarray:
         places = np.arange(step * self.total, (step + 1) * self.total)

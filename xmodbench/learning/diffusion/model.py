@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,6 +14,9 @@ from xmodbench.plugins.settings import validated
 
 from .networks import DenoisingNetwork, network_of
 from .schedules import Process, process_of
+
+if TYPE_CHECKING:
+    from .evaluations import Evaluations
 
 Condition = Callable[[torch.Tensor], torch.Tensor | None]
 """Extra input channels [B, k, H, W] for a noisy image [B, 1, H, W] given in the units of the images, [0, 1]."""
@@ -28,12 +31,14 @@ def unconditional(noisy: torch.Tensor) -> None:
 class DiffusionModel:
     """A network with the process and settings it was trained for.
 
-    ``settings`` are resolved `DiffusionSettings`.
+    ``settings`` are resolved `DiffusionSettings`. Where a GPU is to replay the network's evaluations, ``evaluations`` keeps
+    them; a copy with `dataclasses.replace` has none.
     """
 
     settings: Any
     network: DenoisingNetwork
     process: Process
+    evaluations: Evaluations | None = field(default=None, init=False)
 
     @classmethod
     def new(cls, settings, inputs: int) -> DiffusionModel:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from xmodbench.learning.diffusion.unet import UNet2DModel
+from xmodbench.learning.diffusion.unet import ResnetBlock2D, UNet2DModel, without_divisions
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class DenoisingNetwork(nn.Module):
         self.inputs = inputs
         self.patch = shape.patch
         self.multiple = shape.patch * 2 ** (len(shape.multipliers) - 1)
-        self.unet = _unet(shape, inputs, base or shape.base, dropout)
+        self.unet = without_divisions(_unet(shape, inputs, base or shape.base, dropout))
         if not shape.ddpm:
             _zero_outputs(self.unet)
 
@@ -69,7 +69,7 @@ class DenoisingNetwork(nn.Module):
         down, right = -height % self.multiple, -width % self.multiple
         if down or right:
             x = nn.functional.pad(x, (0, right, 0, down), mode="replicate")
-        x = nn.functional.pixel_unshuffle(x, self.patch)
+        x = nn.functional.pixel_unshuffle(x.to(self.unet.dtype), self.patch)
         answer = nn.functional.pixel_shuffle(self.unet(x, t).sample, self.patch)
         return answer[..., :height, :width]
 
@@ -99,7 +99,7 @@ def _zero_outputs(unet: UNet2DModel) -> None:
     """Zero the last layer of every residual branch and of the network, as ADM does; the DDPM network does not."""
     last = [unet.conv_out]
     for module in unet.modules():
-        if type(module).__name__ == "ResnetBlock2D":
+        if isinstance(module, ResnetBlock2D):
             last.append(module.conv2)
         elif type(module).__name__ == "Attention":
             last.append(module.to_out[0])

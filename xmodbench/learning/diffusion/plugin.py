@@ -15,6 +15,7 @@ from xmodbench.plugins import Run
 from xmodbench.seeding import ImageGenerator, derive_seed
 
 from .blur import LARGEST, blurred
+from .evaluations import Evaluations
 from .model import DiffusionModel
 from .samplers import image_noise
 from .snapshot import Translate
@@ -54,10 +55,15 @@ def load(directory: Path, config: type, sampling: Any, run: Run) -> DiffusionMod
     model = DiffusionModel.load(directory, config)
     model.settings = model.settings.sampling_like(sampling)
     network = model.network.to(run.device)
+    if model.settings.weights == "bf16":
+        network.to(torch.bfloat16)
     if model.settings.channels_last:
         network.to(memory_format=torch.channels_last)
     if model.settings.compile:
         model.network = compiled(network)
+    if run.device != "cpu":
+        run.facts.update(noise="philox4x32-10", weights=model.settings.weights)
+        model.evaluations = Evaluations(run)
     return model
 
 
@@ -72,9 +78,11 @@ def translate(
     device = str(next(model.network.parameters()).device)
     if device == "cpu":
         parts = [(source[i : i + 1], generators[i : i + 1]) for i in range(len(source))]
+    elif model.evaluations is not None:
+        parts = [model.evaluations.filled(source, generators)]
     else:
         parts = [(source, generators)]
-    return np.concatenate([_translate(model, part, own, draw, device) for part, own in parts])
+    return np.concatenate([_translate(model, part, own, draw, device) for part, own in parts])[: len(source)]
 
 
 def _translate(model: DiffusionModel, source: np.ndarray, generators, draw: Translate, device: str) -> np.ndarray:

@@ -11,12 +11,15 @@ steps: how many times the whole process is divided into, of which `grid` are the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import torch
 
+from xmodbench.devices import handed
+from xmodbench.learning.philox import normal
 from xmodbench.seeding import ImageGenerator
 
 from .model import Condition, DiffusionModel
@@ -43,28 +46,51 @@ def times(length: int, steps: int, start: int | None = None) -> list[int]:
 
 
 def image_noise(generators: Sequence[ImageGenerator], size: tuple[int, int], device: str) -> Noise:
-    """Noise [B, 1, H, W] in which every image has its own stream, the same on any device."""
+    """Noise [B, 1, H, W] in which every image has its own stream, seeded by its generator.
+
+    On a CPU it is that of torch's generators. On a GPU, where copying it would take longer than a step, `philox` makes it
+    there from each image's seed: another stream, the same on every GPU.
+    """
+    if device != "cpu":
+        return _counted_noise([one.seed for one in generators], size, device)
 
     def draw() -> torch.Tensor:
-        return torch.stack([torch.randn((1, *size), generator=one.torch) for one in generators]).to(device)
+        return torch.stack([torch.randn((1, *size), generator=one.torch) for one in generators])
+
+    return draw
+
+
+def _counted_noise(seeds: list[int], size: tuple[int, int], device: str) -> Noise:
+    keys = handed(torch.tensor(seeds), device)
+    number = torch.zeros_like(keys)
+
+    def draw() -> torch.Tensor:
+        found = normal(keys, number, (1, *size))
+        number.add_(1)
+        return found
 
     return draw
 
 
 def denoiser(model: DiffusionModel, condition: Condition) -> Denoise:
     """One evaluation of `model`; `condition` sees the noisy image in the units of the images."""
-    settings, autocast = model.settings, model.settings.precision == "bf16"
+    settings, places = model.settings, model.evaluations
+    autocast = settings.precision == "bf16" and settings.weights == "fp32"
 
-    def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
-        at = torch.full((len(x),), t, dtype=torch.int64, device=x.device)
+    def evaluate(x: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         extra = condition(model.outside(x))
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
+        with torch.autocast(x.device.type, torch.bfloat16) if autocast else nullcontext():
             answer = model.answer(x, at, extra).float()
         clean, eps = model.process.clean_and_eps(settings.prediction, answer, x, at)
         if settings.clip_x0:
             clean = clean.clamp(0 if settings.data_range == "0,1" else -1, 1)
             eps = model.process.clean_and_eps("x0", clean, x, at)[1]
         return clean, eps
+
+    def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if places is not None:
+            return places(evaluate, condition, x, t)
+        return evaluate(x, torch.full((len(x),), t, dtype=torch.int64, device=x.device))
 
     return denoise
 

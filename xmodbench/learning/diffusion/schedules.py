@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -22,6 +22,9 @@ class Process:
     signal: torch.Tensor
     noise: torch.Tensor
     betas: torch.Tensor
+    _placed: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def length(self) -> int:
@@ -30,11 +33,12 @@ class Process:
 
     def diffuse(self, clean: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         """``x_t`` of clean images [B, ...] at times `t` (int64 [B]) with noise `eps`."""
-        return self._at(self.signal, t, clean) * clean + self._at(self.noise, t, clean) * eps
+        signal, noise = self.levels(t, clean)
+        return signal * clean + noise * eps
 
     def input_scale(self, t: torch.Tensor, like: torch.Tensor) -> torch.Tensor | float:
         """What the network's input is multiplied by: brings VE images of any noise level to a variance near 1."""
-        return 1.0 if self.kind == "vp" else (1 + self._at(self.noise, t, like) ** 2).rsqrt()
+        return 1.0 if self.kind == "vp" else (1 + self.levels(t, like)[1] ** 2).rsqrt()
 
     def target(self, prediction: str, clean: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         """What a network with this `prediction` should answer (``score``: the score times the noise level)."""
@@ -44,13 +48,14 @@ class Process:
             return -eps
         if prediction == "x0":
             return clean
-        return self._at(self.signal, t, clean) * eps - self._at(self.noise, t, clean) * clean
+        signal, noise = self.levels(t, clean)
+        return signal * eps - noise * clean
 
     def clean_and_eps(
         self, prediction: str, answer: torch.Tensor, x: torch.Tensor, t: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Estimates of ``x_0`` and ``eps`` from the network's answer at ``x_t = x``."""
-        a, s = self._at(self.signal, t, x), self._at(self.noise, t, x)
+        a, s = self.levels(t, x)
         if prediction == "x0":
             return answer, (x - a * answer) / s
         if prediction == "v":
@@ -59,8 +64,17 @@ class Process:
         eps = -answer if prediction == "score" else answer
         return (x - s * eps) / a, eps
 
-    def _at(self, values: torch.Tensor, t: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        return values.to(like.device)[t].reshape(-1, *[1] * (like.ndim - 1))
+    def levels(self, t: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Signal and noise at times `t` (int64 [B], on the device of `like`) as [B, 1, ...], for tensors such as `like`.
+
+        The tables are copied to a device once: copying at each evaluation would make a GPU wait for the host.
+        """
+        if like.device not in self._placed:
+            with torch.inference_mode(False):  # a training may be the next to use them
+                self._placed[like.device] = self.signal.to(like.device), self.noise.to(like.device)
+        shape = (-1, *[1] * (like.ndim - 1))
+        signal, noise = self._placed[like.device]
+        return signal[t].reshape(shape), noise[t].reshape(shape)
 
 
 def linear_vp(length: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> Process:

@@ -19,7 +19,7 @@ class DiffusionSettings(PresetSettings):
     """Options of noise process, network, training and sampler; None takes the preset's value."""
 
     SAMPLING: ClassVar[frozenset[str]] = frozenset(
-        {"sampler", "sampling_steps", "variance", "final_noise", "clip_x0", "eta", "augment_test"}
+        {"sampler", "sampling_steps", "variance", "final_noise", "clip_x0", "eta", "augment_test", "weights"}
     )
     """Options that only translation uses: they can be changed for a trained model."""
 
@@ -101,6 +101,11 @@ class DiffusionSettings(PresetSettings):
     eta: float | None = Field(None, ge=0, le=1, description="Noise of DDIM: 0 is deterministic.")
     augment_test: bool | None = Field(
         None, description="Flip and blur test images as in training, as the released sampler does by mistake."
+    )
+    weights: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="bf16: the network translates with weights and activations of 16 bits, so that nothing is converted at "
+        "each step; noise levels, maps and the sampler's sums stay float32.",
     )
 
     def resolved(self) -> Any:

@@ -108,7 +108,7 @@ class DiffusionTraining(loop.Training):
         error = (answer - model.process.target(s.prediction, clean, batch.t, batch.eps)) ** 2
         per_image = error.flatten(1).sum(1) if s.loss_reduction == "sum" else error.flatten(1).mean(1)
         if s.weighting == "score":
-            per_image = per_image / model.process.noise.to(per_image)[batch.t] ** 2
+            per_image = per_image / model.process.levels(batch.t, per_image)[1] ** 2
         return per_image.mean()
 
     def learning_rate(self, step: int) -> float:

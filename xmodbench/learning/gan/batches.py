@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from xmodbench.devices import handed
 from xmodbench.learning.gan.augment import View, seen
 from xmodbench.learning.gan.schedule import decaying
 from xmodbench.seeding import derive_seed
@@ -50,7 +51,7 @@ class Batches:
             sources.append(seen(self.source[row], view, zoom))
             targets.append(seen(self.target[other], view if self.paired else View.drawn(rng, s.flip), zoom))
         parts = (2 * torch.stack(images) - 1 for images in (sources, targets))
-        return Batch(*(part.to(device, non_blocking=True) for part in parts))
+        return Batch(*(handed(part, device) for part in parts))
 
     def rows(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the source and of the target in the batch of `step`."""

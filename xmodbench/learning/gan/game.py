@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -22,13 +22,14 @@ class Game(ABC):
     Attributes:
         losses: names of what `step` returns.
         translator: the network that is kept after training, source to target, images in [-1, 1].
+        joined: whether `each` takes batches as one; on a GPU, where single images leave most of it idle.
     """
 
     losses: ClassVar[tuple[str, ...]]
     translator: nn.Module
 
     def __init__(self, settings, device: str):
-        self.settings, self.device = settings, device
+        self.settings, self.device, self.joined = settings, device, device != "cpu"
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.pools: dict[str, ImagePool] = {}
@@ -62,6 +63,12 @@ class Game(ABC):
     def shown(self, pool: str, images: torch.Tensor, seed: int) -> torch.Tensor:
         """What a discriminator sees of new translations: older ones among them."""
         return self.pools[pool].exchange(images, np.random.default_rng(derive_seed(seed, "pool", pool)))
+
+    def each(self, network: nn.Module, *batches: torch.Tensor) -> Sequence[torch.Tensor]:
+        """What a network makes of each batch [B,1,H,W]; it must look at single images, as instance normalisation does."""
+        if not self.joined:
+            return [network(images) for images in batches]
+        return network(torch.cat(batches)).split([len(images) for images in batches])
 
     def autocast(self):
         """Context in which networks run in the precision asked for."""

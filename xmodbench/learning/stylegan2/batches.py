@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from xmodbench.devices import handed
 from xmodbench.seeding import derive_seed
 
 
@@ -71,7 +72,7 @@ class Batches:
         flipped = np.random.default_rng(derive_seed(self.seed, "flip", step)).random(self.size)[self.part] < self.flip
         batch = [image[..., ::-1] if flip else image for image, flip in zip(self.images[rows], flipped, strict=True)]
         x = torch.from_numpy(np.stack(batch).astype(np.float32))
-        return to_square(x.to(device, non_blocking=True), self.resolution)
+        return to_square(handed(x, device), self.resolution)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         return np.random.default_rng(derive_seed(self.seed, "epoch", epoch)).permutation(len(self.images))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .generator import channels_at
-from .layers import EPSILON, Conv, Linear
+from .layers import EPSILON, Conv, Linear, in_precision
 
 
 class Block(nn.Module):
@@ -69,7 +69,7 @@ class Discriminator(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores [N] of images [N, 1, resolution, resolution]; those of a batch depend on each other."""
-        x = self.conv(with_deviation(self.features(x)[-1], self.group))
+        x = self.conv(with_deviation(in_precision(self.features(x)[-1], half=False), self.group))
         return _single(self.out(self.hidden(x.flatten(1)))[:, 0])
 
 

@@ -54,12 +54,29 @@ class _Spread(torch.autograd.Function):
             for whole, part, by, side in zip(size, y.shape[2:], step, kernel.shape, strict=True)
         ]
         with torch.autocast(y.device.type, enabled=False):
+            if y.device.type != "cpu":
+                return _spread(y, kernel, step, pad, lacking)
             weight = _for_each_channel(kernel, y)
             return functional.conv_transpose2d(y, weight, None, step, pad, lacking, groups=y.shape[1])
 
     @staticmethod
     def backward(ctx, gradient):
         return _Correlate.apply(gradient, ctx.kernel, ctx.step, ctx.pad), None, None, None, None
+
+
+def _spread(y: torch.Tensor, kernel: torch.Tensor, step: tuple[int, int], pad: int, lacking: list[int]) -> torch.Tensor:
+    """The adjoint as a correlation with the turned kernel, of `y` with zeros between its values where it was strided.
+
+    For GPUs, where a depth-wise transposed convolution has no quick kernel of its own.
+    """
+    n, c, h, w = y.shape
+    if step != (1, 1):
+        y = functional.pad(y[:, :, :, None, :, None], (0, step[1] - 1, 0, 0, 0, step[0] - 1))
+        y = y.reshape(n, c, h * step[0], w * step[1])
+    (top, left), (rows, columns) = (side - 1 - pad for side in kernel.shape), lacking
+    # behind the last value stand the zeros of its step already
+    y = functional.pad(y, (left, left + columns - step[1] + 1, top, top + rows - step[0] + 1))
+    return functional.conv2d(y, _for_each_channel(kernel.flip(0, 1), y), groups=c)
 
 
 def _for_each_channel(kernel: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from .layers import EPSILON, Linear, ModulatedConv, activate, upsample
+from .layers import EPSILON, Linear, ModulatedConv, activate, clamped, in_precision, upsample
 
 Noise = Literal["random", "fixed", "none"]
 MAPPING_RATE, AVERAGE_DECAY = 0.01, 0.995
@@ -50,9 +50,15 @@ class Mapping(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """A modulated 3x3 convolution, noise, bias and activation."""
+    """A modulated 3x3 convolution, noise, bias and activation.
+
+    Attributes:
+        half_precision, clamp: see `precision.use_half`.
+    """
 
     noise: torch.Tensor
+    half_precision: bool = False
+    clamp: float | None = None
 
     def __init__(self, inputs: int, outputs: int, latent: int, resolution: int, up: bool):
         super().__init__()
@@ -63,15 +69,21 @@ class StyledConv(nn.Module):
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: Noise, fused: bool) -> torch.Tensor:
         """Features and latent vectors [N, latent] to features [N, outputs, resolution, resolution]."""
-        x = self.conv(x, w, fused)
+        x = self.conv(in_precision(x, self.half_precision), w, fused)
         if noise != "none":
             drawn = torch.randn(len(x), 1, *x.shape[2:], device=x.device) if noise == "random" else self.noise
             x = x + (drawn * self.noise_strength).to(x.dtype)
-        return activate(x + self.bias[:, None, None].to(x.dtype))
+        return clamped(activate(x + self.bias[:, None, None].to(x.dtype)), self.clamp)
 
 
 class ToImage(nn.Module):
-    """A 1x1 modulated convolution to one grey channel, without demodulation."""
+    """A 1x1 modulated convolution to one grey channel, without demodulation.
+
+    Attributes:
+        clamp: see `precision.use_half`.
+    """
+
+    clamp: float | None = None
 
     def __init__(self, inputs: int, latent: int):
         super().__init__()
@@ -80,7 +92,9 @@ class ToImage(nn.Module):
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, fused: bool) -> torch.Tensor:
         """Features and latent vectors [N, latent] to images [N, 1, H, W]."""
-        return (self.conv(x, w, fused) + self.bias[:, None, None]).float()
+        x = self.conv(x, w, fused)
+        bias = self.bias.to(x.dtype) if x.dtype == torch.float16 else self.bias
+        return clamped(x + bias[:, None, None], self.clamp).float()
 
 
 class Synthesis(nn.Module):

@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+from xmodbench.learning.cuda_graph import replayable
+from xmodbench.plugins import Run
+
 from .encoder import Encoder
 from .generator import Generator
 from .perceptual import Features
@@ -24,6 +27,7 @@ class Inverter:
         features: what images are compared by beside grey levels.
         weight: of the difference of features.
         settings: with `InversionSettings` filled in.
+        run: the job; on a GPU a step is replayed as a CUDA graph. None: each is launched by itself.
     """
 
     generator: Generator
@@ -31,6 +35,7 @@ class Inverter:
     features: Features
     weight: float
     settings: Any
+    run: Run | None = None
 
     def invert(
         self, images: torch.Tensor, kept: Collection[int] = (), after_step: Callable[[], object] = lambda: None
@@ -54,20 +59,36 @@ class Inverter:
                 w = w.mean(1, keepdim=True)
             wanted = self.features.describe(images)
         w = w.clone().requires_grad_(True)
-        optimizer = torch.optim.Adam([w], lr=s.inversion_rate, betas=BETAS)
-        found = {}
+        improve, found = self._improvement(w, images, wanted), {}
         for step in range(s.inversion_steps):
-            image = self.image_of(w)
+            image = improve()
             if step in kept:
-                found[step] = image.detach()
-            (w.grad,) = torch.autograd.grad(self._losses(w, image, images, wanted).sum(), w)
-            optimizer.step()
+                found[step] = image.clone()
             after_step()
         with torch.no_grad():
             image = self.image_of(w.detach())
         if s.inversion_steps in kept:
             found[s.inversion_steps] = image
         return image, found
+
+    def _improvement(self, w: torch.Tensor, images: torch.Tensor, wanted) -> Callable[[], torch.Tensor]:
+        """A step of Adam that changes `w` in its place and returns its image before; this lies in one place as well."""
+        optimizer = torch.optim.Adam([w], lr=self.settings.inversion_rate, betas=BETAS, capturable=w.is_cuda)
+
+        def improve() -> torch.Tensor:
+            image = self.image_of(w)
+            (w.grad,) = torch.autograd.grad(self._losses(w, image, images, wanted).sum(), w)
+            optimizer.step()
+            return image.detach()
+
+        if self.run is None or not self.run.device.startswith("cuda"):
+            return improve
+        # moments, made by a step that goes nowhere: a graph's places must be there before it
+        w.grad = torch.zeros_like(w)
+        optimizer.step()
+        moments = optimizer.state[w]
+        moments["step"].zero_()
+        return replayable(improve, self.run, "inversion step", [w, *moments.values()])
 
     def image_of(self, w: torch.Tensor) -> torch.Tensor:
         """Images of latent vectors [N, 1 or latent_count, latent_size], with the generator's own noise maps."""

@@ -22,6 +22,18 @@ def activate(x: torch.Tensor) -> torch.Tensor:
     return functional.leaky_relu(x, 0.2) * math.sqrt(2)
 
 
+def in_precision(x: torch.Tensor, half: bool) -> torch.Tensor:
+    """Features for a layer: of 16 bits where it computes so, otherwise none of the 16 bits of an earlier one."""
+    if half:
+        return x.half()
+    return x.float() if x.dtype == torch.float16 else x
+
+
+def clamped(x: torch.Tensor, most: float | None) -> torch.Tensor:
+    """``x`` between -`most` and `most`; as it is for None."""
+    return x if most is None else x.clamp(-most, most)
+
+
 def low_pass(x: torch.Tensor, pad: int, gain: float = 1.0, step: int = 1) -> torch.Tensor:
     """Filter each channel with the binomial [1, 3, 3, 1] in both directions.
 
@@ -78,7 +90,13 @@ class Conv(nn.Module):
         kernel: 1 or 3.
         down: halve the size.
         plain: neither bias nor activation.
+
+    Attributes:
+        half_precision, clamp: see `precision.use_half`.
     """
+
+    half_precision: bool = False
+    clamp: float | None = None
 
     def __init__(self, inputs: int, outputs: int, kernel: int, down: bool = False, plain: bool = False):
         super().__init__()
@@ -88,13 +106,15 @@ class Conv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, inputs, H, W] to [N, outputs, H, W] or half that size."""
-        weight, padding, stride = self.weight * self.factor, self.kernel // 2, 1
+        x = in_precision(x, self.half_precision)
+        weight, padding, stride = (self.weight * self.factor).to(x.dtype), self.kernel // 2, 1
+        bias = None if self.bias is None else self.bias.to(x.dtype)
         if self.down and self.kernel == 1:
             x = downsample(x)
         elif self.down:
             x, padding, stride = low_pass(x, pad=2), 0, 2
-        x = functional.conv2d(x, weight, self.bias, stride=stride, padding=padding)
-        return x if self.bias is None else activate(x)
+        x = functional.conv2d(x, weight, bias, stride=stride, padding=padding)
+        return clamped(x if bias is None else activate(x), self.clamp)
 
 
 class ModulatedConv(nn.Module):
@@ -123,25 +143,29 @@ class ModulatedConv(nn.Module):
         """
         with torch.autocast(w.device.type, enabled=False):  # as small as these are, rounding them gains nothing
             styles = self.affine(w.float()) * self.factor
-        return self._fused(x, styles) if fused else self._unfused(x, styles)
+        weight: torch.Tensor = self.weight
+        if x.dtype == torch.float16 and self.demodulate:  # which takes out of both whatever they are multiplied by
+            largest = weight.abs().amax((1, 2, 3), keepdim=True) * math.sqrt(weight[0].numel())
+            weight, styles = weight / largest, styles / styles.abs().amax(1, keepdim=True)
+        return (self._fused if fused else self._unfused)(x, weight, styles)
 
-    def _fused(self, x: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+    def _fused(self, x: torch.Tensor, weight: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
         n, _, h, w = x.shape
-        weight = self.weight * styles[:, None, :, None, None]
+        weight = weight * styles[:, None, :, None, None]
         if self.demodulate:
             weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + EPSILON)
         if self.up:
             # transposed convolutions expect inputs before outputs
             weight = weight.transpose(1, 2)
-        x = self._convolve(x.reshape(1, -1, h, w), weight.flatten(0, 1), groups=n)
+        x = self._convolve(x.reshape(1, -1, h, w), weight.flatten(0, 1).to(x.dtype), groups=n)
         return x.reshape(n, -1, *x.shape[2:])
 
-    def _unfused(self, x: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
-        weight = self.weight.transpose(0, 1) if self.up else self.weight
-        x = self._convolve(x * styles[:, :, None, None].to(x.dtype), weight, groups=1)
+    def _unfused(self, x: torch.Tensor, weight: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+        used = (weight.transpose(0, 1) if self.up else weight).to(x.dtype)
+        x = self._convolve(x * styles[:, :, None, None].to(x.dtype), used, groups=1)
         if self.demodulate:
             with torch.autocast(x.device.type, enabled=False):
-                norms = styles.square() @ self.weight.square().sum((2, 3)).t()
+                norms = styles.square() @ weight.square().sum((2, 3)).t()
             x = x * torch.rsqrt(norms + EPSILON)[:, :, None, None].to(x.dtype)
         return x
 

@@ -103,7 +103,7 @@ class Model:
         starts = range(0, len(source), size)
         total = s.inversion_steps * len(starts)
         ticks = iter(run.progress.track(range(total), "invert", total=total))
-        inverter = Inverter(self.generator, self.encoder, self.features, float(s.perceptual_weight or 0), s)
+        inverter = Inverter(self.generator, self.encoder, self.features, float(s.perceptual_weight or 0), s, run)
         parts: dict[str, list[np.ndarray]] = {"": [], **{f"after_{step}": [] for step in self.kept_steps()}}
         for start in starts:
             x = torch.from_numpy(np.array(source[start : start + size], dtype=np.float32)).to(run.device)

@@ -7,6 +7,8 @@ from functools import cache
 import torch
 from torch.nn import functional
 
+from xmodbench.devices import handed
+
 from .filters import constant, filtered
 
 SYM6 = (
@@ -106,7 +108,7 @@ def warp(x: torch.Tensor, inverse: torch.Tensor, low_pass: bool = True) -> torch
         inverse = back @ scaling(inverse, 2.0, 2.0) @ inverse @ scaling(inverse, 0.5, 0.5) @ there
         out_h, out_w = 2 * (h + 2 * MARGIN), 2 * (w + 2 * MARGIN)
     inverse = scaling(inverse, 2 / x.shape[3], 2 / x.shape[2]) @ inverse @ scaling(inverse, out_w / 2, out_h / 2)
-    inverse = inverse.to(x.device, non_blocking=True)
+    inverse = handed(inverse, str(x.device))
     grid = functional.affine_grid(inverse[:, :2], [len(x), 1, out_h, out_w], align_corners=False)
     x = sampler_on(str(x.device))(x, grid)
     return halve(x) if low_pass else x

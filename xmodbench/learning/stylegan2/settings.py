@@ -134,7 +134,19 @@ class StyleganSettings(InversionSettings):
     vgg16_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="Wanted SHA-256 of that file.")
 
     precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="bf16: automatic mixed precision but for the penalties (released: fp16 above 32 px)."
+        "fp32", description="bf16: automatic mixed precision but for the penalties (released: fp16, see num_fp16_res)."
+    )
+    num_fp16_res: int | None = Field(
+        None,
+        ge=0,
+        le=9,
+        description="Of how many resolutions, from the highest down, the GAN's layers compute with 16 bits, the penalties "
+        "included (released: 4, with conv_clamp 256; here none). Without scaling of losses: for GPUs.",
+    )
+    conv_clamp: float | None = Field(
+        None,
+        gt=0,
+        description="Largest absolute value of what the GAN's layers make in training (released: 256; here any).",
     )
     snapshots: int = Field(
         5, ge=0, le=200, description="Pictures of samples, then of encoded slices, over each training."
@@ -147,6 +159,8 @@ class StyleganSettings(InversionSettings):
     def _possible(self) -> Self:
         if self.resolution is not None and self.resolution & (self.resolution - 1):
             raise ValueError(f"resolution must be a power of two, not {self.resolution}")
+        if self.num_fp16_res and self.precision == "bf16":
+            raise ValueError("num_fp16_res is for precision 'fp32', whose highest resolutions it makes fp16")
         if self.perceptual == "vgg16" and not self.vgg16_file:
             raise ValueError("perceptual 'vgg16' needs vgg16_file, the weights are not part of this package")
         return self
@@ -155,7 +169,7 @@ class StyleganSettings(InversionSettings):
         """A copy in which every option has its value: the given one, or the preset's.
 
         Of this class, but for a type checker open, as in `PresetSettings.resolved`. Only ``perceptual_weight``,
-        ``vgg16_file`` and ``vgg16_sha256`` may stay None.
+        ``vgg16_file``, ``vgg16_sha256``, ``num_fp16_res`` and ``conv_clamp`` may stay None.
 
         Args:
             nearest: the power of two nearest to the size of the images.
@@ -214,7 +228,7 @@ PUBLISHED: dict[str, Any] = {
     "inversion_rate": 0.01,
     "lambda_dom": 2.0,
     "latent": "w+",
-    "inversion_batch": 16,
+    "inversion_batch": 64,
 }
 """What does not depend on the resolution."""
 

@@ -24,6 +24,7 @@ from .discriminator import Discriminator
 from .generator import Generator
 from .losses import path_lengths, r1, says_fake, says_real
 from .optimisation import Gradients, average_into, fill_missing, half_life_decay, lazy_adam
+from .precision import use_half, use_single
 from .settings import PRETRAINING_SETTINGS
 
 PATH_INTERVAL, R1_INTERVAL, PATH_DECAY = 4, 16, 0.01
@@ -69,6 +70,7 @@ class GanTraining(Training):
         self.batches = Batches(images, s.resolution, s.batch_size, flip, derive_seed(run.seed, "gan"), part)
         self.generator = Generator(s).to(run.device)
         self.discriminator = Discriminator(s).to(run.device)
+        use_half(self.generator, self.discriminator, s.num_fp16_res or 0, s.conv_clamp)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.optimizers = {
             "generator": lazy_adam(self.generator, s.learning_rate, PATH_INTERVAL),
@@ -222,7 +224,8 @@ class GanTraining(Training):
         self.controller.p = saved["p"].item()
 
     def finish(self) -> None:
-        """Fail where gradients broke at the very end; leave networks in evaluation mode, without gradients."""
+        """Fail where gradients broke at the very end; leave networks in evaluation mode, of 32 bits, without gradients."""
         self.gradients.check(self.steps)
         for network in self._networks().values():
             network.eval().requires_grad_(False)
+            use_single(network)
