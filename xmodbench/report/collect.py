@@ -44,6 +44,12 @@ class CellResult:
         return self.status == "complete"
 
     @property
+    def partial(self) -> str | None:
+        """What of the test slices is scored, where it is not all of them: such scores are shown and not ranked."""
+        images, of = self.counts.get("images"), self.counts.get("of")
+        return f"{images} of {of} slices" if self.complete and of is not None else None
+
+    @property
     def image_scores(self) -> pd.DataFrame:
         """The scores of a cell that is complete."""
         assert self.scores is not None
@@ -51,11 +57,12 @@ class CellResult:
 
 
 def collect(plan: Plan) -> list[CellResult]:
-    """All cells of the plan, in its order; those of one data set and direction were scored on the same slices."""
+    """All cells of the plan, in its order; those of one data set and direction were scored on the same slices, unless they
+    are partial."""
     results: list[CellResult] = []
     firsts: dict[tuple[str, str], tuple[str, pd.DataFrame]] = {}
     for item in (collect_cell(plan, cell) for cell in plan.cells):
-        if item.scores is not None:
+        if item.scores is not None and not item.partial:
             slices = item.scores[["id", "subject"]]
             first = firsts.setdefault((item.cell.dataset, item.cell.direction), (item.cell.method, slices))
             if not slices.equals(first[1]):
@@ -165,6 +172,7 @@ def _failure(plan: Plan, cell: Cell) -> str | None:
             failure = read_json(path)
         except UserError as error:
             return f"{verb}: {error}"
+        verb = "import-predictions" if verb == "translate" and plan.predictions(cell) else verb
         return plain(f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}")
     return None
 

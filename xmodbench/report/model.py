@@ -9,6 +9,7 @@ from typing import Any
 
 from xmodbench.metrics.registry import Metric, family
 from xmodbench.plan.plan import Cell, Plan
+from xmodbench.report.by_hand import with_made_by_hand
 from xmodbench.report.checks import Check, not_better_than_controls, run_checks
 from xmodbench.report.collect import CellResult, collect
 from xmodbench.report.fairness import fairness_checks, not_walled
@@ -27,6 +28,7 @@ class Report:
     @classmethod
     def read(cls, plan: Plan, partial: bool) -> Report:
         """Read what the run has produced."""
+        plan = with_made_by_hand(plan)
         return cls(plan, collect(plan), partial)
 
     @property
@@ -87,6 +89,12 @@ class Report:
         return doubtful(group, self._pairs[group.dataset] or {})
 
     @cached_property
+    def made_elsewhere(self) -> dict[str, str]:
+        """Labels of methods that ran elsewhere, with the supervision that is declared of them."""
+        names = dict.fromkeys(item.cell.method for item in self.results if self.plan.predictions(item.cell))
+        return {self.plan.method_label(name): self.plan.supervision(name) for name in names}
+
+    @cached_property
     def not_walled(self) -> list[str]:
         """Labels of the methods that no wall kept from the test targets."""
         return not_walled(self.plan, self.results)
@@ -114,7 +122,8 @@ class Report:
                 continue
             ranks = {key: [e.rank for e in self.cell_entries(cell, metrics)] for key, cell in cells.items()}
             known = {key: [rank for rank in found if rank is not None] for key, found in ranks.items()}
-            table[method] = {key: sum(found) / len(found) if found else None for key, found in known.items()}
+            means = {key: sum(found) / len(found) if found else None for key, found in known.items()}
+            table[method] = {group.key: means.get(group.key) for group in self.groups}
         return table
 
     def control(self, cell: Cell) -> bool:

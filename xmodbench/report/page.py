@@ -18,7 +18,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import write_text
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
 from xmodbench.report import text
-from xmodbench.report.fairness import NO_WALL
+from xmodbench.report.fairness import ELSEWHERE, NO_WALL
 from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
@@ -68,6 +68,7 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "checks": report.checks,
         "controls": any(report.control(item.cell) for item in report.results),
         "no_wall": NO_WALL,
+        "elsewhere": ELSEWHERE,
         "protocol": PROTOCOL,
         "failed_checks": [check for check in report.checks if check.passed is False],
         "unskilled": _unskilled(report),
@@ -158,7 +159,8 @@ def jobs(report: Report) -> list[Job]:
             names |= {"train": f"{training.name} {model}"}
             names |= {"pretrain": f"{(training.pretraining or training).name} {model}"}
         for verb, record in item.records.items():
-            found.setdefault((verb, names[verb]), Job(names[verb], verb, record))
+            shown = "import-predictions" if verb == "translate" and plan.predictions(cell) else verb
+            found.setdefault((verb, names[verb]), Job(names[verb], shown, record))
     return list(found.values())
 
 

@@ -71,6 +71,11 @@ def is_control(plan: Plan, cell: Cell) -> bool:
     return plan.supervision(cell.method) is Supervision.CONTROL
 
 
+def competes(plan: Plan, item: CellResult) -> bool:
+    """Whether a cell is compared with others: its method is no control, and all test slices are scored."""
+    return not is_control(plan, item.cell) and not item.partial
+
+
 def summarise(plan: Plan, group: Group) -> list[Entry]:
     """All metrics of all cells of a group, ranked; cells without scores have entries with their reason."""
     resamples = {item.cell: _resamples(plan, group, item) for item in group.results if item.complete}
@@ -107,7 +112,7 @@ def _entries(item: CellResult, resamples: np.ndarray | None) -> list[Entry]:
 
 def _ranked(plan: Plan, entries: list[Entry], resamples: dict[Cell, np.ndarray]) -> Iterator[Entry]:
     """The entries of one metric, in their order, those that have rivals with their ranks among them."""
-    rivals = [entry for entry in entries if entry.value is not None and not is_control(plan, entry.cell)]
+    rivals = [entry for entry in entries if entry.value is not None and competes(plan, entry.result)]
     if len(rivals) < 2 or not entries[0].metric.ranked:
         yield from entries
         return
@@ -132,7 +137,7 @@ def _ranked(plan: Plan, entries: list[Entry], resamples: dict[Cell, np.ndarray])
 def comparisons(plan: Plan, group: Group) -> list[dict[str, Any]]:
     """Paired tests between all methods (no controls) of a group on subject means, for each ranked per-image metric of
     the readable tables; Holm's adjustment is over the pairs within one metric."""
-    done = [item for item in group.results if item.complete and not is_control(plan, item.cell)]
+    done = [item for item in group.results if item.complete and competes(plan, item)]
     metrics = [m for m in METRICS.values() if m.level == "image" and m.ranked and m.headline]
     means = {item.cell.method: stats.subject_means(item.image_scores, PAIRED) for item in done}
     rows = []

@@ -11,7 +11,7 @@ import pandas as pd
 from xmodbench.errors import plain
 from xmodbench.files import atomic_file, write_json, write_text
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
-from xmodbench.report.fairness import NO_WALL, isolation
+from xmodbench.report.fairness import ELSEWHERE, NO_WALL, isolation
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.text import NONE, SIMULATED, footnotes, group_title, heading, subjects_note, with_interval
@@ -35,6 +35,7 @@ def _row(report: Report, entry: Entry) -> dict[str, Any]:
         "method": item.cell.method,
         "label": plan.method_label(item.cell.method),
         "supervision": str(plan.supervision(item.cell.method)),
+        "made_elsewhere": plan.predictions(item.cell) is not None,
         "definition": metric.family,
         "metric": metric.id,
         "unit": metric.unit,
@@ -51,7 +52,7 @@ def _row(report: Report, entry: Entry) -> dict[str, Any]:
         "rank_high": entry.rank_high,
         "best": entry.best,
         "published": entry.published,
-        "reason": entry.reason,
+        "reason": "; ".join(filter(None, (item.partial, entry.reason))) or None,
         "defined_as": metric.definition,
         "protocol": PROTOCOL,
     }
@@ -103,6 +104,9 @@ def write_markdown(report: Report, path: Path) -> None:
         parts.append(f"> **Incomplete: {report.complete} of {len(report.results)} cells have scores.**")
     if report.not_walled:
         parts.append(f"> **{NO_WALL}** ({', '.join(map(_plain, report.not_walled))})")
+    if report.made_elsewhere:
+        declared = [f"{_plain(label)}: {supervision}" for label, supervision in report.made_elsewhere.items()]
+        parts.append(f"> **{ELSEWHERE}** (declared: {', '.join(declared)})")
     parts += [_group_section(report, group) for group in report.groups]
     parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
     parts += [f"- **{name}** ({_plain(heading(metric))}): {metric.definition}" for name, metric in METRICS.items()]
@@ -129,6 +133,9 @@ def _family_table(report: Report, group: Group, metrics: list[Metric]) -> str:
     controls: list[list[str]] = []
     for item in group.results:
         label = _plain(report.plan.method_label(item.cell.method))
+        marks = ["made elsewhere"] if report.plan.predictions(item.cell) else []
+        if marks := [*marks, *filter(None, [item.partial])]:
+            label += f" ({', '.join(marks)})"
         if item.complete:
             cells = [_best(entry) for entry in report.cell_entries(item.cell, metrics)]
         else:
