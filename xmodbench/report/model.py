@@ -14,6 +14,7 @@ from xmodbench.report.checks import Check, not_better_than_controls, run_checks
 from xmodbench.report.collect import CellResult, collect
 from xmodbench.report.fairness import fairness_checks, not_walled
 from xmodbench.report.pairing import Found, doubtful, find_pairs, pairing_checks
+from xmodbench.report.sanity import sanity_checks
 from xmodbench.report.summary import Entry, Group, comparisons, groups, is_control, summarise
 
 
@@ -76,7 +77,7 @@ class Report:
         found = []
         for group in self.groups:
             found += [*run_checks(self.plan, group, self.entries[group.key]), *fairness_checks(self.plan, group)]
-            found += pairing_checks(group, self._pairs[group.dataset])
+            found += [*sanity_checks(self.plan, group), *pairing_checks(group, self._pairs[group.dataset])]
         return found
 
     @cached_property

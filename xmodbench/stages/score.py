@@ -14,6 +14,8 @@ from xmodbench.errors import UserError
 from xmodbench.files import atomic_file, sha256_file, write_json
 from xmodbench.metrics.distribution import distances
 from xmodbench.metrics.paired import foreground, score_images
+from xmodbench.metrics.placement import grey_scale, placement
+from xmodbench.metrics.probe import probe
 from xmodbench.metrics.registry import PROTOCOL
 from xmodbench.plan.config import Scoring
 from xmodbench.records import RECORD, read_record, recorded
@@ -68,6 +70,7 @@ def score(
             "distances": distances(images[0], images[1], train.array(target), settings.fid_weights),
             "counts": _counts(images, slices) | ({"of": len(test.ids)} if len(slices) < len(test.ids) else {}),
             "intermediates": _errors_on_the_way(translation, images[1], images[2]),
+            "looks": _looks(images, slices["subject"].tolist()),
         }
         write_json(out_csv.with_suffix(".json"), summary)
         record.update(
@@ -132,6 +135,15 @@ def check_translation(translation: SliceStore, test: SliceStore, source: str, ex
         raise UserError(f"made of other slices than those of {test.directory}", folder, fix)
     if record.get("preparation_sha256", test.preparation_sha256) != test.preparation_sha256:
         raise UserError(f"made of another preparation than that of {test.directory}", folder, fix)
+
+
+def _looks(images: tuple[np.ndarray, ...], subjects: list[str]) -> dict[str, Any]:
+    """What the report judges beside the scores: places, grey values, and what the metrics give where that is known."""
+    return {
+        "placement": placement(images[0], images[1], subjects),
+        "grey_scale": grey_scale(images[0], images[1], subjects),
+        "probe": probe(),
+    }
 
 
 def _scored(slices: pd.DataFrame, images: tuple[np.ndarray, ...], start: int) -> pd.DataFrame:

@@ -1,0 +1,152 @@
+"""What scores cannot be if the metrics compute what they say and the images are where they belong.
+
+Each check has a name of its own (`Check.metric`), and fails on one kind of fault:
+
+- ``probe``: a metric with another constant or peak than its definition's, by two flat images with known values;
+- ``psnr``: PSNR that does not follow from the MSE beside it, image by image;
+- ``order``: images in another order than their targets, or a slice off;
+- ``offset``, ``turn``: images moved in the plane, or turned over;
+- ``scale``, ``wrap``: grey values multiplied, or run over the range of their bits;
+- ``identity``: images that are their sources.
+
+Only images with the anatomy of their target are judged: of noise, or of one image for all, nothing follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from xmodbench.metrics import probe
+from xmodbench.metrics.registry import PSNR_CAP
+from xmodbench.plan.plan import Plan
+from xmodbench.report.checks import Check, answers
+from xmodbench.report.collect import CellResult
+from xmodbench.report.summary import Group, is_control
+
+PROBE_TOLERANCE = 1e-5  # relative; a range of 2 in place of 1 changes SSIM there by 5e-4
+PSNR_TOLERANCE = 1e-6  # dB
+FEWEST = 6
+"""Images: of fewer, what they share may be chance."""
+ANATOMY = 0.4
+"""Correlation of edges with a target's, from which on an image shows its anatomy."""
+Z = 4.0
+TURN_GAIN, SHIFT_GAIN, OFFSET_GAIN = 0.02, 0.01, 0.05
+OFFSET = 2  # pixels; one may be what a registration leaves
+ELSEWHERE = 0.25
+SCALE = (0.6, 1.6)
+SCALE_FIT, SCALE_INTERCEPT = 0.85, 0.06
+JUMPS, WRAP_FIT = 5e-4, 0.75
+
+
+def sanity_checks(plan: Plan, group: Group) -> list[Check]:
+    """All checks of a group's cells with scores."""
+    done = [item for item in group.results if item.complete]
+    found = [*_probe(group, done), *_psnr(group, done)] if done else []
+    for item in done:
+        role = answers(plan, item.cell.method)
+        if role in ("mean", "shuffled"):
+            continue
+        label = plan.method_label(item.cell.method)
+        if role == "source":
+            label = f"{label} (pairs of source and target)"
+        found += _placed(group, label, item.looks.get("placement"))
+        if role != "source":
+            found += _grey(group, label, item.looks.get("grey_scale"), item.looks.get("placement"))
+        if not is_control(plan, item.cell):
+            found.append(_identity(group, label, item))
+    return found
+
+
+def _probe(group: Group, done: list[CellResult]) -> Iterator[Check]:
+    text = "has, on two flat images, the value that its formula gives"
+    wrong: list[str] = []
+    seen = [item.looks["probe"] for item in done if "probe" in item.looks]
+    if not seen:
+        return
+    for name, wanted in probe.known().items():
+        values = {values.get(name, np.nan) for values in seen}
+        odd = [value for value in values if not abs(value - wanted) <= PROBE_TOLERANCE * abs(wanted)]
+        wrong += [f"{name} is {odd[0]:.6g}, not {wanted:.6g}"] if odd else []
+    yield Check(group, "Metrics", text, "probe", "; ".join(wrong) or f"{len(probe.known())} metrics", not wrong)
+
+
+def _psnr(group: Group, done: list[CellResult]) -> Iterator[Check]:
+    text = "is -10 log10 of the MSE over the squared peak, image by image"
+    wrong = []
+    for family, peak in (("paper", 255.0), ("standard", 1.0)):
+        apart = [(np.abs(_expected(item, family, peak)).max(), item.cell.method) for item in done]
+        worst, method = max(apart)
+        if worst > PSNR_TOLERANCE:
+            wrong.append(f"{family}.psnr of {method} is {worst:.3g} dB off")
+    images = sum(len(item.image_scores) for item in done)
+    yield Check(group, "PSNR", text, "psnr", "; ".join(wrong) or f"{images} images", not wrong)
+
+
+def _expected(item: CellResult, family: str, peak: float) -> np.ndarray:
+    """By how much PSNR differs from what follows from the MSE."""
+    mse = item.image_scores[f"{family}.mse"].to_numpy(float)
+    floor = peak**2 / 10 ** (PSNR_CAP / 10)
+    follows = np.minimum(PSNR_CAP, 10 * np.log10(peak**2 / np.maximum(mse, floor)))
+    return item.image_scores[f"{family}.psnr"].to_numpy(float) - follows
+
+
+def _placed(group: Group, label: str, found: dict[str, Any] | None) -> Iterator[Check]:
+    """Order, offset and turns."""
+    if found is None:
+        return
+    enough, moves, offset = found["images"] >= FEWEST, found["moves"], found["offset"]
+
+    def judged(text: str, name: str, seen: str, wrong: bool) -> Check:
+        few = f"{found['images']} images are too few"
+        return Check(group, label, text, name, seen if enough else few, not wrong if enough else None)
+
+    shifts = {name: move for name, move in moves.items() if "slice" in name}
+    odd = _better(shifts, SHIFT_GAIN)
+    exchanged = found["elsewhere"] > ELSEWHERE
+    seen = f"{found['elsewhere']:.0%} of images fit another target clearly better" if exchanged else _fits(odd, found)
+    yield judged("is in the order of its targets", "order", seen, exchanged or odd is not None)
+    turned = _better({name: move for name, move in moves.items() if name not in shifts}, TURN_GAIN)
+    yield judged("is not turned over", "turn", _fits(turned, found), turned is not None)
+    moved = max(abs(offset["down"]), abs(offset["right"])) >= OFFSET
+    moved = moved and offset["share"] > 0.5 and offset["gain"] > OFFSET_GAIN
+    place = f"{offset['share']:.0%} of images fit best {offset['down']} pixels down and {offset['right']} right"
+    yield judged("lies where its targets do", "offset", place if moved else _fits(None, found), moved)
+
+
+def _better(moves: dict[str, dict[str, float]], least: float) -> str | None:
+    """The move, if any, after which images fit their targets better beyond chance."""
+    better = {
+        name: move["gain"]
+        for name, move in moves.items()
+        if move["z"] > Z and move["gain"] > least and move["fit"] > ANATOMY
+    }
+    return max(better, key=lambda name: better[name]) if better else None
+
+
+def _fits(move: str | None, found: dict[str, Any]) -> str:
+    if move is None:
+        return f"edges correlate {found['fit']:.2f} with the targets', moved no better"
+    return f"fits better {move}: edges correlate {found['moves'][move]['fit']:.2f} in place of {found['fit']:.2f}"
+
+
+def _grey(group: Group, label: str, found: dict[str, float] | None, placed: dict[str, Any] | None) -> Iterator[Check]:
+    """Scale and wrap."""
+    if found is None or placed is None:
+        return
+    low, high = SCALE
+    alike = found["fit"] > SCALE_FIT and abs(found["intercept"]) < SCALE_INTERCEPT
+    scaled = alike and not low < found["slope"] < high
+    seen = f"targets are {found['slope']:.2f} times as bright, correlation {found['fit']:.2f}"
+    yield Check(group, label, "has the grey scale of its targets", "scale", seen, not scaled)
+    wrapped = found["jumps"] > JUMPS and found["fit_without"] > WRAP_FIT
+    seen = f"{found['jumps']:.2%} of neighbouring pixels jump from end to end where the targets are flat"
+    yield Check(group, label, "does not run over the range of its bits", "wrap", seen, not wrapped)
+
+
+def _identity(group: Group, label: str, item: CellResult) -> Check:
+    same = int((item.image_scores["paper.ssim_src"] > 1 - 1e-9).sum())
+    seen = f"{same} of {len(item.image_scores)} images" if same else "no image"
+    return Check(group, label, "translates, so no image of its is its source", "identity", seen, not same)
