@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 SIDE = 32
 """Pixels that edges are averaged to, where images are compared with many."""
@@ -47,8 +48,9 @@ def placement(images: np.ndarray, targets: np.ndarray, subjects: list[str]) -> d
     Returns:
         ``fit``: mean correlation of edges with those of the own target; ``moves``: by what is done to the images, the mean
         ``gain`` in correlation, its ``z`` (mean over standard error) and the ``fit`` then; ``offset``: pixels down and
-        right at which most images fit best, the ``share`` of images that do, and the ``gain`` there; ``elsewhere``: share of
-        images that clearly belong to another target; ``images``: how many were looked at.
+        right at which most images fit best, the ``share`` of images that do, with ``fit`` and ``gain`` there;
+        ``exchanged``: mean ``fit`` and ``gain`` where targets are dealt out anew, one to each, as is best for all;
+        ``images``: how many were looked at.
     """
     rows = looked_at(subjects)
     images, targets, subjects = images[rows], targets[rows], [subjects[row] for row in rows]
@@ -65,7 +67,7 @@ def placement(images: np.ndarray, targets: np.ndarray, subjects: list[str]) -> d
         "fit": float(stored.mean()),
         "moves": moves,
         "offset": _offset(own, real),
-        "elsewhere": _elsewhere(_unit(_averaged(own)), coarse),
+        "exchanged": _exchanged(_unit(_averaged(own)), coarse),
     }
 
 
@@ -149,7 +151,7 @@ def _shifted(
 def _offset(own: np.ndarray, real: np.ndarray) -> dict[str, Any]:
     """Where the edges of most images fit best, by cross-correlation over the whole image, which is taken as periodic."""
     height, width = own.shape[1:]
-    places, gains = [], []
+    places, fits, gains = [], [], []
     for one, other in zip(own, real, strict=True):
         one, other = one - one.mean(), other - other.mean()
         length = float(np.linalg.norm(one) * np.linalg.norm(other))
@@ -158,26 +160,21 @@ def _offset(own: np.ndarray, real: np.ndarray) -> dict[str, Any]:
         field = np.fft.irfft2(np.fft.rfft2(one) * np.conj(np.fft.rfft2(other)), (height, width)) / length
         row, col = np.unravel_index(int(field.argmax()), field.shape)
         places.append(((row + height // 2) % height - height // 2, (col + width // 2) % width - width // 2))
+        fits.append(float(field.max()))
         gains.append(float(field.max() - field[0, 0]))
     if not places:
-        return {"down": 0, "right": 0, "share": 0.0, "gain": 0.0}
+        return {"down": 0, "right": 0, "share": 0.0, "fit": 0.0, "gain": 0.0}
     found = np.array(places)
     down, right = (int(np.median(found[:, axis])) for axis in (0, 1))
     near = (np.abs(found - [down, right]) <= 1).all(1)
-    gain = float(np.mean(np.array(gains)[near])) if near.any() else 0.0
-    return {"down": down, "right": right, "share": float(near.mean()), "gain": gain}
+    fit, gain = (float(np.mean(np.array(values)[near])) if near.any() else 0.0 for values in (fits, gains))
+    return {"down": down, "right": right, "share": float(near.mean()), "fit": fit, "gain": gain}
 
 
-def _elsewhere(own: np.ndarray, real: np.ndarray) -> float:
-    """Share of images of which another target is the best, and they the best of that target, and both by far."""
-    fits = own @ real.T
-    best = fits.argmax(1)
-    mutual = fits.argmax(0)[best] == np.arange(len(own))
-    gain = fits.max(1) - np.diagonal(fits)
-    return float(np.mean(mutual & (best != np.arange(len(own))) & (gain > CLEARLY) & (fits.max(1) > 0.5)))
-
-
-CLEARLY = 0.1
+def _exchanged(own: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    fits = np.asarray(own @ real.T, np.float64)
+    dealt = fits[linear_sum_assignment(fits, maximize=True)]
+    return {"fit": float(dealt.mean()), "gain": float(dealt.mean() - np.diagonal(fits).mean())}
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -35,7 +35,8 @@ ANATOMY = 0.4
 Z = 4.0
 TURN_GAIN, SHIFT_GAIN, OFFSET_GAIN = 0.02, 0.01, 0.05
 OFFSET = 2  # pixels; one may be what a registration leaves
-ELSEWHERE = 0.25
+EXCHANGE_GAIN, EXCHANGE_FIT = 0.05, 0.5
+"""Sound images gain nothing from other targets: no dealing is better than each its own."""
 SCALE = (0.6, 1.6)
 SCALE_FIT, SCALE_INTERCEPT = 0.85, 0.06
 JUMPS, WRAP_FIT = 5e-4, 0.75
@@ -105,13 +106,16 @@ def _placed(group: Group, label: str, found: dict[str, Any] | None) -> Iterator[
 
     shifts = {name: move for name, move in moves.items() if "slice" in name}
     odd = _better(shifts, SHIFT_GAIN)
-    exchanged = found["elsewhere"] > ELSEWHERE
-    seen = f"{found['elsewhere']:.0%} of images fit another target clearly better" if exchanged else _fits(odd, found)
+    dealt = found["exchanged"]
+    exchanged = dealt["gain"] > EXCHANGE_GAIN and dealt["fit"] > EXCHANGE_FIT
+    seen = _fits(odd, found)
+    if exchanged:
+        seen = f"edges correlate {dealt['fit']:.2f} with other targets', {found['fit']:.2f} with their own"
     yield judged("is in the order of its targets", "order", seen, exchanged or odd is not None)
     turned = _better({name: move for name, move in moves.items() if name not in shifts}, TURN_GAIN)
     yield judged("is not turned over", "turn", _fits(turned, found), turned is not None)
     moved = max(abs(offset["down"]), abs(offset["right"])) >= OFFSET
-    moved = moved and offset["share"] > 0.5 and offset["gain"] > OFFSET_GAIN
+    moved = moved and offset["share"] > 0.5 and offset["gain"] > OFFSET_GAIN and offset["fit"] > ANATOMY
     place = f"{offset['share']:.0%} of images fit best {offset['down']} pixels down and {offset['right']} right"
     yield judged("lies where its targets do", "offset", place if moved else _fits(None, found), moved)
 
