@@ -33,6 +33,8 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=GROUP, epilog=example(*examples))(score)
     examples = ("xmodbench report --config config/demo.yaml", "xmodbench report --config config/demo.yaml --partial")
     app.command(rich_help_panel=GROUP, epilog=example(*examples))(report)
+    merging = "xmodbench merge results/demo /media/theirs/demo --out merged"
+    app.command(rich_help_panel=GROUP, epilog=example(merging))(merge)
 
 
 def score(
@@ -102,6 +104,24 @@ def report(
     folder = out or (plan.results / "partial" if partial else plan.results)
     build_report(plan, folder, partial)
     Progress().say(f"report: {folder / 'report.html'}")
+
+
+def merge(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Results folders of runs, such as results/demo.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for table, figure and report.")],
+    prefer: Annotated[
+        Path | None, typer.Option(help="The run whose numbers are taken where two have different ones for one cell.")
+    ] = None,
+) -> None:
+    """Put runs of several machines or people into one report, where protocol, test slices and split agree."""
+    from xmodbench.report.merge import merge_runs
+
+    progress = Progress()
+    for line in merge_runs(runs, out, prefer):
+        progress.say(f"left out: {line}")
+    progress.say(f"report: {out / 'report.html'}")
 
 
 def _plan(config: str):

@@ -16,11 +16,16 @@ def with_made_by_hand(plan: Plan) -> Plan:
 
     Those whose data set or direction the run no longer has, or whose id a method has taken since, are passed over.
     """
-    found = [entry for entry in _entries(plan) if _fits(plan, entry)]
+    found = entries_by_hand(plan)
     if not found:
         return plan
     predictions = [*plan.config.predictions, *found]
     return Plan(plan.config.model_copy(update={"predictions": predictions}), plan.where)
+
+
+def entries_by_hand(plan: Plan) -> list[PredictionsEntry]:
+    """What the config would say of them."""
+    return [entry for entry in _entries(plan) if _fits(plan, entry)]
 
 
 def _entries(plan: Plan) -> list[PredictionsEntry]:

@@ -25,6 +25,8 @@ class Report:
     plan: Plan
     results: list[CellResult]
     partial: bool
+    merged_from: tuple[str, ...] = ()  # the runs that were put together in it
+    left_out: tuple[str, ...] = ()  # what of them was not, and why
 
     @classmethod
     def read(cls, plan: Plan, partial: bool) -> Report:

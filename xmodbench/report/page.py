@@ -150,7 +150,8 @@ class Job:
 
 def jobs(report: Report) -> list[Job]:
     """The jobs of all cells, each once (a zero-shot model serves several cells)."""
-    found: dict[tuple[str, str], Job] = {}
+    # by their times too: runs that were merged may each have trained one model
+    found: dict[tuple[str, str, str], Job] = {}
     for item in report.results:
         cell, plan, training = item.cell, report.plan, report.plan.training(item.cell)
         names = dict.fromkeys(("acquire", "prepare"), cell.dataset) | dict.fromkeys(("translate", "score"), cell.name)
@@ -160,7 +161,7 @@ def jobs(report: Report) -> list[Job]:
             names |= {"pretrain": f"{(training.pretraining or training).name} {model}"}
         for verb, record in item.records.items():
             shown = "import-predictions" if verb == "translate" and plan.predictions(cell) else verb
-            found.setdefault((verb, names[verb]), Job(names[verb], shown, record))
+            found.setdefault((verb, names[verb], str(record.get("started"))), Job(names[verb], shown, record))
     return list(found.values())
 
 

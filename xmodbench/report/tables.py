@@ -86,6 +86,8 @@ def write_table_json(report: Report, path: Path) -> None:
         "complete": report.complete,
         "simulated": report.simulated,
         "banner": SIMULATED if report.simulated else None,
+        "merged_from": list(report.merged_from),
+        "left_out": list(report.left_out),
         "metrics": {name: asdict(metric) for name, metric in METRICS.items()},
         "rows": rows,
         "comparisons": report.comparisons,
@@ -102,6 +104,9 @@ def write_markdown(report: Report, path: Path) -> None:
     parts = [f"# {_plain(report.title)}"]
     if report.complete < len(report.results):
         parts.append(f"> **Incomplete: {report.complete} of {len(report.results)} cells have scores.**")
+    if report.merged_from:
+        parts.append(f"Merged from {', '.join(map(_plain, report.merged_from))}.")
+        parts += [f"> Left out: {_plain(line)}" for line in report.left_out]
     if report.not_walled:
         parts.append(f"> **{NO_WALL}** ({', '.join(map(_plain, report.not_walled))})")
     if report.made_elsewhere:
