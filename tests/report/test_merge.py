@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def runs(finished, plan_of, tmp_path):
         config["methods"] = {key: entry for key, entry in config["methods"].items() if key in methods}
         config["datasets"] = {key: entry for key, entry in config["datasets"].items() if key in datasets}
         config["paths"] = {"raw": "raw", "data": "data", "results": "results", "work": "work"}
-        write_json(folder / "config.json", {"made_by": "toy.yaml", "config": config})
+        (folder / "config.json").write_text(json.dumps({"made_by": "toy.yaml", "config": config}))
         return folder
 
     ours = part("ours", ["good", "oracle", "copy_source"], ["heads"])
@@ -94,12 +95,7 @@ def test_two_runs_make_one_report(runs, tmp_path):
 
 def test_the_order_of_runs_is_that_of_the_table(runs, merged):
     methods = list(dict.fromkeys(item.cell.method for item in merged().results))
-    assert methods == ["good", "copy_source", "oracle", "blurry"] or methods == [
-        "good",
-        "oracle",
-        "copy_source",
-        "blurry",
-    ]
+    assert methods == ["good", "copy_source", "oracle", "blurry"]
 
 
 DISAGREEING = {
@@ -107,7 +103,7 @@ DISAGREEING = {
     "another split": ({"prepared": {"sha256": "0" * 64}}, "of other volumes, or of another split, than in"),
     "other settings": (
         {"prepared": {"settings": {"image_size": 99}, "seed": 1, "sha256": "0" * 64}},
-        "done on data prepared with image_size 99",
+        "done on data prepared with",
     ),
     "another protocol": ({"protocol": 0}, "scored by protocol 0"),
 }

@@ -67,11 +67,13 @@ class _Merging:
             held = _Held(run, item)
             if not item.complete:
                 self.held.setdefault(item.cell, held)
+                if item.status == "failed":
+                    self._leave_out(held, str(item.reason))
                 continue
             key = (item.cell.dataset, item.cell.direction)
             reason = self._defined_otherwise(held) or _disagreement(held, self.firsts.setdefault(key, held))
             if reason is not None:
-                self.left_out.append(f"{item.cell.name} of {run.folder}: {reason}")
+                self._leave_out(held, reason)
                 self.held.setdefault(item.cell, _Held(run, CellResult(item.cell, "failed", reason)))
             else:
                 self._take(held)
@@ -90,9 +92,10 @@ class _Merging:
                 raise UserError(problem, "merge", "say with --prefer which run's are to be taken")
             self.held[cell] = preferred[0]
             other = new if preferred[0] is old else old
-            self.left_out.append(
-                f"{cell.name} of {other.run.folder}: has other numbers than {self.prefer}, which is preferred"
-            )
+            self._leave_out(other, f"has other numbers than {self.prefer}, which is preferred")
+
+    def _leave_out(self, held: _Held, reason: str) -> None:
+        self.left_out.append(f"{held.item.cell.name} of {held.run.folder}: {reason}")
 
     def _defined_otherwise(self, held: _Held) -> str | None:
         """What a run means by a method, where a run before means something else by it."""
