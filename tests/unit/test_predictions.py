@@ -302,6 +302,18 @@ def test_an_image_that_cannot_be_scored_is_refused_in_a_line(stores, take, tmp_p
     assert read_json(tmp_path / "taken" / "failure.json")["status"] == "failed"
 
 
+def test_an_image_of_one_value_is_right_where_there_was_nothing_to_translate(tmp_path, quiet):
+    with StoreWriter(tmp_path / "test", ("ct", "mr"), (SIZE, SIZE), {"dataset": "toy"}) as writer:
+        for number, mr in enumerate((np.eye(SIZE), np.full((SIZE, SIZE), 0.01))):
+            row = {"id": f"p_{number}", "subject": "p", "site": "a", "position_mm": float(number)}
+            writer.add({"ct": np.eye(SIZE), "mr": mr}, **row)
+    save(tmp_path / "theirs" / "p_0.png", np.eye(SIZE))
+    save(tmp_path / "theirs" / "p_1.png", np.zeros((SIZE, SIZE)))
+    entry = {"id": "x", "folder": str(tmp_path / "theirs"), "dataset": "toy", "direction": "mr->ct"}
+    import_predictions(PredictionsEntry.model_validate(entry), tmp_path / "test", tmp_path / "taken", quiet)
+    assert SliceStore(tmp_path / "taken").array("ct")[1].max() == 0
+
+
 def test_units_that_contradict_all_values_together(stores, take, tmp_path):
     for number, image_id in enumerate(stores[0].ids):
         save(tmp_path / "theirs" / f"{image_id}.npy", ct(stores, number))

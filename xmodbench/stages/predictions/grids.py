@@ -14,7 +14,6 @@ from xmodbench.data.volumes.io import read_volume
 from xmodbench.data.volumes.placing import placed
 from xmodbench.data.volumes.resample import affine_ras, orient
 from xmodbench.errors import UserError
-from xmodbench.stages.predictions.reading import checked
 from xmodbench.stages.predictions.values import Scale
 from xmodbench.store import SliceStore
 
@@ -114,7 +113,7 @@ class ForeignVolume:
         """The slice of a matrix, float32 [H, W] in [0, 1], 0 outside the volume.
 
         Raises:
-            UserError: the volume holds too little of the slice's field, or one value in all of it.
+            UserError: the volume holds too little of the slice's field.
         """
         to_index = np.linalg.inv(self.affine) @ affine
         rows, cols = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
@@ -124,7 +123,7 @@ class ForeignVolume:
         if inside.mean() < LEAST_INSIDE:
             problem = f"holds {inside.mean():.0%} of the field of slice {image_id}"
             raise UserError(problem, self.path, "keep the header of the input volume, or name it by its own subject")
-        return checked(self._sampled(to_index, index, inside).reshape(shape), f"{self.path}, slice {image_id}")
+        return self._sampled(to_index, index, inside).reshape(shape)
 
     def _sampled(self, to_index: np.ndarray, index: np.ndarray, inside: np.ndarray) -> np.ndarray:
         nearest = np.round(index).astype(int)

@@ -17,20 +17,13 @@ def read_slice(path: Path, shape: tuple[int, ...], scale: Scale) -> np.ndarray:
     """The image of a PNG or npy file, float32 [H, W] in [0, 1].
 
     Raises:
-        UserError: damaged, of another size, colour or depth than grey slices have, not in its unit, or of one value.
+        UserError: damaged, of another size, colour or depth than grey slices have, or not in its unit.
     """
     values = _png(path, scale) if path.suffix.lower() == ".png" else _npy(path, scale)
     if values.shape != shape:
         found, wanted = ("x".join(map(str, size)) for size in (values.shape, shape))
         raise UserError(f"{found} pixels, the slices have {wanted}", path, "give it the size of the input slices")
-    return checked(scale.unit(values, path), path)
-
-
-def checked(image: np.ndarray, where: object) -> np.ndarray:
-    """The image; UserError where it is of one value."""
-    if np.ptp(image) == 0:
-        raise UserError(f"every pixel is {image.flat[0]:g}", where, "leave the file out where there is no prediction")
-    return image
+    return scale.unit(values, path)
 
 
 def _png(path: Path, scale: Scale) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_files
+from xmodbench.metrics.paired import FOREGROUND_THRESHOLD
 from xmodbench.plan.config import PredictionsEntry
 from xmodbench.progress import Progress
 from xmodbench.records import recorded
@@ -54,7 +55,7 @@ def import_predictions(
         store = SliceStore(store_dir)
         check_store(store, expect, source, target)
         matches = match(folder, store, entry.files)
-        taken = _Images(store, matches, Scale.of(entry.units, store, target), folder)
+        taken = _Images(store, source, matches, Scale.of(entry.units, store, target), folder)
         # in the place of what is there only when it is whole
         manifest: dict[str, Any] = {"kind": "translation", "source": source, "target": target, "intermediates": []}
         rows = taken.rows()
@@ -97,8 +98,9 @@ def _say_what_is_left(
 class _Images:
     """The predictions' images in the store's order; iterating reads each file once."""
 
-    def __init__(self, store: SliceStore, matches: Matches, scale: Scale, folder: Path):
+    def __init__(self, store: SliceStore, source: str, matches: Matches, scale: Scale, folder: Path):
         self.store, self.scale, self.folder = store, scale, folder
+        self.source = store.array(source)
         self.found = list(in_order(store, matches))
         self.affines = slice_affines(store) if matches.volumes else []
         self._open: ForeignVolume | None = None
@@ -114,10 +116,18 @@ class _Images:
             if row in self._beyond:
                 continue
             if is_volume:
-                yield self._volume(path).slice(self.affines[row], shape, self.store.ids[row])
+                image = self._volume(path).slice(self.affines[row], shape, self.store.ids[row])
             else:
-                yield read_slice(path, shape, self.scale)
+                image = read_slice(path, shape, self.scale)
+            self._check_contents(image, row, path)
+            yield image
         self.scale.check(self.folder)
+
+    def _check_contents(self, image: np.ndarray, row: int, path: Path) -> None:
+        """Refuse an image of one value, unless there was nothing to translate (as beyond the head)."""
+        if np.ptp(image) == 0 and self.source[row].max() > FOREGROUND_THRESHOLD:
+            problem = f"every pixel is {image.flat[0]:.3g} in slice {self.store.ids[row]}"
+            raise UserError(problem, path, "leave slices out that have no prediction")
 
     def _volume(self, path: Path) -> ForeignVolume:
         if self._open is None or self._open.path != path:
