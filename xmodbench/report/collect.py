@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,10 @@ from xmodbench.metrics.registry import DISTANCES, METRICS, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
+from xmodbench.report.looks import Looks
 from xmodbench.report.stale import stale
 
-SUMMARY = ("distances", "counts", "intermediates", "looks")
+SUMMARY = ("distances", "counts", "intermediates")
 Status = Literal["complete", "failed", "not run"]
 
 
@@ -36,7 +36,7 @@ class CellResult:
     distances: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     intermediates: dict[str, dict[str, float]] = field(default_factory=dict)  # errors of images on the way, by name
-    looks: dict[str, dict[str, Any]] = field(default_factory=dict)  # what is judged beside the scores
+    looks: Looks | None = None  # what is judged beside the scores
     records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
     published: dict[str, float] | None = None
     stale: bool = False  # what is there is of other data, models or settings than the plan's
@@ -91,7 +91,8 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
         scores, summary = read_scores(plan.scores_file(cell))
     except UserError as error:
         return result("failed", str(error))
-    return result("complete", scores=scores, **{name: summary.get(name, {}) for name in SUMMARY})
+    found = {name: summary.get(name, {}) for name in SUMMARY}
+    return result("complete", scores=scores, looks=summary.get("looks"), **found)
 
 
 def _published(plan: Plan, cell: Cell) -> dict[str, float] | None:
@@ -135,7 +136,8 @@ def _read_summary(path: Path) -> dict[str, Any]:
         on_the_way = summary.get("intermediates", {})
         checked_names(list(on_the_way))
         errors = [float(found[f"mse_{to}"]) for found in on_the_way.values() for to in ("target", "source")]
-        _finite(summary.get("looks", {}))
+        if "looks" in summary:
+            summary["looks"] = Looks.model_validate(summary["looks"])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError("not the summary of scores", path, "score again") from None
     except UserError as error:
@@ -143,15 +145,6 @@ def _read_summary(path: Path) -> dict[str, Any]:
     if min(shared) < 1 or not all(0 <= error <= 1 for error in errors):
         raise UserError("holds counts or errors that cannot be", path, "score again")
     return summary
-
-
-def _finite(found: Any) -> None:
-    """ValueError unless all that mappings hold, however deep, is finite numbers."""
-    if isinstance(found, dict):
-        for value in found.values():
-            _finite(value)
-    elif not math.isfinite(found):
-        raise ValueError(found)
 
 
 def _within_bounds(name: str, values: list[object], path: Path) -> None:

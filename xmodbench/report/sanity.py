@@ -15,7 +15,6 @@ Only images with the anatomy of their target are judged: of noise, or of one ima
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from xmodbench.metrics.registry import PSNR_CAP
 from xmodbench.plan.plan import Plan
 from xmodbench.report.checks import Check, answers
 from xmodbench.report.collect import CellResult
+from xmodbench.report.looks import GreyScale, Move, Placement
 from xmodbench.report.summary import Group, is_control
 
 PROBE_TOLERANCE = 1e-5  # relative; a range of 2 in place of 1 changes SSIM there by 5e-4
@@ -53,9 +53,9 @@ def sanity_checks(plan: Plan, group: Group) -> list[Check]:
         label = plan.method_label(item.cell.method)
         if role == "source":
             label = f"{label} (pairs of source and target)"
-        found += _placed(group, label, item.looks.get("placement"))
-        if role != "source":
-            found += _grey(group, label, item.looks.get("grey_scale"), item.looks.get("placement"))
+        if item.looks is not None:
+            found += _placed(group, label, item.looks.placement)
+            found += _grey(group, label, item.looks.grey_scale) if role != "source" else []
         if not is_control(plan, item.cell):
             found.append(_identity(group, label, item))
     return found
@@ -64,7 +64,7 @@ def sanity_checks(plan: Plan, group: Group) -> list[Check]:
 def _probe(group: Group, done: list[CellResult]) -> Iterator[Check]:
     text = "has, on two flat images, the value that its formula gives"
     wrong: list[str] = []
-    seen = [item.looks["probe"] for item in done if "probe" in item.looks]
+    seen = [item.looks.probe for item in done if item.looks is not None]
     if not seen:
         return
     for name, wanted in probe.known().items():
@@ -94,59 +94,52 @@ def _expected(item: CellResult, family: str, peak: float) -> np.ndarray:
     return item.image_scores[f"{family}.psnr"].to_numpy(float) - follows
 
 
-def _placed(group: Group, label: str, found: dict[str, Any] | None) -> Iterator[Check]:
+def _placed(group: Group, label: str, found: Placement) -> Iterator[Check]:
     """Order, offset and turns."""
-    if found is None:
-        return
-    enough, moves, offset = found["images"] >= FEWEST, found["moves"], found["offset"]
+    enough, moves, offset, dealt = found.images >= FEWEST, found.moves, found.offset, found.exchanged
 
     def judged(text: str, name: str, seen: str, wrong: bool) -> Check:
-        few = f"{found['images']} images are too few"
+        few = f"{found.images} images are too few"
         return Check(group, label, text, name, seen if enough else few, not wrong if enough else None)
 
     shifts = {name: move for name, move in moves.items() if "slice" in name}
     odd = _better(shifts, SHIFT_GAIN)
-    dealt = found["exchanged"]
-    exchanged = dealt["gain"] > EXCHANGE_GAIN and dealt["fit"] > EXCHANGE_FIT
+    exchanged = dealt.gain > EXCHANGE_GAIN and dealt.fit > EXCHANGE_FIT
     seen = _fits(odd, found)
     if exchanged:
-        seen = f"edges correlate {dealt['fit']:.2f} with other targets', {found['fit']:.2f} with their own"
+        seen = f"edges correlate {dealt.fit:.2f} with other targets', {found.fit:.2f} with their own"
     yield judged("is in the order of its targets", "order", seen, exchanged or odd is not None)
     turned = _better({name: move for name, move in moves.items() if name not in shifts}, TURN_GAIN)
     yield judged("is not turned over", "turn", _fits(turned, found), turned is not None)
-    moved = max(abs(offset["down"]), abs(offset["right"])) >= OFFSET
-    moved = moved and offset["share"] > 0.5 and offset["gain"] > OFFSET_GAIN and offset["fit"] > ANATOMY
-    place = f"{offset['share']:.0%} of images fit best {offset['down']} pixels down and {offset['right']} right"
+    moved = max(abs(offset.down), abs(offset.right)) >= OFFSET
+    moved = moved and offset.share > 0.5 and offset.gain > OFFSET_GAIN and offset.fit > ANATOMY
+    place = f"{offset.share:.0%} of images fit best {offset.down} pixels down and {offset.right} right"
     yield judged("lies where its targets do", "offset", place if moved else _fits(None, found), moved)
 
 
-def _better(moves: dict[str, dict[str, float]], least: float) -> str | None:
+def _better(moves: dict[str, Move], least: float) -> str | None:
     """The move, if any, after which images fit their targets better beyond chance."""
     better = {
-        name: move["gain"]
-        for name, move in moves.items()
-        if move["z"] > Z and move["gain"] > least and move["fit"] > ANATOMY
+        name: move.gain for name, move in moves.items() if move.z > Z and move.gain > least and move.fit > ANATOMY
     }
     return max(better, key=lambda name: better[name]) if better else None
 
 
-def _fits(move: str | None, found: dict[str, Any]) -> str:
+def _fits(move: str | None, found: Placement) -> str:
     if move is None:
-        return f"edges correlate {found['fit']:.2f} with the targets', moved no better"
-    return f"fits better {move}: edges correlate {found['moves'][move]['fit']:.2f} in place of {found['fit']:.2f}"
+        return f"edges correlate {found.fit:.2f} with the targets', moved no better"
+    return f"fits better {move}: edges correlate {found.moves[move].fit:.2f} in place of {found.fit:.2f}"
 
 
-def _grey(group: Group, label: str, found: dict[str, float] | None, placed: dict[str, Any] | None) -> Iterator[Check]:
+def _grey(group: Group, label: str, found: GreyScale) -> Iterator[Check]:
     """Scale and wrap."""
-    if found is None or placed is None:
-        return
     low, high = SCALE
-    alike = found["fit"] > SCALE_FIT and abs(found["intercept"]) < SCALE_INTERCEPT
-    scaled = alike and not low < found["slope"] < high
-    seen = f"targets are {found['slope']:.2f} times as bright, correlation {found['fit']:.2f}"
+    alike = found.fit > SCALE_FIT and abs(found.intercept) < SCALE_INTERCEPT
+    seen = f"targets are {found.slope:.2f} times as bright, correlation {found.fit:.2f}"
+    scaled = alike and not low < found.slope < high
     yield Check(group, label, "has the grey scale of its targets", "scale", seen, not scaled)
-    wrapped = found["jumps"] > JUMPS and found["fit_without"] > WRAP_FIT
-    seen = f"{found['jumps']:.2%} of neighbouring pixels jump from end to end where the targets are flat"
+    seen = f"{found.jumps:.2%} of neighbouring pixels jump from end to end where the targets are flat"
+    wrapped = found.jumps > JUMPS and found.fit_without > WRAP_FIT
     yield Check(group, label, "does not run over the range of its bits", "wrap", seen, not wrapped)
 
 
