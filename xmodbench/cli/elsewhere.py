@@ -147,6 +147,7 @@ def _say_scores(path: Path, progress: Progress) -> None:
 
 def _run_with(entry: Any, config: str | None):
     """The plan of a run, with these predictions among its own, and their cell."""
+    from xmodbench.plan.claim import check_claim
     from xmodbench.plan.config import find_config, load_config
     from xmodbench.plan.plan import Cell, Plan
 
@@ -154,6 +155,7 @@ def _run_with(entry: Any, config: str | None):
     found = load_config(path)
     others = [other for other in found.predictions if other.id != entry.id or other.pair != entry.pair]
     plan = Plan(found.model_copy(update={"predictions": [*others, entry]}), str(path))
+    check_claim(plan, [path])
     return plan, Cell(entry.id, entry.dataset, *entry.pair)
 
 
