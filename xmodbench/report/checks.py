@@ -38,6 +38,11 @@ class Check:
     seen: str
     passed: bool | None
 
+    @property
+    def rank(self) -> int:
+        """Where it stands in a list: those that failed first, then those that could not be judged."""
+        return {False: 0, None: 1, True: 2}[self.passed]
+
 
 def answers(plan: Plan, method: str) -> str | None:
     """What a control answers with, None for other methods."""

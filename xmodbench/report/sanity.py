@@ -14,7 +14,7 @@ Only images with the anatomy of their target are judged: of noise, or of one ima
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -54,8 +54,9 @@ def sanity_checks(plan: Plan, group: Group) -> list[Check]:
         if role == "source":
             label = f"{label} (pairs of source and target)"
         if item.looks is not None:
-            found += _placed(group, label, item.looks.placement)
-            found += _grey(group, label, item.looks.grey_scale) if role != "source" else []
+            grey = list(_grey(group, label, item.looks.grey_scale)) if role != "source" else []
+            spoilt = next((check.metric for check in grey if check.metric == "wrap" and not check.passed), None)
+            found += [*_placed(group, label, item.looks.placement, spoilt), *grey]
         if not is_control(plan, item.cell):
             found.append(_identity(group, label, item))
     return found
@@ -94,48 +95,74 @@ def _expected(item: CellResult, family: str, peak: float) -> np.ndarray:
     return item.image_scores[f"{family}.psnr"].to_numpy(float) - follows
 
 
-def _placed(group: Group, label: str, found: Placement) -> Iterator[Check]:
-    """Order, offset and turns."""
-    enough, moves, offset, dealt = found.images >= FEWEST, found.moves, found.offset, found.exchanged
+def _placed(group: Group, label: str, found: Placement, spoilt: str | None) -> Iterator[Check]:
+    """Order, turns and offset. What was done to images may look like another thing too: what explains most is named.
 
-    def judged(text: str, name: str, seen: str, wrong: bool) -> Check:
-        few = f"{found.images} images are too few"
-        return Check(group, label, text, name, seen if enough else few, not wrong if enough else None)
-
-    shifts = {name: move for name, move in moves.items() if "slice" in name}
-    odd = _better(shifts, SHIFT_GAIN)
-    exchanged = dealt.gain > EXCHANGE_GAIN and dealt.fit > EXCHANGE_FIT
-    seen = _fits(odd, found)
-    if exchanged:
-        seen = f"edges correlate {dealt.fit:.2f} with other targets', {found.fit:.2f} with their own"
-    yield judged("is in the order of its targets", "order", seen, exchanged or odd is not None)
-    turned = _better({name: move for name, move in moves.items() if name not in shifts}, TURN_GAIN)
-    yield judged("is not turned over", "turn", _fits(turned, found), turned is not None)
-    moved = max(abs(offset.down), abs(offset.right)) >= OFFSET
-    moved = moved and offset.share > 0.5 and offset.gain > OFFSET_GAIN and offset.fit > ANATOMY
-    place = f"{offset.share:.0%} of images fit best {offset.down} pixels down and {offset.right} right"
-    yield judged("lies where its targets do", "offset", place if moved else _fits(None, found), moved)
+    Args:
+        spoilt: name of the check by which their edges are not those of anatomy.
+    """
+    faults = {name: fault for name in PLACES if (fault := PLACES[name][1](found)) is not None}
+    first = spoilt or (max(faults, key=lambda name: faults[name][0]) if faults else None)
+    for name, (text, _) in PLACES.items():
+        seen = f"edges correlate {found.fit:.2f} with the targets'"
+        passed: bool | None = True
+        if found.images < FEWEST:
+            seen, passed = f"{found.images} images are too few", None
+        elif name == first:
+            seen, passed = faults[name][1], False
+        elif name in faults:
+            seen, passed = f"nobody can say, as '{first}' failed", None
+        yield Check(group, label, text, name, seen, passed)
 
 
-def _better(moves: dict[str, Move], least: float) -> str | None:
+Fault = tuple[float, str]
+"""The correlation of edges once it is undone, and what is told of it."""
+
+
+def _order(found: Placement) -> Fault | None:
+    dealt = found.exchanged
+    if dealt.gain > EXCHANGE_GAIN and dealt.fit > EXCHANGE_FIT:
+        return dealt.fit, f"edges correlate {dealt.fit:.2f} with other targets', {found.fit:.2f} with their own"
+    return _better(found, {name: move for name, move in found.moves.items() if "slice" in name}, SHIFT_GAIN)
+
+
+def _turn(found: Placement) -> Fault | None:
+    return _better(found, {name: move for name, move in found.moves.items() if "slice" not in name}, TURN_GAIN)
+
+
+def _offset(found: Placement) -> Fault | None:
+    offset = found.offset
+    if max(abs(offset.down), abs(offset.right)) < OFFSET or offset.share <= 0.5:
+        return None
+    seen = f"{offset.share:.0%} of images fit best {offset.down} pixels down and {offset.right} right of their targets"
+    return (offset.fit, seen) if offset.gain > OFFSET_GAIN and offset.fit > ANATOMY else None
+
+
+PLACES: dict[str, tuple[str, Callable[[Placement], Fault | None]]] = {
+    "order": ("is in the order of its targets", _order),
+    "turn": ("is not turned over", _turn),
+    "offset": ("lies where its targets do", _offset),
+}
+
+
+def _better(found: Placement, moves: dict[str, Move], least: float) -> Fault | None:
     """The move, if any, after which images fit their targets better beyond chance."""
     better = {
         name: move.gain for name, move in moves.items() if move.z > Z and move.gain > least and move.fit > ANATOMY
     }
-    return max(better, key=lambda name: better[name]) if better else None
-
-
-def _fits(move: str | None, found: Placement) -> str:
-    if move is None:
-        return f"edges correlate {found.fit:.2f} with the targets', moved no better"
-    return f"fits better {move}: edges correlate {found.moves[move].fit:.2f} in place of {found.fit:.2f}"
+    if not better:
+        return None
+    name = max(better, key=lambda name: better[name])
+    fit = moves[name].fit
+    return fit, f"fits better {name}: edges correlate {fit:.2f} in place of {found.fit:.2f}"
 
 
 def _grey(group: Group, label: str, found: GreyScale) -> Iterator[Check]:
     """Scale and wrap."""
     low, high = SCALE
     alike = found.fit > SCALE_FIT and abs(found.intercept) < SCALE_INTERCEPT
-    seen = f"targets are {found.slope:.2f} times as bright, correlation {found.fit:.2f}"
+    seen = f"grey values correlate {found.fit:.2f} with the targets'"
+    seen += f", which are {found.slope:.2f} times as bright" if alike else ""
     scaled = alike and not low < found.slope < high
     yield Check(group, label, "has the grey scale of its targets", "scale", seen, not scaled)
     seen = f"{found.jumps:.2%} of neighbouring pixels jump from end to end where the targets are flat"
