@@ -130,3 +130,34 @@ rule gather:
         out=subpath(output.record, parent=True),
     shell:
         "python -m xmodbench gather {params.parts:q} --data {params.data:q} --out {params.out:q} 2> {log:q}"
+
+
+# Translations that were made elsewhere: read, checked and written like those above.
+rule import_predictions:
+    input:
+        files=jobs.prediction_files,
+        data=rules.prepare.output.test,
+    output:
+        record=f"{RESULTS}/translations/{{method}}/{{dataset}}/{{source}}-to-{{target}}/record.json",
+    log:
+        f"{RESULTS}/logs/import-predictions/{{method}}.{{dataset}}.{{source}}-to-{{target}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/import-predictions/{{method}}.{{dataset}}.{{source}}-to-{{target}}.tsv"
+    wildcard_constraints:
+        method=jobs.made_elsewhere(),
+    conda:
+        "../envs/xmodbench.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        options=jobs.prediction_options,
+        expect=jobs.prediction_expects,
+        code=jobs.prediction_code(),
+        seen=jobs.predictions_seen,
+        data=subpath(input.data, parent=True),
+        out=subpath(output.record, parent=True),
+    shell:
+        "python -m xmodbench import-predictions {params.options:q} --data {params.data:q}"
+        " --source {wildcards.source} --target {wildcards.target}"
+        " --expect {params.expect:q} --out {params.out:q} 2> {log:q}"

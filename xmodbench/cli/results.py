@@ -7,7 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
+from xmodbench.cli.elsewhere import (
+    DatasetOfRun,
+    DirectionOption,
+    FilesOption,
+    IdOption,
+    NameOption,
+    PartialOption,
+    Run,
+    SupervisionOption,
+    UnitsOption,
+)
 from xmodbench.cli.options import Data, Expect, Out, Seed, example, parsed
+from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 
 GROUP = "Results: from translations to numbers"
@@ -16,29 +28,66 @@ GROUP = "Results: from translations to numbers"
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this group."""
     scoring = "xmodbench score --translation t1 --data data/sim_ixi/test --train-data data/sim_ixi/train"
-    app.command(rich_help_panel=GROUP, epilog=example(f"{scoring} --source pd --target t1 --out t1.csv"))(score)
+    foreign = "xmodbench score --predictions theirs --dataset sim_ixi --direction 'pd->t1' --name Theirs"
+    examples = (f"{scoring} --source pd --target t1 --out t1.csv", f"{foreign} --config demo")
+    app.command(rich_help_panel=GROUP, epilog=example(*examples))(score)
     places = "--translation results/demo/translations/sdedit/heads/pd-to-t1 --data data/heads/test"
     app.command(rich_help_panel=GROUP, epilog=example(f"xmodbench volumes {places} --out volumes --with-target"))(
         volumes
     )
     examples = ("xmodbench report --config config/demo.yaml", "xmodbench report --config config/demo.yaml --partial")
     app.command(rich_help_panel=GROUP, epilog=example(*examples))(report)
+    merging = "xmodbench merge results/demo /media/theirs/demo --out merged"
+    app.command(rich_help_panel=GROUP, epilog=example(merging))(merge)
 
 
 def score(
-    translation: Annotated[Path, typer.Option(help="Folder of the translations.")],
-    data: Data,
-    train_data: Annotated[Path, typer.Option(help="The training store, for the distances between real slices.")],
-    source: Annotated[str, typer.Option(help="Modality translated from.")],
-    target: Annotated[str, typer.Option(help="Modality translated to.")],
-    out: Out,
+    translation: Annotated[Path | None, typer.Option(help="Folder of the translations.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The test store: <data>/<dataset>/test; with --predictions, in place of --dataset's."),
+    ] = None,
+    train_data: Annotated[
+        Path | None, typer.Option(help="The training store, for the distances between real slices.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Modality translated from.")] = None,
+    target: Annotated[str | None, typer.Option(help="Modality translated to.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The CSV; the run's own place with --predictions.")] = None,
     settings: Annotated[str, typer.Option(help="The config's `scoring` part as JSON.")] = "{}",
     seed: Seed = 1,
     expect: Expect = "{}",
+    predictions: Annotated[
+        Path | None, typer.Option(help="Instead of --translation: a folder of images that were made elsewhere.")
+    ] = None,
+    config: Run = None,
+    dataset: DatasetOfRun = None,
+    direction: DirectionOption = None,
+    name: NameOption = None,
+    id_: IdOption = None,
+    supervision: SupervisionOption = "undeclared",
+    units: UnitsOption = "unit",
+    files: FilesOption = None,
+    partial: PartialOption = False,
 ) -> None:
-    """Score translations: per image into a CSV, per direction into a JSON beside it."""
+    """Score translations: per image into a CSV, per direction into a JSON beside it.
+
+    With --predictions: images that were made elsewhere, which then stand in the report of a run.
+    """
+    from xmodbench.cli import elsewhere
     from xmodbench.plan.config import Scoring
     from xmodbench.plugins.settings import validated
+
+    if predictions is not None:
+        pair = elsewhere.pair_of(direction, source, target)
+        entry = elsewhere.entry_of(predictions, dataset, pair, name, id_, supervision, units, files, partial)
+        elsewhere.score_predictions(entry, config, data, train_data, out)
+        return
+    wanted: dict[str, object] = {"translation": translation, "data": data, "train-data": train_data}
+    wanted |= {"source": source, "target": target, "out": out}
+    if lacking := [f"--{option}" for option, value in wanted.items() if value is None]:
+        fix = "give it, or --predictions for images that were made elsewhere"
+        raise UserError(f"needs {', '.join(lacking)}", "score", fix)
+    assert translation and data and train_data and source and target and out
     from xmodbench.stages import score as stage
 
     scoring = validated(Scoring, parsed(settings), "--settings")
@@ -77,6 +126,24 @@ def report(
     folder = out or (plan.results / "partial" if partial else plan.results)
     build_report(plan, folder, partial)
     Progress().say(f"report: {folder / 'report.html'}")
+
+
+def merge(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Results folders of runs, such as results/demo.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for table, figure and report.")],
+    prefer: Annotated[
+        Path | None, typer.Option(help="The run whose numbers are taken where two have different ones for one cell.")
+    ] = None,
+) -> None:
+    """Put runs of several machines or people into one report, where protocol, test slices and split agree."""
+    from xmodbench.report.merge import merge_runs
+
+    progress = Progress()
+    for line in merge_runs(runs, out, prefer):
+        progress.say(f"left out: {line}")
+    progress.say(f"report: {out / 'report.html'}")
 
 
 def _plan(config: str):

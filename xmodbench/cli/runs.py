@@ -49,10 +49,12 @@ def run(
 def check(config: Config) -> None:
     """Check a config and say what it would run; plans nothing and needs no data."""
     from xmodbench.plan.config import find_config, load_config
+    from xmodbench.plan.elsewhere import check_folders
     from xmodbench.plan.plan import Plan
 
     path = find_config(config)
     plan = Plan(load_config(path), str(path))
+    check_folders(plan.config.predictions, str(path))
     models = len({plan.model_dir(cell) for cell in plan.runs} - {None})
     typer.echo(f"{path}: {len(plan.runs)} cells, {models} trainings, run '{plan.config.run}'")
 

@@ -12,7 +12,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from xmodbench.files import REPOSITORY
-from xmodbench.plan.config import BenchmarkConfig, Compute, DatasetEntry, MethodEntry, Paths, Reporting, Scoring
+from xmodbench.plan.config import (
+    BenchmarkConfig,
+    Compute,
+    DatasetEntry,
+    MethodEntry,
+    Paths,
+    PredictionsEntry,
+    Reporting,
+    Scoring,
+)
 from xmodbench.plugins import DATASETS, METHODS, Kind, find
 
 BEGIN, END = "<!-- generated: options -->", "<!-- end of generated -->"
@@ -21,6 +30,7 @@ PARTS: list[tuple[str, type[BaseModel]]] = [
     ("Top level", BenchmarkConfig),
     ("`datasets.<id>`", DatasetEntry),
     ("`methods.<id>`", MethodEntry),
+    ("`predictions`: each entry", PredictionsEntry),
     ("`compute`", Compute),
     ("`scoring`", Scoring),
     ("`report`", Reporting),

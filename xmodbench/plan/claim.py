@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from xmodbench.errors import UserError
-from xmodbench.files import read_json, write_json
+from xmodbench.files import read_json, write_text
 from xmodbench.plan.plan import Plan
 
 CLAIM = "config.json"
-"""File in a run's results folder that names the config whose results they are, relative to the working directory."""
+"""File in a run's results folder that names the config whose results they are, relative to the working directory, and
+holds it."""
 
 
 def check_claim(plan: Plan, configs: Sequence[str | os.PathLike]) -> None:
@@ -35,6 +37,9 @@ def check_claim(plan: Plan, configs: Sequence[str | os.PathLike]) -> None:
 
 
 def claim(plan: Plan, configs: Sequence[str | os.PathLike]) -> None:
-    """Note whose results the folder holds."""
+    """Note whose results the folder holds, and the whole config, so that the folder tells it wherever it is taken."""
     if configs:
-        write_json(plan.results / CLAIM, {"made_by": os.path.relpath(configs[0])})
+        whole = plan.config.model_dump(mode="json")
+        found = {"made_by": os.path.relpath(configs[0]), "config": whole}
+        # not sorted, as JSON is elsewhere: methods stand in the order of the table
+        write_text(plan.results / CLAIM, json.dumps(found, indent=2) + "\n")

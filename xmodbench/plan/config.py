@@ -92,6 +92,55 @@ class MethodEntry(Part):
         return value
 
 
+Declared = Literal["zero-shot", "few-shot", "unpaired", "paired", "other", "undeclared"]
+"""What the authors of predictions say that their method saw of this data set in training; nothing here can check it."""
+Units = Literal["unit", "hu"]
+
+
+class PredictionsEntry(Part):
+    """Translations of one direction's test slices that were made elsewhere; entries of one id are one row of the table."""
+
+    id: Id = Field(description="Id of the method that made them, as in file names.")
+    name: str | None = Field(None, max_length=40, description="Name in tables and figures; the id if left out.")
+    folder: Folder = Field(
+        min_length=1, description="Folder of the images: NIfTI and other volumes, PNG or npy (docs/score-your-own.md)."
+    )
+    dataset: Id = Field(description="Data set of this run whose test slices were translated.")
+    direction: Direction = Field(description="Translation, such as `t1->pd`.")
+    supervision: Declared = Field(
+        "undeclared", description="What the method saw of this data set in training, as its authors declare it."
+    )
+    units: Units = Field(
+        "unit",
+        description="`unit`: values are in [0, 1], as in the inputs that `xmodbench export-inputs` gives (in PNG the whole "
+        "range of its bits); `hu`: Hounsfield units, where the data set maps the target by a fixed window.",
+    )
+    files: str | None = Field(
+        None,
+        description="How files are named where it is not `{id}` or `{subject}` and an ending, such as `{id}_fake_B.png` or "
+        "`{subject}/ct.nii.gz`.",
+    )
+    partial: bool = Field(
+        False, description="Score what is there where test slices are missing; marks the row and leaves it unranked."
+    )
+    note: str | None = Field(None, max_length=300, description="A remark the report shows with the scores.")
+
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        return self.name or self.id
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Source and target."""
+        source, target = self.direction.split("->")
+        return source, target
+
+    def decisive(self) -> dict[str, Any]:
+        """What of it decides the images that are scored, beside the files themselves, and what a record has to tell."""
+        return self.model_dump(include={"supervision", "units", "files", "partial"})
+
+
 class Paths(Part):
     """Where things are kept, relative to the working directory."""
 
@@ -165,6 +214,10 @@ class BenchmarkConfig(Part):
     )
     datasets: dict[Id, DatasetEntry] = Field(min_length=1, description="Data sets by id.")
     methods: dict[Id, MethodEntry] = Field(min_length=1, description="Methods by id, in the order of the table.")
+    predictions: list[PredictionsEntry] = Field(
+        default_factory=list,
+        description="Translations made elsewhere, to be scored beside the methods; a list of the entries below.",
+    )
     paths: Paths = Field(default_factory=Paths, description="Folders.")
     compute: Compute = Field(default_factory=Compute, description="Resources of jobs.")
     scoring: Scoring = Field(default_factory=Scoring, description="Metrics.")

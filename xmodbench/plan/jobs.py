@@ -21,9 +21,10 @@ from xmodbench.data.download.fetched import FETCHED, forget_not_fetched
 from xmodbench.data.download.lockfile import given_archives
 from xmodbench.data.raw_state import seen
 from xmodbench.errors import UserError
-from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, files_below, read_json
+from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, files_below, read_json, sha256_json
 from xmodbench.plan.claim import check_claim
-from xmodbench.plan.config import parse_config
+from xmodbench.plan.config import PredictionsEntry, parse_config
+from xmodbench.plan.elsewhere import check_folders
 from xmodbench.plan.lifeline import STARTED_BY
 from xmodbench.plan.methods import Training, read_replicate
 from xmodbench.plan.plan import Cell, Plan
@@ -49,6 +50,7 @@ def plan_of(config: dict[str, Any], configfiles: list[str]) -> Plan:
             read_yaml(os.path.relpath(path))
         plan = Plan(parse_config(config, where), where)
         check_claim(plan, configfiles)
+        check_folders(plan.config.predictions, where)
         return plan
     except UserError as error:
         print(f"xmodbench: error: {error}", file=sys.stderr)
@@ -115,8 +117,12 @@ class Jobs:
 
     def methods_in_parts(self, divided: bool) -> str:
         """Constraint of ``method`` where translations are divided among jobs, or where they are not."""
-        several = {name: method.translate_jobs > 1 for name, method in self.plan.methods.items()}
-        return _any_of(re.escape(cell.replicate) for cell in self.plan.runs if several[cell.method] == divided)
+        several = {name: m.translate_jobs > 1 for name, m in self.plan.methods.items() if not m.made_elsewhere}
+        return _any_of(re.escape(cell.replicate) for cell in self.plan.runs if several.get(cell.method) == divided)
+
+    def made_elsewhere(self) -> str:
+        """Constraint of ``method`` where translations were made elsewhere."""
+        return _any_of(name for name, method in self.plan.methods.items() if method.made_elsewhere)
 
     def _cell(self, wildcards) -> Cell:
         method, seed = read_replicate(wildcards.method)
@@ -236,6 +242,36 @@ class Jobs:
     def part_records(self, wildcards) -> list[str]:
         """Records of the parts of a divided translation."""
         return [str(folder / "record.json") for folder in self.plan.part_dirs(self._cell(wildcards))]
+
+    # -- predictions made elsewhere ---------------------------------------------------------------------------------
+    def prediction_files(self, wildcards) -> list[str]:
+        """The files of a cell's predictions."""
+        return [str(path) for path in files_below(self._predictions(wildcards).folder)]
+
+    def predictions_seen(self, wildcards) -> str:
+        """Another than before where a file of a cell's predictions has come, gone or changed, even to an older one."""
+        listing = [(name, os.stat(name)) for name in self.prediction_files(wildcards) if os.path.exists(name)]
+        return sha256_json([(name, status.st_size, status.st_mtime_ns) for name, status in listing])[:16]
+
+    def prediction_options(self, wildcards) -> list[str]:
+        """The folder and the options of import-predictions that come from the config."""
+        entry = self._predictions(wildcards)
+        options = ["--id", entry.id, "--name", entry.label, "--supervision", entry.supervision, "--units", entry.units]
+        options += ["--files", entry.files] if entry.files is not None else []
+        return [entry.folder, "--dataset", entry.dataset, *options, *(["--partial"] if entry.partial else [])]
+
+    def prediction_expects(self, wildcards) -> str:
+        """What the slices that predictions are matched with have to be made with, as JSON."""
+        return json.dumps({"prepared": self.plan.prepared(wildcards.dataset)})
+
+    def prediction_code(self) -> str:
+        """Hash of the code that reads predictions."""
+        return package_hash("stages/predictions", "data/volumes", "store.py")
+
+    def _predictions(self, wildcards) -> PredictionsEntry:
+        entry = self.plan.predictions(self._cell(wildcards))
+        assert entry is not None  # by the wildcards' constraint
+        return entry
 
     # -- scores and report ------------------------------------------------------------------------------------------
     def scoring_options(self, wildcards) -> list[str]:

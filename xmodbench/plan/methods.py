@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from xmodbench.errors import UserError, did_you_mean
-from xmodbench.plan.config import BenchmarkConfig, MethodEntry, merge
+from xmodbench.plan.config import BenchmarkConfig, MethodEntry, PredictionsEntry, merge
 from xmodbench.plugins import Method, Plugin, Supervision, TwoPhase
 from xmodbench.plugins.models import has_model
 from xmodbench.plugins.settings import validated
@@ -50,6 +50,7 @@ class PlannedMethod:
         point: the swept options with their values; empty without a sweep.
         settings: by data set, checked.
         trainings: by data set, the models it translates with; empty where it needs none.
+        made_elsewhere: by data set, source and target, the predictions that stand for it; empty for methods that run here.
     """
 
     id: str
@@ -59,6 +60,13 @@ class PlannedMethod:
     point: dict[str, Any]
     settings: dict[str, BaseModel]
     trainings: dict[str, Training] = field(default_factory=dict)
+    made_elsewhere: dict[tuple[str, str, str], PredictionsEntry] = field(default_factory=dict)
+
+    @property
+    def supervision(self) -> str:
+        """What it may see; of predictions made elsewhere, what their authors declare."""
+        declared = next(iter(self.made_elsewhere.values()), None)
+        return declared.supervision if declared else self.plugin.cls.supervision
 
     @property
     def label(self) -> str:
@@ -69,7 +77,7 @@ class PlannedMethod:
     @property
     def deterministic(self) -> bool:
         """Whether there is no chance in it, so that another seed changes nothing."""
-        return bool(self.plugin.meta.get("deterministic", False))
+        return bool(self.made_elsewhere) or bool(self.plugin.meta.get("deterministic", False))
 
     @property
     def translate_jobs(self) -> int:

@@ -13,9 +13,10 @@ from typing import Any
 
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
-from xmodbench.plan.config import BenchmarkConfig
+from xmodbench.plan.config import BenchmarkConfig, PredictionsEntry
+from xmodbench.plan.elsewhere import planned_predictions
 from xmodbench.plan.methods import PlannedMethod, Training, planned_methods, replicate_name
-from xmodbench.plugins import DATASETS, METHODS, Dataset, Kind, Plugin, Supervision, available, find
+from xmodbench.plugins import DATASETS, METHODS, Dataset, Kind, Plugin, available, find
 from xmodbench.plugins.discovery import P
 from xmodbench.plugins.settings import Settings, validated
 
@@ -68,6 +69,7 @@ class Plan:
         }
         self.methods: dict[str, PlannedMethod] = planned_methods(config, entries, where)
         self.directions = {key: self._directions(key) for key in config.datasets}
+        self.methods |= planned_predictions(config.predictions, self.methods, self.directions, where)
 
     def _plugin(self, kind: Kind[P], part: str, key: str, plugin_id: str | None) -> Plugin[P]:
         name = plugin_id or key
@@ -103,10 +105,11 @@ class Plan:
     def cells(self) -> list[Cell]:
         """All cells, by data set, direction and method in the config's order; of replicates the first."""
         return [
-            Cell(method, dataset, source, target, self.seeds(method)[0])
+            Cell(name, dataset, source, target, self.seeds(name)[0])
             for dataset, pairs in self.directions.items()
             for source, target in pairs
-            for method in self.methods
+            for name, method in self.methods.items()
+            if not method.made_elsewhere or (dataset, source, target) in method.made_elsewhere
         ]
 
     def seeds(self, method: str) -> list[int | None]:
@@ -133,9 +136,13 @@ class Plan:
         """The seed a cell or training is made with."""
         return self.config.seed if made.seed is None else made.seed
 
-    def supervision(self, method: str) -> Supervision:
-        """What the method may see."""
-        return self.methods[method].plugin.cls.supervision
+    def supervision(self, method: str) -> str:
+        """What the method may see; of predictions made elsewhere, what their authors declare."""
+        return self.methods[method].supervision
+
+    def predictions(self, cell: Cell) -> PredictionsEntry | None:
+        """The predictions made elsewhere that stand for a cell; None for methods that run here."""
+        return self.methods[cell.method].made_elsewhere.get((cell.dataset, cell.source, cell.target))
 
     def method_label(self, method: str) -> str:
         """The method's name in tables."""
@@ -241,6 +248,8 @@ class Plan:
 
     def translated(self, cell: Cell) -> dict[str, Any]:
         """What the translations of a cell have to be made with."""
+        if entry := self.predictions(cell):
+            return {"settings": entry.decisive()}
         plugin, settings = self.methods[cell.method].plugin, self.settings(cell.method, cell.dataset)
         return {"plugin": plugin.id, "seed": self.seed_of(cell), "settings": json.loads(settings)}
 

@@ -20,6 +20,11 @@ def build(plan: Plan, out_dir: Path, partial: bool) -> None:
     if old and not partial:
         cell, more = old[0].cell, f" and {len(old) - 1} other cells" if old[1:] else ""
         raise UserError(str(old[0].reason), f"{plan.results}: {cell.name}{more}", "or see with --partial what there is")
+    write_report(report, out_dir)
+
+
+def write_report(report: Report, out_dir: Path) -> None:
+    """Write all files of a report into a folder."""
     out_dir.mkdir(parents=True, exist_ok=True)
     write_csv(report, out_dir / "table.csv")
     write_table_json(report, out_dir / "table.json")

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from xmodbench.metrics.registry import METRICS
 from xmodbench.plan.plan import Plan
-from xmodbench.report.summary import Entry, Group, is_control
+from xmodbench.report.summary import Entry, Group, competes
 
 TOLERANCE = 1e-6
 ROUNDING = 1e-3
@@ -37,6 +37,11 @@ class Check:
     metric: str
     seen: str
     passed: bool | None
+
+    @property
+    def rank(self) -> int:
+        """Where it stands in a list: those that failed first, then those that could not be judged."""
+        return {False: 0, None: 1, True: 2}[self.passed]
 
 
 def answers(plan: Plan, method: str) -> str | None:
@@ -116,7 +121,9 @@ class _Checks:
         text = "is beaten by nothing"
         if value is None:
             return self._check("target", metric, text, "no value", None)
-        rivals = [(entry, entry.value) for entry in entries if entry.metric.id == metric and entry.value is not None]
+        # of some of the slices alone a mean may be higher
+        whole = [entry for entry in entries if entry.metric.id == metric and not entry.result.partial]
+        rivals = [(entry, entry.value) for entry in whole if entry.value is not None]
         sign = 1 if better else -1
         above = [entry for entry, theirs in rivals if sign * (theirs - value) > TOLERANCE]
         names = ", ".join(self.plan.method_label(entry.cell.method) for entry in above)
@@ -139,7 +146,7 @@ def not_better_than_controls(plan: Plan, entries: list[Entry]) -> list[tuple[Ent
     skilless = [item for item in judged if answers(plan, item[0].cell.method) in ("source", "mean", "shuffled")]
     found = []
     for entry, value in judged:
-        if is_control(plan, entry.cell):
+        if not competes(plan, entry.result):
             continue
         sign = 1 if entry.metric.higher_is_better else -1
         rivals = [(other, theirs) for other, theirs in skilless if other.metric is entry.metric]

@@ -18,8 +18,10 @@ from xmodbench.metrics.registry import DISTANCES, METRICS, PAIRED, PROTOCOL
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
+from xmodbench.report.looks import Looks
 from xmodbench.report.stale import stale
 
+SUMMARY = ("distances", "counts", "intermediates")
 Status = Literal["complete", "failed", "not run"]
 
 
@@ -34,6 +36,7 @@ class CellResult:
     distances: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     intermediates: dict[str, dict[str, float]] = field(default_factory=dict)  # errors of images on the way, by name
+    looks: Looks | None = None  # what is judged beside the scores
     records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
     published: dict[str, str] | None = None
     stale: bool = False  # what is there is of other data, models or settings than the plan's
@@ -56,6 +59,12 @@ class CellResult:
         return self.status == "complete"
 
     @property
+    def partial(self) -> str | None:
+        """What of the test slices is scored, where it is not all of them: such scores are shown and not ranked."""
+        images, of = self.counts.get("images"), self.counts.get("of")
+        return f"{images} of {of} slices" if self.complete and of is not None else None
+
+    @property
     def image_scores(self) -> pd.DataFrame:
         """The scores of a cell that is complete."""
         assert self.scores is not None
@@ -63,7 +72,8 @@ class CellResult:
 
 
 def collect(plan: Plan) -> list[CellResult]:
-    """All cells of the plan, in its order; those of one data set and direction were scored on the same slices."""
+    """All cells of the plan, in its order; those of one data set and direction were scored on the same slices, unless they
+    are partial."""
     firsts: dict[tuple[str, str], tuple[str, pd.DataFrame]] = {}
     found = []
     for cell in plan.cells:
@@ -74,7 +84,7 @@ def collect(plan: Plan) -> list[CellResult]:
 
 def _of_the_same_slices(item: CellResult, firsts: dict[tuple[str, str], tuple[str, pd.DataFrame]]) -> CellResult:
     """The cell, unless the first one of its direction was scored on other slices."""
-    if item.scores is None:
+    if item.scores is None or item.partial:
         return item
     slices = item.scores[["id", "subject"]]
     first = firsts.setdefault((item.cell.dataset, item.cell.direction), (item.cell.method, slices))
@@ -117,15 +127,15 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
         scores, summary = read_scores(plan.scores_file(cell))
     except UserError as error:
         return result("failed", str(error))
-    distances, counts, intermediates = (summary.get(name, {}) for name in ("distances", "counts", "intermediates"))
-    return result("complete", scores=scores, distances=distances, counts=counts, intermediates=intermediates)
+    found = {name: summary.get(name, {}) for name in SUMMARY}
+    return result("complete", scores=scores, looks=summary.get("looks"), **found)
 
 
 def _published(plan: Plan, cell: Cell) -> dict[str, str] | None:
     """The paper's numbers; simulated data and ``short`` presets have none, whatever their plugins say."""
     if (
         plan.simulated(cell.dataset)
-        or getattr(plan.methods[cell.method].settings[cell.dataset], "preset", None) == "short"
+        or getattr(plan.methods[cell.method].settings.get(cell.dataset), "preset", None) == "short"
     ):
         return None
     method, dataset = plan.methods[cell.method].plugin, plan.dataset_plugins[cell.dataset]
@@ -166,6 +176,8 @@ def _read_summary(path: Path) -> dict[str, Any]:
         on_the_way = summary.get("intermediates", {})
         checked_names(list(on_the_way))
         errors = [float(found[f"mse_{to}"]) for found in on_the_way.values() for to in ("target", "source")]
+        if "looks" in summary:
+            summary["looks"] = Looks.model_validate(summary["looks"])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError("not the summary of scores", path, "score again") from None
     except UserError as error:
@@ -205,6 +217,7 @@ def _failure(plan: Plan, cell: Cell) -> str | None:
             failure = read_json(path)
         except UserError as error:
             return f"{verb}: {error}"
+        verb = "import-predictions" if verb == "translate" and plan.predictions(cell) else verb
         return plain(f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}")
     return None
 

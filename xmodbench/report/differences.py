@@ -10,12 +10,12 @@ import numpy as np
 from xmodbench.metrics import stats
 from xmodbench.metrics.registry import METRICS, Metric
 from xmodbench.plan.plan import Cell, Plan
-from xmodbench.report.summary import Group, is_control
+from xmodbench.report.summary import Group, competes
 from xmodbench.report.uncertainty import Measured
 
 
 def comparisons(plan: Plan, group: Group, measured: dict[Cell, Measured]) -> list[dict[str, Any]]:
-    """A - B for all pairs of methods (no controls) of a group, in each metric of the readable tables.
+    """A - B for all pairs of methods (no controls, nothing partial) of a group, in each metric of the readable tables.
 
     Returns:
         One dict for each pair: ``difference`` of the table's values with the interval ``low`` to ``high`` over the subjects
@@ -24,7 +24,7 @@ def comparisons(plan: Plan, group: Group, measured: dict[Cell, Measured]) -> lis
     """
     rows: list[dict[str, Any]] = []
     for metric in METRICS.values():
-        done = [each for cell, each in measured.items() if not is_control(plan, cell) and metric.id in each.numbers]
+        done = [each for each in measured.values() if competes(plan, each.item) and metric.id in each.numbers]
         if metric.headline and len(done) > 1:
             where = {"dataset": group.dataset, "source": group.source, "target": group.target, "metric": metric.id}
             rows += [where | row for row in compared(done, metric)]

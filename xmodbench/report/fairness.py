@@ -15,6 +15,11 @@ NO_WALL = (
     "machine they ran on has no Landlock, or the data lay where installed packages do."
 )
 
+ELSEWHERE = (
+    "Made elsewhere: these methods ran outside of this benchmark. What they saw of the data, the test targets included, is "
+    "what their authors declare; nothing here kept them from it (isolation: none)."
+)
+
 TRUTH = "paper.mse"
 """Judged on 8-bit images: 0 where every pixel is the same."""
 
@@ -49,8 +54,10 @@ def isolation(item: CellResult) -> dict[str, str]:
 
 
 def not_walled(plan: Plan, results: list[CellResult]) -> list[str]:
-    """Labels of the methods of which some job ran without a wall; controls are exempt."""
+    """Labels of the methods that ran here and of which some job had no wall; controls are exempt."""
     names = [
-        item.cell.method for item in results if "none" in isolation(item).values() and not is_control(plan, item.cell)
+        item.cell.method
+        for item in results
+        if "none" in isolation(item).values() and not is_control(plan, item.cell) and not plan.predictions(item.cell)
     ]
     return [plan.method_label(name) for name in dict.fromkeys(names)]

@@ -114,10 +114,19 @@ def _column(report: Report, item: CellResult, test: SliceStore, chosen: list[int
         return Column(label, None, item.reason if item.status == "failed" else "not run")
     try:
         store = SliceStore(report.plan.translation_dir(item.runs[0].cell))
-        images = store.array(item.cell.target)[chosen]
+        images = _images(store, item.cell.target, [test.ids[index] for index in chosen] if item.partial else chosen)
     except (UserError, IndexError) as error:
         return Column(label, None, str(error))
     return Column(label, images)
+
+
+def _images(store: SliceStore, target: str, chosen: list[int] | list[str]) -> np.ndarray:
+    """Images [k, H, W] by row or by id; NaN, which is drawn as nothing, for an id that is not there."""
+    array = store.array(target)
+    places = {image_id: row for row, image_id in enumerate(store.ids)}
+    blank = np.full(array.shape[1:], np.nan, np.float32)
+    rows = [places.get(item) if isinstance(item, str) else item for item in chosen]
+    return np.stack([blank if row is None else array[row] for row in rows])
 
 
 # -- drawing --------------------------------------------------------------------------------------------------------------

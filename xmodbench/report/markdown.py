@@ -8,7 +8,7 @@ from xmodbench.errors import plain
 from xmodbench.files import write_text
 from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
-from xmodbench.report.fairness import NO_WALL
+from xmodbench.report.fairness import ELSEWHERE, NO_WALL
 from xmodbench.report.model import Report
 from xmodbench.report.published import CODES, rank_agreement
 from xmodbench.report.summary import Entry, Group
@@ -33,8 +33,14 @@ def write_markdown(report: Report, path: Path) -> None:
     parts = [f"# {_plain(report.title)}"]
     if report.complete < len(report.runs):
         parts.append(f"> **Incomplete: {report.complete} of {len(report.runs)} cells have scores.**")
+    if report.merged_from:
+        parts.append(f"Merged from {', '.join(map(_plain, report.merged_from))}.")
+        parts += [f"> Left out: {_plain(line)}" for line in report.left_out]
     if report.not_walled:
         parts.append(f"> **{NO_WALL}** ({', '.join(map(_plain, report.not_walled))})")
+    if report.made_elsewhere:
+        declared = [f"{_plain(label)}: {supervision}" for label, supervision in report.made_elsewhere.items()]
+        parts.append(f"> **{ELSEWHERE}** (declared: {', '.join(declared)})")
     parts += [_group_section(report, group) for group in report.groups]
     if any(report.beside.values()):
         parts += _contradictions()
@@ -64,6 +70,9 @@ def _family_table(report: Report, group: Group, metrics: list[Metric]) -> str:
     controls: list[list[str]] = []
     for item in group.results:
         label = _plain(report.plan.method_label(item.cell.method))
+        marks = ["made elsewhere"] if report.plan.predictions(item.cell) else []
+        if marks := [*marks, *filter(None, [item.partial])]:
+            label += f" ({', '.join(marks)})"
         if item.complete:
             cells = [_best(entry) for entry in report.cell_entries(item.cell, metrics)]
         else:

@@ -9,6 +9,7 @@ from typing import Any
 
 from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Cell, Plan
+from xmodbench.report.by_hand import with_made_by_hand
 from xmodbench.report.checks import Check, not_better_than_controls, run_checks
 from xmodbench.report.collect import CellResult, collect
 from xmodbench.report.differences import comparisons
@@ -16,7 +17,8 @@ from xmodbench.report.fairness import fairness_checks, not_walled
 from xmodbench.report.pairing import Found, doubtful, find_pairs, pairing_checks
 from xmodbench.report.published import Beside, beside
 from xmodbench.report.ranking import MeanRank, counted, mean_ranks
-from xmodbench.report.summary import Entry, Group, groups, is_control, measure, summarise
+from xmodbench.report.sanity import sanity_checks
+from xmodbench.report.summary import Entry, Group, competes, groups, is_control, measure, summarise
 from xmodbench.report.uncertainty import Measured
 
 
@@ -27,10 +29,13 @@ class Report:
     plan: Plan
     results: list[CellResult]
     partial: bool
+    merged_from: tuple[str, ...] = ()  # the runs that were put together in it
+    left_out: tuple[str, ...] = ()  # what of them was not, and why
 
     @classmethod
     def read(cls, plan: Plan, partial: bool) -> Report:
         """Read what the run has produced."""
+        plan = with_made_by_hand(plan)
         return cls(plan, collect(plan), partial)
 
     @property
@@ -88,7 +93,7 @@ class Report:
         found = []
         for group in self.groups:
             found += [*run_checks(self.plan, group, self.entries[group.key]), *fairness_checks(self.plan, group)]
-            found += pairing_checks(group, self._pairs[group.dataset])
+            found += [*sanity_checks(self.plan, group), *pairing_checks(group, self._pairs[group.dataset])]
         return found
 
     @cached_property
@@ -99,6 +104,12 @@ class Report:
     def mispaired(self, group: Group) -> list[str]:
         """The subjects whose source and target may not belong together, with what is suspected."""
         return doubtful(group, self._pairs[group.dataset] or {})
+
+    @cached_property
+    def made_elsewhere(self) -> dict[str, str]:
+        """Labels of methods that ran elsewhere, with the supervision that is declared of them."""
+        names = dict.fromkeys(item.cell.method for item in self.results if self.plan.predictions(item.cell))
+        return {self.plan.method_label(name): self.plan.supervision(name) for name in names}
 
     @cached_property
     def not_walled(self) -> list[str]:
@@ -128,7 +139,7 @@ class Report:
 
     def counted(self, group: Group) -> list[Metric]:
         """The columns that a group's mean ranks are taken over."""
-        return counted([each for cell, each in self.measured[group.key].items() if not self.control(cell)])
+        return counted([each for each in self.measured[group.key].values() if competes(self.plan, each.item)])
 
     def control(self, cell: Cell) -> bool:
         """Whether the cell's method is a control."""

@@ -20,7 +20,7 @@ from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
 from xmodbench.metrics.stats import MIN_SUBJECTS
 from xmodbench.report import text
-from xmodbench.report.fairness import NO_WALL
+from xmodbench.report.fairness import ELSEWHERE, NO_WALL
 from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
@@ -77,6 +77,7 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "checks": report.checks,
         "controls": any(report.control(item.cell) for item in report.results),
         "no_wall": NO_WALL,
+        "elsewhere": ELSEWHERE,
         "protocol": PROTOCOL,
         "failed_checks": [check for check in report.checks if check.passed is False],
         "unskilled": _unskilled(report),
@@ -164,7 +165,8 @@ class Job:
 
 def jobs(report: Report) -> list[Job]:
     """The jobs of all cells, each once (a zero-shot model serves several cells)."""
-    found: dict[tuple[str, str], Job] = {}
+    # by their times too: runs that were merged may each have trained one model
+    found: dict[tuple[str, str, str], Job] = {}
     for item in report.runs:
         cell, plan, training = item.cell, report.plan, report.plan.training(item.cell)
         names = dict.fromkeys(("acquire", "prepare"), cell.dataset) | dict.fromkeys(("translate", "score"), cell.name)
@@ -173,7 +175,8 @@ def jobs(report: Report) -> list[Job]:
             names |= {"train": f"{training.name} {model}"}
             names |= {"pretrain": f"{(training.pretraining or training).name} {model}"}
         for verb, record in item.records.items():
-            found.setdefault((verb, names[verb]), Job(names[verb], verb, record))
+            shown = "import-predictions" if verb == "translate" and plan.predictions(cell) else verb
+            found.setdefault((verb, names[verb], str(record.get("started"))), Job(names[verb], shown, record))
     return list(found.values())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from xmodbench.metrics import stats
 from xmodbench.metrics.registry import METRICS, Metric, family
 from xmodbench.plan.plan import Cell, Plan
-from xmodbench.report.summary import Group, is_control, resampled
+from xmodbench.report.summary import Group, competes, resampled
 from xmodbench.report.uncertainty import Measured
 
 COUNTED = tuple(metric for metric in family("paper") if metric.ranked and metric.id != "paper.mse")
@@ -31,8 +31,8 @@ class MeanRank:
 
 
 def mean_ranks(plan: Plan, group: Group, measured: dict[Cell, Measured]) -> dict[str, MeanRank]:
-    """By method, those of a group that have scores and are no controls; none where fewer than two are left."""
-    rivals = [each for cell, each in measured.items() if not is_control(plan, cell)]
+    """By method, those of a group that compete; none where fewer than two are left."""
+    rivals = [each for each in measured.values() if competes(plan, each.item)]
     metrics = counted(rivals)
     if len(rivals) < 2:
         return {}

@@ -75,6 +75,11 @@ def is_control(plan: Plan, cell: Cell) -> bool:
     return plan.supervision(cell.method) is Supervision.CONTROL
 
 
+def competes(plan: Plan, item: CellResult) -> bool:
+    """Whether a cell is compared with others: its method is no control, and all test slices are scored."""
+    return not is_control(plan, item.cell) and not item.partial
+
+
 def measure(group: Group) -> dict[Cell, Measured]:
     """The numbers of the cells of a group that have scores."""
     return {item.cell: Measured(item) for item in group.results if item.complete}
@@ -111,7 +116,7 @@ def _entry(item: CellResult, metric: Metric, measured: Measured) -> Entry:
 
 def _ranked(plan: Plan, group: Group, entries: list[Entry], measured: dict[Cell, Measured]) -> Iterator[Entry]:
     """The entries of one metric, in their order, those that have rivals with their ranks among them."""
-    rivals = [entry for entry in entries if entry.value is not None and not is_control(plan, entry.cell)]
+    rivals = [entry for entry in entries if entry.value is not None and competes(plan, entry.result)]
     metric = entries[0].metric
     if len(rivals) < 2 or not metric.ranked:
         yield from entries

@@ -63,11 +63,13 @@ def _figure(report: Report, option: str, families: dict[str, Points]) -> go.Figu
         vertical_spacing=0.1 / len(groups),
         horizontal_spacing=0.06,
     )
+    in_legend: set[str] = set()
     for row, group in enumerate(groups, 1):
         cells = {item.cell.method: item.cell for item in group.results}
         for column, metric in enumerate(metrics, 1):
             for line in (*_levels(report, cells, metric, families), *_lines(report, cells, metric, option, families)):
-                line.showlegend = row == column == 1 and line.name is not None
+                line.showlegend = line.name is not None and line.legendgroup not in in_legend
+                in_legend.add(line.legendgroup)
                 figure.add_trace(line, row, column)
     figure.update_layout(**base_layout(height + ABOVE + BELOW))
     figure.update_layout(margin={"t": ABOVE, "b": BELOW, "r": 28}, legend_y=-58 / height)
@@ -81,6 +83,8 @@ def _lines(report: Report, cells: dict[str, Cell], metric: Metric, option: str, 
     import plotly.graph_objects as go
 
     for place, (family, points) in enumerate(families.items()):
+        if not cells.keys() >= set(points.values()):
+            continue  # in runs that were merged it may stand in some directions only
         entries = [report.cell_entries(cells[name], [metric])[0] for name in points.values()]
         yield go.Scatter(
             x=list(points),
@@ -121,6 +125,8 @@ def _levels(report: Report, cells: dict[str, Cell], metric: Metric, families) ->
     values = [value for points in families.values() for value in points]
     level = [name for name, method in report.plan.methods.items() if not method.point]
     for place, name in enumerate(name for name in level if answers(report.plan, name) != "target"):
+        if name not in cells:
+            continue  # made elsewhere, for other directions
         entry = report.cell_entries(cells[name], [metric])[0]
         yield go.Scatter(
             x=[min(values), max(values)],

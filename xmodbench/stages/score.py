@@ -14,6 +14,8 @@ from xmodbench.errors import UserError
 from xmodbench.files import atomic_file, sha256_file, write_json
 from xmodbench.metrics.distribution import distances
 from xmodbench.metrics.paired import foreground, score_images
+from xmodbench.metrics.placement import grey_scale, placement
+from xmodbench.metrics.probe import probe
 from xmodbench.metrics.registry import PROTOCOL
 from xmodbench.plan.config import Scoring
 from xmodbench.records import RECORD, read_record, recorded
@@ -58,15 +60,18 @@ def score(
         check_store(train, expect, target)
         check_together(test, train)
         translation.verify()
-        images = (translation.array(target), test.array(target), test.array(source))
-        scores = pd.concat([_scored(test, images, start) for start in range(0, len(test.ids), CHUNK)])
+        rows = rows_of(translation, test)
+        images = (translation.array(target), test.array(target)[rows], test.array(source)[rows])
+        slices = test.slices.iloc[rows]
+        scores = pd.concat([_scored(slices, images, start) for start in range(0, len(slices), CHUNK)])
         with atomic_file(out_csv) as temporary:
             scores.to_csv(temporary, index=False)
         real = (images[1], train.array(target))
         summary = {
-            "distances": distances(images[0], *real, settings.fid_weights, test.slices["subject"].tolist()),
-            "counts": _counts(images, test),
+            "distances": distances(images[0], *real, settings.fid_weights, slices["subject"].tolist()),
+            "counts": _counts(images, slices) | ({"of": len(test.ids)} if len(slices) < len(test.ids) else {}),
             "intermediates": _errors_on_the_way(translation, images[1], images[2]),
+            "looks": _looks(images, slices["subject"].tolist()),
         }
         write_json(out_csv.with_suffix(".json"), summary)
         record.update(
@@ -81,7 +86,7 @@ def score(
 
 
 def check_match(translation: SliceStore, test: SliceStore, target: str) -> None:
-    """Raise UserError unless the translations are the test slices, all of them, in the same order."""
+    """Raise UserError unless the translations are the test slices, in their order, and all of them if not marked partial."""
     where, fix = translation.directory, "translate again from this test store"
     extra = set(translation.modalities) - {target, *translation.manifest.get("intermediates", ())}
     if target not in translation.modalities or extra:
@@ -91,10 +96,23 @@ def check_match(translation: SliceStore, test: SliceStore, target: str) -> None:
         raise UserError(f"images of {found} pixels, the test slices have {wanted}", where, fix)
     if translation.ids == test.ids:
         return
+    if (
+        translation.manifest.get("partial") is True
+        and list(np.array(test.ids)[rows_of(translation, test)]) == translation.ids
+    ):
+        return
     missing, extra = set(test.ids) - set(translation.ids), set(translation.ids) - set(test.ids)
     example = f", such as '{min(missing or extra)}'" if missing or extra else ""
     problem = f"not the test slices: {len(missing)} missing, {len(extra)} unknown{example}"
     raise UserError(problem if example else "the test slices, but in another order", where, fix)
+
+
+def rows_of(translation: SliceStore, test: SliceStore) -> slice | list[int]:
+    """Rows of the test slices that are translated: all of them, unless the translations are partial (see `check_match`)."""
+    if translation.ids == test.ids:
+        return slice(None)
+    there = set(translation.ids)
+    return [row for row, image_id in enumerate(test.ids) if image_id in there]
 
 
 def check_translation(translation: SliceStore, test: SliceStore, source: str, expect: Expected) -> None:
@@ -120,9 +138,18 @@ def check_translation(translation: SliceStore, test: SliceStore, source: str, ex
         raise UserError(f"made of another preparation than that of {test.directory}", folder, fix)
 
 
-def _scored(test: SliceStore, images: tuple[np.ndarray, ...], start: int) -> pd.DataFrame:
+def _looks(images: tuple[np.ndarray, ...], subjects: list[str]) -> dict[str, Any]:
+    """What the report judges beside the scores: places, grey values, and what the metrics give where that is known."""
+    return {
+        "placement": placement(images[0], images[1], subjects),
+        "grey_scale": grey_scale(images[0], images[1], subjects),
+        "probe": probe(),
+    }
+
+
+def _scored(slices: pd.DataFrame, images: tuple[np.ndarray, ...], start: int) -> pd.DataFrame:
     part = slice(start, start + CHUNK)
-    rows = test.slices.iloc[part][["id", "subject", "site"]].reset_index(drop=True)
+    rows = slices.iloc[part][["id", "subject", "site"]].reset_index(drop=True)
     return pd.concat([rows, pd.DataFrame(score_images(*(array[part] for array in images)))], axis=1)
 
 
@@ -138,13 +165,13 @@ def _errors_on_the_way(translation: SliceStore, target: np.ndarray, source: np.n
     return found
 
 
-def _counts(images: tuple[np.ndarray, ...], test: SliceStore) -> dict[str, int]:
+def _counts(images: tuple[np.ndarray, ...], slices: pd.DataFrame) -> dict[str, int]:
     """How many images there are, and how many hit a metric's special case."""
     _, target, source = images
     flat = [array.reshape(len(array), -1) for array in images]
     return {
         "images": len(target),
-        "subjects": int(test.slices["subject"].nunique()),
+        "subjects": int(slices["subject"].nunique()),
         "identical": int((flat[0] == flat[1]).all(1).sum()),
         "constant_translation": int((np.ptp(flat[0], axis=1) == 0).sum()),
         "constant_target": int((np.ptp(flat[1], axis=1) == 0).sum()),

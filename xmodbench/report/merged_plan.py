@@ -1,0 +1,156 @@
+"""The plan of a run as it lies in a folder, wherever that came from, and one plan for several such runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from xmodbench.errors import UserError
+from xmodbench.files import read_json
+from xmodbench.plan.claim import CLAIM
+from xmodbench.plan.config import BenchmarkConfig, load_config, parse_config
+from xmodbench.plan.methods import Training
+from xmodbench.plan.plan import Cell, Plan
+from xmodbench.report.by_hand import entries_by_hand
+
+MERGED = "--merge"
+"""In place of a config's name: there is no file, and no command that would run it."""
+
+
+class RunPlan(Plan):
+    """The plan of one run.
+
+    Args:
+        config: of the run.
+        folder: its results.
+    """
+
+    def __init__(self, config: BenchmarkConfig, folder: Path):
+        self.folder, self.root = folder, _root(config, folder)
+        super().__init__(config, str(folder))
+
+    @classmethod
+    def read(cls, folder: Path) -> RunPlan:
+        """The plan of a results folder, with the predictions that were scored into it by hand.
+
+        Raises:
+            UserError: the folder holds no run, or plugins of it are not here.
+        """
+        plan = cls(_config_of(folder), folder)
+        if found := entries_by_hand(plan):
+            config = plan.config.model_copy(update={"predictions": [*plan.config.predictions, *found]})
+            plan = cls(config, folder)
+        return plan
+
+    @property
+    def results(self) -> Path:
+        """Where the folder lies now."""
+        return self.folder
+
+    def raw_dir(self, dataset: str) -> Path:
+        """As the config says, from where the run worked."""
+        return self.root / super().raw_dir(dataset)
+
+    def data_dir(self, dataset: str) -> Path:
+        """As the config says, from where the run worked; on another machine there may be none."""
+        return self.root / super().data_dir(dataset)
+
+    def definition(self, method: str) -> dict[str, Any]:
+        """What is meant by a method's id: plugin and settings, or what is declared of predictions."""
+        planned = self.methods[method]
+        if planned.made_elsewhere:
+            return {"made elsewhere": planned.supervision, "label": planned.label}
+        entry = planned.entry.model_dump(include={"settings", "per_dataset", "model_of"})
+        return {"plugin": planned.plugin.id, "point": planned.point, **entry}
+
+
+class MergedPlan(Plan):
+    """The plan of several runs: what the first says of a thing that several have, and all files where their run has them.
+
+    Args:
+        parts: the runs, in the order in which they count.
+        homes: the run that a cell's files are of, with all its seeds.
+    """
+
+    def __init__(self, parts: list[RunPlan], homes: dict[Cell, RunPlan]):
+        self.parts = parts
+        self.homes = {replace(cell, seed=None): run for cell, run in homes.items()}
+        super().__init__(union([run.config for run in parts]), MERGED)
+
+    def home(self, cell: Cell) -> Plan:
+        """The plan that knows a cell's files."""
+        return self.homes.get(replace(cell, seed=None), self.parts[0])
+
+    def seeds(self, method: str) -> list[int | None]:
+        """As in the first run that has the method."""
+        of = next((part for part in self.parts if method in part.methods), None)
+        return super().seeds(method) if of is None else of.seeds(method)
+
+    def data_dir(self, dataset: str) -> Path:
+        """Stores of the first run that has them here."""
+        places = [run.data_dir(dataset) for run in self.parts if dataset in run.config.datasets]
+        return next((place for place in places if (place / "test" / "manifest.json").is_file()), places[0])
+
+    def training(self, cell: Cell) -> Training | None:
+        """As in the cell's run."""
+        return self.home(cell).training(cell)
+
+    def model_dir(self, cell: Cell) -> Path | None:
+        """As in the cell's run."""
+        return self.home(cell).model_dir(cell)
+
+    def translation_dir(self, cell: Cell) -> Path:
+        """As in the cell's run."""
+        return self.home(cell).translation_dir(cell)
+
+    def scores_file(self, cell: Cell) -> Path:
+        """As in the cell's run."""
+        return self.home(cell).scores_file(cell)
+
+
+def union(configs: list[BenchmarkConfig]) -> BenchmarkConfig:
+    """One config with the data sets, directions, methods and predictions of all; what two have is the first one's."""
+    whole = configs[0].model_dump(mode="json")
+    for other in (config.model_dump(mode="json") for config in configs[1:]):
+        for name, entry in other["datasets"].items():
+            known = whole["datasets"].setdefault(name, entry)
+            both = (known["directions"], entry["directions"])
+            known["directions"] = None if None in both else list(dict.fromkeys(both[0] + both[1]))
+        whole["methods"] |= {name: entry for name, entry in other["methods"].items() if name not in whole["methods"]}
+        cells = {_cell(entry) for entry in whole["predictions"]}
+        whole["predictions"] += [entry for entry in other["predictions"] if _cell(entry) not in cells]
+    titles = dict.fromkeys(config.report.title or config.run for config in configs)
+    whole["report"]["title"] = " + ".join(titles)[:120]
+    return parse_config(whole | {"run": "merged"}, MERGED)
+
+
+def _cell(entry: dict[str, Any]) -> tuple[str, str, str]:
+    return entry["id"], entry["dataset"], entry["direction"]
+
+
+def _config_of(folder: Path) -> BenchmarkConfig:
+    """The config of a results folder: as it is kept in it, or as the file that it names says.
+
+    Raises:
+        UserError: neither is there.
+    """
+    if not (folder / CLAIM).is_file():
+        fix = "give the folder of a run's results, such as results/demo"
+        raise UserError(f"no run's results ({CLAIM} is missing)", folder, fix)
+    found = read_json(folder / CLAIM)
+    if isinstance(found, dict) and isinstance(found.get("config"), dict):
+        return parse_config(found["config"], str(folder / CLAIM))
+    path = Path(str(found.get("made_by") if isinstance(found, dict) else found))
+    if not path.is_file():
+        raise UserError(
+            f"its config, {path}, is not here", folder / CLAIM, "run its report once more where it was made"
+        )
+    return load_config(path)
+
+
+def _root(config: BenchmarkConfig, folder: Path) -> Path:
+    """The folder that a run worked in: that from which its config leads to its results; theirs, where they were moved."""
+    ending = (Path(config.paths.results) / config.run).parts
+    whole = folder.absolute()
+    return Path(*whole.parts[: -len(ending)]) if whole.parts[-len(ending) :] == ending else whole

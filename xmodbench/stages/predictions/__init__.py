@@ -1,0 +1,1 @@
+"""Translations made elsewhere: the slices that others are given, and what comes back, as a translation is written here."""
