@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from xmodbench.report import build_report
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page
 from xmodbench.report.plots import dot_plot
+from xmodbench.report.sweep_plots import sweep_plots
 
 SEEDS = [1, 2, 3]
 
@@ -120,6 +122,16 @@ def test_the_plot_has_a_tick_for_each_seed(report):
     assert len(ticks) == len(choices)
     assert len(ticks[0].x) == 4 * 3
     assert all(len(choice["visible"]) == len(figure.data) and sum(choice["visible"]) == 2 for choice in choices)
+
+
+def test_a_curve_has_a_tick_for_each_seed_and_one_name_in_the_legend(report):
+    for name, start in {"good": 0.6, "blurry": 0.2, "noisy": 0.4}.items():
+        report.plan.methods[name] = replace(report.plan.methods[name], family="toy", point={"start": start})
+    figure = sweep_plots(Report.read(report.plan, False))["start"]
+    ticks = [trace for trace in figure.data if trace.marker.symbol == "line-ew-open"]
+    assert len(ticks) == 3 and not any(trace.showlegend for trace in ticks)
+    assert sorted(ticks[0].x) == [0.2] * 3 + [0.4] * 3 + [0.6] * 3
+    assert set(entry_of(report, "noisy", "standard.psnr").seeds) < set(ticks[0].y)
 
 
 @pytest.mark.fault(
