@@ -1,0 +1,106 @@
+"""Verbs that look and change nothing: how far a run is, what a run will take, what is there for it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xmodbench.cli.options import configs, example
+from xmodbench.cli.runs import GROUP, Set, parse_overrides
+from xmodbench.errors import UserError
+
+if TYPE_CHECKING:
+    from xmodbench.plan.plan import Plan
+
+EVERY_S = 2.0
+"""Seconds between two looks of ``--watch``."""
+CLEAR = "\x1b[H\x1b[2J"
+CLEAR = "\x1b[H\x1b[2J"
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this group."""
+    examples = ("xmodbench status", "xmodbench status demo --watch", "xmodbench status my.yaml --json")
+    app.command(rich_help_panel=GROUP, epilog=example(*examples))(status)
+
+
+def status(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN or CONFIG]",
+            help="A run's name or folder, or its config; the last run of this folder if left out.",
+            autocompletion=configs,
+        ),
+    ] = None,
+    set_: Set = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds, until the run ends.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how far a run is: jobs that are done, run (with the time left), wait, failed or were killed.
+
+    Reads files alone, so it works while the run goes on, and from another machine that sees the folder.
+    """
+    from xmodbench.plan.snakemake import runner
+    from xmodbench.plan.status import status as look
+    from xmodbench.plan.status import told
+
+    plan = _plan_of_run(run, set_)
+    if as_json:
+        found = {"run": plan.config.run, "runner": runner(), "jobs": [one.as_json() for one in look(plan)]}
+        typer.echo(json.dumps(found, indent=2))
+    elif watch:
+        _watch(plan)
+    else:
+        typer.echo(told(plan, look(plan), runner()))
+
+
+def _watch(plan: Plan) -> None:
+    """Show the status anew until nothing runs any more: in place on a terminal, else where it changes."""
+    from xmodbench.plan.snakemake import runner
+    from xmodbench.plan.status import status as look
+    from xmodbench.plan.status import told
+
+    before = ""
+    while True:
+        found, who = look(plan), runner()
+        text = told(plan, found, who)
+        if sys.stdout.isatty():
+            typer.echo(CLEAR + text)
+        elif text != before:
+            typer.echo(text + "\n")
+        before = text
+        if who is None and not any(one.state == "running" for one in found):
+            return
+        time.sleep(EVERY_S)
+
+
+def _plan_of_run(run: str | None, overrides: list[str] | None) -> Plan:
+    """The plan of a run by its name or folder, of a config, or of the last run of this folder."""
+    from xmodbench.plan.claim import CLAIM, claimed
+
+    if run is None:
+        runs = sorted(Path("results").glob(f"*/{CLAIM}"), key=lambda path: path.stat().st_mtime)
+        if not runs:
+            raise UserError(
+                "no run in this folder", "results", "name a config, or start one with `xmodbench run CONFIG`"
+            )
+        return claimed(runs[-1].parent)
+    for folder in (Path(run), Path("results") / run):
+        if (folder / CLAIM).is_file() and not overrides:
+            return claimed(folder)
+    return _plan(run, overrides)
+
+
+def _plan(config: str, overrides: list[str] | None) -> Plan:
+    from xmodbench.plan.config import find_config, load_config
+    from xmodbench.plan.plan import Plan
+
+    path = find_config(config)
+    return Plan(load_config(path, parse_overrides(overrides or [])), str(path))
