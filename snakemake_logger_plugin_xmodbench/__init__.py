@@ -97,6 +97,7 @@ class LogHandler(LogHandlerBase):
             LogEvent.JOB_FINISHED: self._finished,
             LogEvent.JOB_ERROR: self._failed,
             LogEvent.PROGRESS: self._progress,
+            LogEvent.RUN_INFO: self._planned,
         }
         try:
             if event in told:
@@ -129,17 +130,16 @@ class LogHandler(LogHandlerBase):
         name = job.name if job else record.rule_name
         log = job.log if job else None
         after = f" after {clock(time.monotonic() - job.since)}" if job else ""
-        said = "" if log is None else log_text(log)
+        said = log_text(log) if log else ""
         self._say(f"FAILED: {name}{after}" + (f" ({log})" if log else ""), "bold red")
-        if said:
-            self._say("\n".join(f"    {line}" for line in said.splitlines()))
-        elif record.shellcmd:
-            self._say(f"    its log is empty; it was: {record.shellcmd}")
+        said = said or "it ended without a word: it was killed, most likely for want of memory or time"
+        self._say("\n".join(f"    {line}" for line in said.splitlines()))
+
+    def _planned(self, record: Any) -> None:
+        self.total = getattr(record, "total_job_count", self.total)
 
     def _progress(self, record: Any) -> None:
         self.done, self.total = record.done, record.total
-        if self.live is None and self.total:
-            self._say(f"{self.done} of {self.total} jobs done")
 
     def _news(self, record: logging.LogRecord) -> None:
         text = str(record.msg or "").strip()
@@ -165,14 +165,20 @@ class LogHandler(LogHandlerBase):
             log = read_log(job.log) if job.log else None
             told = log.progress if log is not None and log.alive else "starting"
             lines.add_row(Text(job.name, "cyan"), Text(told))
-        failed = f", {self.failed} failed" if self.failed else ""
-        jobs_done = f"{self.done} of {self.total} jobs done" if self.total else "planning"
-        lines.add_row(Text(f"{jobs_done}{failed}, {clock(time.monotonic() - self.began)}", "bold"), Text())
+        lines.add_row(Text(self._summary(), "bold"), Text())
         return lines
 
+    def _summary(self) -> str:
+        failed = f", {self.failed} failed" if self.failed else ""
+        done = f"{self.done} of {self.total} jobs done" if self.total else "planning"
+        return f"{done}{failed}, {clock(time.monotonic() - self.began)}"
+
     def close(self) -> None:
-        """Take the lines off the terminal."""
+        """Leave one line of the whole on the terminal."""
         if self.live is not None:
             self.live.stop()
             self.live = None
+        if self.total and self.plain is None:
+            self._say(self._summary())
+            self.total = 0  # closed once more when Python ends
         super().close()

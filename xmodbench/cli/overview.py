@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 EVERY_S = 2.0
 """Seconds between two looks of ``--watch``."""
 CLEAR = "\x1b[H\x1b[2J"
-CLEAR = "\x1b[H\x1b[2J"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -46,7 +46,8 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
         given.append(str(laid_over))
     folder = _working_directory(extra)
     if _locked(folder) and "--unlock" not in extra and _may_unlock(folder):
-        subprocess.run([*snakemake, "--directory", str(folder), "--unlock", "--quiet", *given], check=False)
+        unlock = [*snakemake, "--directory", str(folder), "--unlock", *given]
+        subprocess.run(unlock, check=False, capture_output=True)  # where that fails, the run says so
     # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`
     variables = {**os.environ, TYPED: pasteable(sys.argv)}
     logger = [] if verbose or not _logger_is_found() or _names_a_logger(extra) else ["--logger", "xmodbench"]
