@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +13,11 @@ import typer
 
 from xmodbench.cli.options import configs, example
 from xmodbench.cli.runs import GROUP, Set, parse_overrides
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, printable
 
 if TYPE_CHECKING:
     from xmodbench.plan.plan import Plan
+    from xmodbench.stages.doctor.fact import Fact
 
 EVERY_S = 2.0
 """Seconds between two looks of ``--watch``."""
@@ -27,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the verbs of this group."""
     examples = ("xmodbench status", "xmodbench status demo --watch", "xmodbench status my.yaml --json")
     app.command(rich_help_panel=GROUP, epilog=example(*examples))(status)
+    app.command(rich_help_panel=GROUP, epilog=example("xmodbench doctor", "xmodbench doctor paper"))(doctor)
 
 
 def status(
@@ -78,6 +81,41 @@ def _watch(plan: Plan) -> None:
         if who is None and not any(one.state == "running" for one in found):
             return
         time.sleep(EVERY_S)
+
+
+def doctor(
+    config: Annotated[
+        str | None,
+        typer.Argument(metavar="[CONFIG]", help="A config whose needs are asked for, too.", autocompletion=configs),
+    ] = None,
+    set_: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is there, what is missing and what to type; exit code 1 where something that CONFIG needs is missing."""
+    from xmodbench.stages.doctor import doctor as stage
+
+    facts = stage(_plan(config, set_) if config is not None else None)
+    missing = [fact for fact in facts if fact.state == "missing"]
+    if as_json:
+        typer.echo(json.dumps([asdict(fact) for fact in facts], indent=2))
+    else:
+        _show(facts)
+        typer.echo(f"\n{len(missing)} missing" if missing else "\nnothing is missing")
+    if missing:
+        raise typer.Exit(1)
+
+
+def _show(facts: list[Fact]) -> None:
+    group = ""
+    for fact in facts:
+        if fact.group != group:
+            typer.echo(f"{'' if not group else chr(10)}{fact.group}")
+            group = fact.group
+        colour = {"ok": "green", "missing": "red"}.get(fact.state, "yellow")
+        state = typer.style(f"{fact.state:8}", fg=colour)
+        typer.echo(f"  {state} {fact.name:18} {printable(fact.fact)}")
+        if fact.fix:
+            typer.echo(f"{'':30}-> {printable(fact.fix)}")
 
 
 def _plan_of_run(run: str | None, overrides: list[str] | None) -> Plan:

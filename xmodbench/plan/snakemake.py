@@ -45,7 +45,7 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
         write_json(laid_over, overrides)
         given.append(str(laid_over))
     folder = _working_directory(extra)
-    if _locked(folder) and "--unlock" not in extra and _may_unlock(folder):
+    if locked(folder) and "--unlock" not in extra and _may_unlock(folder):
         unlock = [*snakemake, "--directory", str(folder), "--unlock", *given]
         subprocess.run(unlock, check=False, capture_output=True)  # where that fails, the run says so
     # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`
@@ -74,7 +74,8 @@ def _working_directory(extra: list[str]) -> Path:
     return Path()
 
 
-def _locked(folder: Path) -> bool:
+def locked(folder: Path = Path()) -> bool:
+    """Whether a Snakemake holds a folder, or did when it was killed."""
     locks = folder / ".snakemake" / "locks"
     return locks.is_dir() and any(locks.iterdir())
 
@@ -113,7 +114,7 @@ def runner(folder: Path = Path()) -> str | None:
         owner = read_json(folder / OWNER)
     except UserError:
         return None
-    if not isinstance(owner, dict) or not _locked(folder):
+    if not isinstance(owner, dict) or not locked(folder):
         return None
     if owner.get("host") == platform.node() and not _another_runs(folder):
         return None
