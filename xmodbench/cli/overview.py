@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmodbench.cli.options import configs, example
+from xmodbench.cli.options import Config, configs, example
 from xmodbench.cli.runs import GROUP, Set, parse_overrides
 from xmodbench.errors import UserError, printable
 
@@ -29,6 +29,8 @@ def add_to(app: typer.Typer) -> None:
     """Add the verbs of this group."""
     examples = ("xmodbench status", "xmodbench status demo --watch", "xmodbench status my.yaml --json")
     app.command(rich_help_panel=GROUP, epilog=example(*examples))(status)
+    planning = example("xmodbench plan demo", "xmodbench plan my.yaml --set compute.device=cpu --json")
+    app.command("plan", rich_help_panel=GROUP, epilog=planning)(plan_)
     app.command(rich_help_panel=GROUP, epilog=example("xmodbench doctor", "xmodbench doctor paper"))(doctor)
 
 
@@ -81,6 +83,15 @@ def _watch(plan: Plan) -> None:
         if who is None and not any(one.state == "running" for one in found):
             return
         time.sleep(EVERY_S)
+
+
+def plan_(config: Config, set_: Set = None, as_json: AsJson = False) -> None:
+    """Say what a run will take: jobs by kind, download, disk, hours by measured rates. Runs nothing."""
+    from xmodbench.plan.estimate import Estimate
+    from xmodbench.plan.estimate_text import as_values, told
+
+    estimate = Estimate(_plan(config, set_))
+    typer.echo(json.dumps(as_values(estimate), indent=2) if as_json else told(estimate))
 
 
 def doctor(

@@ -25,6 +25,7 @@ class Job:
         rule: that makes it; name: as people call it (`job_name`).
         record: the file that stands for the job's success; outputs: all that the rule declares.
         log: what it says; failure: what it leaves where it fails, which the report has none of.
+        wildcards: with their values, as the rule has them.
         needs: the records of the jobs that have to be done before it.
     """
 
@@ -34,6 +35,7 @@ class Job:
     outputs: tuple[Path, ...]
     log: Path
     failure: Path | None
+    wildcards: dict[str, str]
     needs: tuple[Path, ...] = ()
 
     @property
@@ -84,7 +86,7 @@ class JobList:
             yield self._score(cell)
         results, scores = self.plan.results, tuple(self._scored(cell) for cell in self.plan.cells)
         outputs = tuple(results / name for name in REPORT)
-        yield Job("report", "report", outputs[0], outputs, self.logs / "report.log", None, scores)
+        yield Job("report", "report", outputs[0], outputs, self.logs / "report.log", None, {}, scores)
 
     def _of_dataset(self, dataset: str) -> Iterator[Job]:
         folder, found = self.plan.data_dir(dataset), self.plan.datasets[dataset]
@@ -158,4 +160,4 @@ class JobList:
         others: tuple[Path, ...] = (),
     ) -> Job:
         failure = record.with_name(record.name.replace(RECORD, FAILURE))
-        return Job(rule, job_name(rule, names), record, (*others, record), log, failure, needs)
+        return Job(rule, job_name(rule, names), record, (*others, record), log, failure, names, needs)
