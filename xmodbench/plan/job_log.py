@@ -138,7 +138,7 @@ def read_log(path: Path, now: float | None = None) -> JobLog | None:
     if _STARTED.match(last):  # nothing else so far
         last = ""
     ended = last.endswith(f"] {ENDED}")
-    pid, host, since = (int(found[1]), found[2], _moment(found[3])) if found else (None, None, None)
+    pid, host, since = (int(found[1]), printable(found[2]), _moment(found[3])) if found else (None, None, None)
     alive = pid is not None and not ended and _is_alive(path, pid, str(host), now - status.st_mtime)
     said = next((line for line in reversed(lines) if line.startswith(ERROR)), last)
     return JobLog(alive, ended, printable(said), _last_step(lines, now), status.st_mtime, pid, host, since)
@@ -158,7 +158,7 @@ def log_text(path: Path, most: int = 100) -> str:
 
 
 def _is_alive(path: Path, pid: int, host: str, silent_s: float) -> bool:
-    if host != platform.node():
+    if host != printable(platform.node()):
         return silent_s < SILENT_S
     if not lives(pid):
         return False

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xmodbench.plan.plan import Plan
 from xmodbench.stages.doctor.fact import Fact
-from xmodbench.stages.doctor.machine import machine
-from xmodbench.stages.doctor.run import data_and_files
-from xmodbench.stages.doctor.software import software
+from xmodbench.stages.doctor.machine import of_machine
+from xmodbench.stages.doctor.run import of_run
+from xmodbench.stages.doctor.software import of_software
 
 
 def doctor(plan: Plan | None) -> list[Fact]:
@@ -14,4 +14,4 @@ def doctor(plan: Plan | None) -> list[Fact]:
 
     Nothing heavy is imported and nothing is written: versions come from the packages' metadata.
     """
-    return [*software(plan), *machine(plan), *data_and_files(plan)]
+    return [*of_software(plan), *of_machine(plan), *of_run(plan)]

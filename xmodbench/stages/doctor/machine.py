@@ -26,7 +26,7 @@ SHM_BYTES = 1 << 30
 """Shared memory below which processes of one training may fail."""
 
 
-def machine(plan: Plan | None) -> Iterator[Fact]:
+def of_machine(plan: Plan | None) -> Iterator[Fact]:
     """Facts about the machine that this is called on."""
     yield _cpu()
     yield Fact(GROUP, "memory", "ok", _memory())

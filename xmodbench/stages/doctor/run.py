@@ -20,7 +20,7 @@ GROUP = "data and files"
 TOKENS = (TOKEN, SHARE_TOKEN)
 
 
-def data_and_files(plan: Plan | None) -> Iterator[Fact]:
+def of_run(plan: Plan | None) -> Iterator[Fact]:
     """Facts about the data sets of a run, or of all that are found, and about the files that it names."""
     by_token = False
     for name, dataset, raw, data in _datasets(plan):

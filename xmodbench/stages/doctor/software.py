@@ -22,7 +22,7 @@ PYTHONS = ((3, 11), (3, 12))
 INSTALL = "make setup" if (REPOSITORY / "Makefile").is_file() else "pip install --upgrade xmodbench"
 
 
-def software(plan: Plan | None) -> Iterator[Fact]:
+def of_software(plan: Plan | None) -> Iterator[Fact]:
     """Facts about what is installed."""
     right = sys.version_info[:2] in PYTHONS
     fix = "" if right else "install Python 3.11 or 3.12, then `make setup PYTHON=python3.11`"
