@@ -10,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from tests.workflow.conftest import ENVIRONMENT, job_list
+from xmodbench.cli.app import app
 from xmodbench.files import REPOSITORY, read_json
 from xmodbench.plan.status import status, told
 
@@ -223,3 +225,26 @@ def test_the_plans_jobs_are_snakemakes(work, monkeypatch):
     jobs = found.jobs.values()
     assert {str(path) for job in jobs for path in job.outputs} == planned["output"]
     assert {str(job.log) for job in jobs} == planned["log"]
+
+
+def test_the_commands_of_the_page_about_running(work, monkeypatch):
+    """docs/running.md, as it is printed, with the finished run for the reader's."""
+    work.config.rename(work.folder / "my.yaml")
+    page = (REPOSITORY / "docs" / "running.md").read_text()
+    commands = [
+        line.split("  #")[0] for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
+    ]
+    assert {command.split()[1] for command in commands} == {"doctor", "plan", "run", "status"}
+    monkeypatch.chdir(work.folder)
+    for command in commands:
+        words = command.split()[1:]
+        if words[0] == "run":  # a process of its own, as it would be
+            done = subprocess.run(
+                [sys.executable, "-m", "xmodbench", *words], capture_output=True, check=False, env=ENVIRONMENT
+            )
+            assert done.returncode == 0 and b"Nothing to be done" in done.stderr
+            continue
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, f"{command}\n{done.output}{done.exception}"
+        if "--json" in words:
+            json.loads(done.stdout)
