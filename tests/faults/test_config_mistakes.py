@@ -106,8 +106,8 @@ MISTAKES = {
     ),
     "a borrower without its lender": (methods("{ilvr: }"), "add 'sdedit' to the methods"),
     "a sweep over what is no option": (
-        sdedit("sweep: {strat: [0.3]}"),
-        "settings.strat: unknown option; did you mean 'start'?",
+        sdedit("sweep: {startt: [0.3]}"),
+        "settings.startt: unknown option; did you mean 'start'?",
     ),
     # directions
     "a direction with `to`": (one("directions: [pd to t1]"), "datasets.sim_ixi.directions.0: 'pd to t1' must match"),

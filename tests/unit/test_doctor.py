@@ -150,6 +150,11 @@ def test_disk_locks_and_wall(bare, monkeypatch):
     found = facts()
     assert found["file locks"].state == found["wall"].state == "optional" and "isolation: none" in found["wall"].fact
     assert found["disk"].state == "missing" and "free some space" in found["disk"].fix
+    # IXI needs 18 GB while it is unpacked
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10**10})())
+    assert facts()["disk"].state == facts(plan())["disk"].state == "ok"
+    disk = facts(plan({"ixi": {}}))["disk"]
+    assert disk.state == "missing" and disk.fact.startswith("10.0 GB free (raw, data, results, work), about 18.")
     (bare / ".snakemake" / "locks").mkdir(parents=True)
     (bare / ".snakemake" / "locks" / "0.input.lock").touch()
     assert "killed" in facts()["Snakemake's lock"].fact

@@ -13,9 +13,11 @@ import threading
 import time
 
 import yaml
+from typer.testing import CliRunner
 
 from tests.plugins import write_method
 from tests.workflow.conftest import ENVIRONMENT, job_list
+from xmodbench.cli.app import app
 from xmodbench.files import SHIPPED
 
 RUN = [sys.executable, "-m", "xmodbench", "run", "config.yaml", "--cores", "2"]
@@ -144,6 +146,11 @@ def test_the_jobs_of_a_config_with_everything(fresh, monkeypatch):
     assert counts == {rule: count for rule, count in fresh.planned().items() if rule != "benchmark"}
 
 
-def test_a_run_that_is_not_there(fresh):
-    done = subprocess.run([*STATUS], cwd=fresh.folder, capture_output=True, text=True, check=False, env=ENVIRONMENT)
-    assert done.returncode == 1 and "no run in this folder" in done.stderr and "Traceback" not in done.stderr
+def test_a_run_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words, expected in (
+        ([], "no run in this folder"),
+        (["smokey"], "neither a run of this folder nor a config; did you mean 'smoke'"),
+    ):
+        done = CliRunner().invoke(app, ["status", *words])
+        assert expected in str(done.exception)

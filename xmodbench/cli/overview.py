@@ -13,7 +13,7 @@ import typer
 
 from xmodbench.cli.options import Config, configs, example
 from xmodbench.cli.runs import GROUP, Set, parse_overrides
-from xmodbench.errors import UserError, printable
+from xmodbench.errors import UserError, did_you_mean, printable
 
 if TYPE_CHECKING:
     from xmodbench.plan.plan import Plan
@@ -38,7 +38,7 @@ def status(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN or CONFIG]",
+            metavar="RUN or CONFIG",
             help="A run's name or folder, or its config; the last run of this folder if left out.",
             autocompletion=configs,
         ),
@@ -97,7 +97,7 @@ def plan_(config: Config, set_: Set = None, as_json: AsJson = False) -> None:
 def doctor(
     config: Annotated[
         str | None,
-        typer.Argument(metavar="[CONFIG]", help="A config whose needs are asked for, too.", autocompletion=configs),
+        typer.Argument(metavar="CONFIG", help="A config whose needs are asked for, too.", autocompletion=configs),
     ] = None,
     set_: Set = None,
     as_json: AsJson = False,
@@ -132,6 +132,7 @@ def _show(facts: list[Fact]) -> None:
 def _plan_of_run(run: str | None, overrides: list[str] | None) -> Plan:
     """The plan of a run by its name or folder, of a config, or of the last run of this folder."""
     from xmodbench.plan.claim import CLAIM, claimed
+    from xmodbench.plan.config import shipped_configs
 
     if run is None:
         runs = sorted(Path("results").glob(f"*/{CLAIM}"), key=lambda path: path.stat().st_mtime)
@@ -143,6 +144,10 @@ def _plan_of_run(run: str | None, overrides: list[str] | None) -> Plan:
     for folder in (Path(run), Path("results") / run):
         if (folder / CLAIM).is_file() and not overrides:
             return claimed(folder)
+    known = [*(path.parent.name for path in Path("results").glob(f"*/{CLAIM}")), *shipped_configs()]
+    if run not in known and not Path(run).is_file():
+        hint = did_you_mean(run, known) or f"there are {', '.join(dict.fromkeys(known))}"
+        raise UserError("neither a run of this folder nor a config", run, hint)
     return _plan(run, overrides)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from xmodbench.data.download.remote import human_size
 from xmodbench.devices import visible_gpus
 from xmodbench.isolation import landlock_version
+from xmodbench.plan.estimate import Estimate
 from xmodbench.plan.plan import Plan
 from xmodbench.plan.snakemake import locked, runner
 from xmodbench.stages.doctor.fact import Fact, lacking
@@ -22,6 +23,8 @@ from xmodbench.stages.doctor.software import cuda_of_torch
 GROUP = "machine"
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
 """Of all features of a CPU those that decide the speed of what is done here."""
+LEAST_BYTES = 1 << 30
+"""Free space below which nothing is worth beginning."""
 SHM_BYTES = 1 << 30
 """Shared memory below which processes of one training may fail."""
 
@@ -120,20 +123,30 @@ def _folders(plan: Plan | None) -> dict[str, Path]:
 
 
 def _disks(plan: Plan | None) -> Iterator[Fact]:
-    """Room on each disk that the run writes to, each once."""
+    """Room on each disk that the run writes to, each once, beside what it is estimated to need there."""
+    needs = _needs(plan) if plan is not None else {}
     disks: dict[int, list[str]] = {}
     for name, folder in _folders(plan).items():
         disks.setdefault(_nearest(folder).stat().st_dev, []).append(name)
     for names in disks.values():
         folder = _nearest(_folders(plan)[names[0]])
-        free = shutil.disk_usage(folder).free
+        free, needed = shutil.disk_usage(folder).free, sum(needs.get(name, 0) for name in names)
         told = f"{human_size(free)} free ({', '.join(names)})"
+        if needed:
+            told += f", about {human_size(int(needed))} needed"
         if not os.access(folder, os.W_OK):
             yield Fact(GROUP, "disk", "missing", f"{folder} may not be written", "change its rights, or `paths`")
-        elif free < 1 << 30:
+        elif free < max(needed, LEAST_BYTES):
             yield Fact(GROUP, "disk", "missing", told, "free some space, or put `paths` elsewhere")
         else:
             yield Fact(GROUP, "disk", "ok", told)
+
+
+def _needs(plan: Plan) -> dict[str, float]:
+    """Bytes that the run is estimated to write into each of its folders; of what is unknown, nothing."""
+    found = {kind: one.known for kind, one in Estimate(plan).disk.items()}
+    results = found["models"] + found["translations"]
+    return {"raw": found["raw volumes"], "data": found["stores"], "results": results}
 
 
 def _locks(plan: Plan | None) -> Fact:
