@@ -154,19 +154,18 @@ class LogHandler(LogHandlerBase):
 
     # -- the lines of a terminal ------------------------------------------------------------------------------------
     def _lines(self) -> RenderableType:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        jobs = list(self.running.values())  # at once: this is another thread than that of the events
         lines = Table.grid(padding=(0, 2))
+        lines.add_column()  # where there is no room, names are cut, not the time left
         lines.add_column(no_wrap=True, overflow="ellipsis")
-        lines.add_column(no_wrap=True, overflow="ellipsis")
-        for job in jobs:
+        for job in list(self.running.values()):  # at once: this is another thread than that of the events
             log = read_log(job.log) if job.log else None
             told = log.progress if log is not None and log.alive else "starting"
-            lines.add_row(Text(job.name, "cyan"), Text(told))
-        lines.add_row(Text(self._summary(), "bold"), Text())
-        return lines
+            lines.add_row(Text(job.name, "cyan", no_wrap=True, overflow="ellipsis"), Text(told))
+        return Group(lines, Text(self._summary(), "bold"))
 
     def _summary(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""

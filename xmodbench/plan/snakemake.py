@@ -18,6 +18,8 @@ from xmodbench.files import SHIPPED, read_json, sha256_json, write_json
 OWNER = Path(".snakemake/xmodbench-run.json")
 """Who works in a directory, beside Snakemake's locks, which do not say."""
 
+SHOW_CURSOR = "\x1b[?25h"
+
 
 def snakefile() -> Path:
     """The workflow: the working directory's, or the one this package ships."""
@@ -52,7 +54,10 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
     variables = {**os.environ, TYPED: pasteable(sys.argv)}
     logger = [] if verbose or not _logger_is_found() or _names_a_logger(extra) else ["--logger", "xmodbench"]
     command = [*snakemake, *given, *logger, "--cores", cores, *extra]
-    return subprocess.run(command, check=False, env=variables).returncode
+    code = subprocess.run(command, check=False, env=variables).returncode
+    if sys.stderr.isatty():
+        print(SHOW_CURSOR, end="", file=sys.stderr, flush=True)  # a Snakemake that was killed could not
+    return code
 
 
 def _logger_is_found() -> bool:
