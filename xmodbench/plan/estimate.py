@@ -13,13 +13,15 @@ from xmodbench.data.download.archived import FromArchives
 from xmodbench.devices import visible_gpus
 from xmodbench.plan.job_list import Job, JobList
 from xmodbench.plan.methods import Training
-from xmodbench.plan.plan import Cell, Plan
+from xmodbench.plan.plan import Plan
 from xmodbench.plan.rates import Rate, Rates
 from xmodbench.plan.slices import Slices, slices
 from xmodbench.plan.work import Work, counted, laid_over
 from xmodbench.plugins import Method, Plugin, Supervision
 from xmodbench.plugins.settings import validated
 
+OF_METHODS = ("pretrain", "train", "translate", "translate_part")
+"""Rules whose jobs run a method."""
 NOTHING_S = 0.6
 """Seconds of a job that only looks at what is there."""
 
@@ -69,24 +71,18 @@ class Estimate:
         device = self.plan.config.compute.device
         if device == "cpu" or (device == "auto" and not visible_gpus()):
             return False
-        return job.rule in ("pretrain", "train", "translate", "translate_part") and not self._is_plain(job)
+        return job.rule in OF_METHODS and not self._is_plain(job)
 
     def _plugin(self, job: Job) -> Plugin[Method]:
-        names = job.wildcards
-        if "method" in names:
-            return self.plan.methods[names["method"]].plugin
-        training = self._training(job)
-        assert training is not None  # a job without a method is a training's
-        return training.plugin
+        """That of a method's job."""
+        if job.training is not None:
+            return job.training.plugin
+        assert job.cell is not None
+        return self.plan.methods[job.cell.method].plugin
 
     def _training(self, job: Job) -> Training | None:
-        names = job.wildcards
-        if "pretraining" in names:
-            return self.plan.pretrainings[names["dataset"], names["pretraining"]]
-        if "training" in names:
-            return self.plan.trainings[names["dataset"], names["training"]]
-        cell = Cell(names["method"], names["dataset"], names["source"], names["target"])
-        return self.plan.training(cell)
+        """What is trained, or what a translation's models come from."""
+        return self.plan.training(job.cell) if job.cell is not None else job.training
 
     def _is_plain(self, job: Job) -> bool:
         """Whether it is a control's job, which needs no torch."""
@@ -95,15 +91,17 @@ class Estimate:
 
     def _what(self, job: Job) -> str:
         """What has no rate, where a job has none."""
-        if "method" in job.wildcards or "training" in job.wildcards or "pretraining" in job.wildcards:
+        if job.rule in OF_METHODS:
             return f"{job.rule.removesuffix('_part')} {self._plugin(job).id}"
-        return f"{job.rule} {job.wildcards.get('dataset', '')}".strip()
+        return f"{job.rule} {job.dataset or ''}".strip()
 
     def _seconds(self, job: Job) -> float | None:
         if job.rule in ("score", "gather", "report"):
             return self.rates.seconds(job.rule)
         if job.rule in ("fetch", "acquire", "prepare"):
             return self._of_dataset(job)
+        if job.rule not in OF_METHODS:
+            return None
         if self._is_plain(job):
             return self.rates.seconds("start:plain")
         done = self._work(job)
@@ -118,18 +116,16 @@ class Estimate:
 
     def _work(self, job: Job) -> Work | None:
         """What a method's job has to do; None where the number of slices is not known yet."""
-        names, found = job.wildcards, self.slices[job.wildcards["dataset"]]
-        training = self._training(job)
+        found, training = self.slices[str(job.dataset)], self._training(job)
         model = None
         if training is not None:
             model = validated(training.plugin.cls.Config, json.loads(training.settings), "plan")
-        if "method" not in names:
+        if job.cell is None:
             return None if found.train is None else counted(model, job.rule, found.train, found.size)
         if found.test is None:
             return None
-        settings = laid_over(self.plan.methods[names["method"]].settings[names["dataset"]], model)
-        share = found.test / int(names.get("parts", 1))
-        return counted(settings, "translate", max(1, round(share)), found.size)
+        settings = laid_over(self.plan.methods[job.cell.method].settings[job.cell.dataset], model)
+        return counted(settings, "translate", max(1, round(found.test / job.parts)), found.size)
 
     def _rate(self, job: Job, done: Work) -> Rate | None:
         """That of the method, or of the one whose models it uses, which does the like."""
@@ -140,7 +136,7 @@ class Estimate:
 
     def _of_dataset(self, job: Job) -> float | None:
         """Seconds of a data set's job; those of a download nobody knows."""
-        name = job.wildcards["dataset"]
+        name = str(job.dataset)
         dataset, plugin = self.plan.datasets[name], self.plan.dataset_plugins[name].id
         if job.rule == "fetch" or (job.rule == "acquire" and isinstance(dataset, FromArchives)):
             return None if self._downloads(name) else NOTHING_S
@@ -187,10 +183,9 @@ class Estimate:
         return found
 
     def _bytes(self, job: Job) -> Iterator[tuple[str, float | None]]:
-        if "dataset" not in job.wildcards:
+        if job.dataset is None:
             return
-        name = job.wildcards["dataset"]
-        found = self.slices[name]
+        name, found = job.dataset, self.slices[job.dataset]
         image = 4 * found.size**2
         if job.rule == "acquire":
             own = not self.plan.datasets[name].simulated and not self._downloads(name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.fetched import FETCHED
 from xmodbench.plan.job_log import job_name
+from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD
 
@@ -25,7 +26,9 @@ class Job:
         rule: that makes it; name: as people call it (`job_name`).
         record: the file that stands for the job's success; outputs: all that the rule declares.
         log: what it says; failure: what it leaves where it fails, which the report has none of.
-        wildcards: with their values, as the rule has them.
+        dataset: that it is of; cell: of a translation's job and its score's; training: of a training's job, or of its first
+            phase's.
+        parts: jobs among which the translation is divided.
         needs: the records of the jobs that have to be done before it.
     """
 
@@ -35,8 +38,11 @@ class Job:
     outputs: tuple[Path, ...]
     log: Path
     failure: Path | None
-    wildcards: dict[str, str]
     needs: tuple[Path, ...] = ()
+    dataset: str | None = None
+    cell: Cell | None = None
+    training: Training | None = None
+    parts: int = 1
 
     @property
     def done(self) -> bool:
@@ -86,7 +92,7 @@ class JobList:
             yield self._score(cell)
         results, scores = self.plan.results, tuple(self._scored(cell) for cell in self.plan.cells)
         outputs = tuple(results / name for name in REPORT)
-        yield Job("report", "report", outputs[0], outputs, self.logs / "report.log", None, {}, scores)
+        yield Job("report", "report", outputs[0], outputs, self.logs / "report.log", None, scores)
 
     def _of_dataset(self, dataset: str) -> Iterator[Job]:
         folder, found = self.plan.data_dir(dataset), self.plan.datasets[dataset]
@@ -115,9 +121,10 @@ class JobList:
         )
         if training.pretraining and first:
             names = {"pretraining": training.pretraining.name, **where}
-            yield self._of_method("pretrain", first, names, needs)
+            yield replace(self._of_method("pretrain", first, names, needs), training=training.pretraining)
             needs = (*needs, first / RECORD)
-        yield self._of_method("train", folder, {"training": training.name, **where}, needs)
+        names = {"training": training.name, **where}
+        yield replace(self._of_method("train", folder, names, needs), training=training)
 
     def _translation(self, cell: Cell) -> Iterator[Job]:
         folder, parts, model = self.plan.translation_dir(cell), self.plan.part_dirs(cell), self.plan.model_dir(cell)
@@ -125,19 +132,22 @@ class JobList:
         data = self._prepared(cell.dataset)
         needs = (data, model / RECORD) if model else (data,)
         if not parts:
-            yield self._of_method("translate", folder, names, needs)
+            yield replace(self._of_method("translate", folder, names, needs), cell=cell)
             return
         for part in parts:
             number, _, count = part.name.partition("-of-")
-            yield self._of_method("translate_part", part, {**names, "part": number, "parts": count}, needs)
-        yield self._of_method("gather", folder, names, (*(part / RECORD for part in parts), data))
+            own = {**names, "part": number, "parts": count}
+            yield replace(self._of_method("translate_part", part, own, needs), cell=cell, parts=len(parts))
+        gathered = self._of_method("gather", folder, names, (*(part / RECORD for part in parts), data))
+        yield replace(gathered, cell=cell)
 
     def _score(self, cell: Cell) -> Job:
         names = {"method": cell.method, "dataset": cell.dataset, "source": cell.source, "target": cell.target}
         scores = self.plan.scores_file(cell)
         needs = (self.plan.translation_dir(cell) / RECORD, self._prepared(cell.dataset))
         log = self.logs / "score" / f"{cell.name}.log"
-        return self._job("score", self._scored(cell), log, names, needs, (scores, scores.with_suffix(".json")))
+        outputs = (scores, scores.with_suffix(".json"))
+        return replace(self._job("score", self._scored(cell), log, names, needs, outputs), cell=cell)
 
     def _prepared(self, dataset: str) -> Path:
         return self.plan.data_dir(dataset) / RECORD
@@ -160,4 +170,4 @@ class JobList:
         others: tuple[Path, ...] = (),
     ) -> Job:
         failure = record.with_name(record.name.replace(RECORD, FAILURE))
-        return Job(rule, job_name(rule, names), record, (*others, record), log, failure, names, needs)
+        return Job(rule, job_name(rule, names), record, (*others, record), log, failure, needs, names["dataset"])
