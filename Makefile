@@ -33,13 +33,13 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 demo: setup
-	snakemake --cores $(CORES) --configfile config/demo.yaml
+	xmodbench run config/demo.yaml --cores $(CORES)
 
 demo-all: setup
-	snakemake --cores $(CORES) --configfile config/demo-all.yaml
+	xmodbench run config/demo-all.yaml --cores $(CORES)
 
 smoke: setup
-	snakemake --cores $(CORES) --configfile config/smoke.yaml
+	xmodbench run config/smoke.yaml --cores $(CORES)
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'

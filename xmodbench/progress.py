@@ -11,13 +11,16 @@ from typing import TypeVar
 from xmodbench.errors import printable
 
 T = TypeVar("T")
+FIRST_S = 1.0
+"""Seconds to the first line in a log; each of the next comes after twice as long."""
 
 
 class Progress:
     """Reports to standard error, so that a job's log holds it.
 
     Args:
-        every_s: seconds between two lines when standard error is no terminal.
+        every_s: seconds between two lines when standard error is no terminal; the first ones come sooner, so that it is soon
+            known how long it will take.
     """
 
     def __init__(self, every_s: float = 15.0, quiet: bool = False):
@@ -32,13 +35,13 @@ class Progress:
             yield from tqdm(items, desc=label, total=total, initial=start, file=sys.stderr, dynamic_ncols=True)
             return
         began = said = time.monotonic()
-        done = start
+        done, wait = start, min(FIRST_S, self.every_s)
         for item in items:
             yield item
             done += 1
             now = time.monotonic()
-            if now - said >= self.every_s or (done == total and now - began >= self.every_s):
-                said = now
+            if now - said >= wait or (done == total and now - began >= self.every_s):
+                said, wait = now, min(2 * wait, self.every_s)
                 self.say(tqdm.format_meter(done, total, now - began, prefix=label, initial=start, ncols=0))
 
     @contextmanager
@@ -53,14 +56,14 @@ class Progress:
                 yield lambda count: bar.update(count) and None
             return
         began = said = time.monotonic()
-        done = start
+        done, wait = start, min(FIRST_S, self.every_s)
 
         def came(count: int) -> None:
-            nonlocal done, said
+            nonlocal done, said, wait
             done += count
             now = time.monotonic()
-            if now - said >= self.every_s:
-                said = now
+            if now - said >= wait:
+                said, wait = now, min(2 * wait, self.every_s)
                 self.say(tqdm.format_meter(done, total, now - began, prefix=label, ncols=0, **options))
 
         yield came

@@ -62,6 +62,24 @@ def _check_aliases(node: yaml.Node, known: dict[yaml.Node, int], above: tuple[ya
     return known[node]
 
 
+REMEDIES = {
+    "character '\\t'": "indent by spaces, not by tabs",
+    "cannot start any token": "put the text in quotes",
+    "mapping values are not allowed": "write `key: value` with a space, and put texts with a colon in quotes",
+    "expected <block end>": "indent keys of one mapping alike, and put texts that begin with { or [ in quotes",
+    "unexpected end of stream": "close the quote",
+    "but got '<stream end>'": "close the bracket",
+    "expected ',' or": "close the bracket before, or put texts with : { } , in quotes",
+    "undefined alias": "define it above with &",
+    "another document": "one config to a file: remove the line ---",
+}
+"""What to do about what PyYAML finds, by a part of its words."""
+
+
+def _remedy(problem: str) -> str | None:
+    return next((fix for part, fix in REMEDIES.items() if part in problem), None)
+
+
 def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     """Read a config file as a dict; UserError with line and column where it is not valid YAML."""
     try:
@@ -69,12 +87,14 @@ def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError("no such config file", path) from None
     except UnicodeDecodeError:
-        raise UserError("not UTF-8 text", path) from None
+        raise UserError("not UTF-8 text", path, "save it as UTF-8") from None
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", path) from None
     value = parse_yaml(text, path)
     if not isinstance(value, dict):
-        raise UserError("not a config (it should be a mapping of keys)", path)
+        found = "nothing" if value is None else f"a {'list' if isinstance(value, list) else 'text or number'}"
+        fix = "begin with `run: my-name`; `xmodbench where config` has examples"
+        raise UserError(f"not a config (it holds {found}, not keys)", path, fix)
     return value
 
 
@@ -93,6 +113,7 @@ def parse_yaml(text: str, where: object, fix: str | None = None) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", place, fix) from None
+        problem = str(getattr(error, "problem", error))
+        raise UserError(f"not valid YAML: {problem}", place, fix or _remedy(problem)) from None
     except RecursionError:
         raise UserError("not valid YAML: nested too deeply", where, fix) from None

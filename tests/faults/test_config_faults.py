@@ -26,7 +26,7 @@ def plan(**changes):
 
 @fault("a metric that does not exist", "one line: metrics are not chosen, all of them are computed")
 def test_metrics_are_not_chosen():
-    with pytest.raises(UserError, match=r"scoring.metrics: unknown option \(c.yaml\)"):
+    with pytest.raises(UserError, match=r"scoring.metrics: unknown option; known: fid_weights, bootstrap \(c.yaml\)"):
         plan(scoring={"metrics": ["ssmi"]})
 
 

@@ -13,6 +13,9 @@ import yaml
 
 from tests.plugins import GRADIENT, write_method
 from xmodbench.files import REPOSITORY
+from xmodbench.plan.config import load_config
+from xmodbench.plan.job_list import JobList
+from xmodbench.plan.plan import Plan
 
 # this checkout's package, wherever an installed one is
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
@@ -83,6 +86,12 @@ class Work:
         table = done.stdout.split("Job stats:")[-1] if "Job stats:" in done.stdout else ""
         rows = [line.split() for line in table.splitlines()]
         return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit() and row[0] != "total"}
+
+
+def job_list(work: Work, monkeypatch) -> JobList:
+    """The jobs of a working folder's config, as the package itself lists them."""
+    monkeypatch.chdir(work.folder)
+    return JobList(Plan(load_config("config.yaml"), "config.yaml"))
 
 
 @pytest.fixture(scope="session")

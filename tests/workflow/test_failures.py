@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -132,6 +133,10 @@ def test_killed_training_resumes_to_the_same_bits(fresh):
     run = [sys.executable, "-m", "xmodbench", "run", "config.yaml", "--cores", "2", target]
     done = subprocess.run(run, cwd=fresh.folder, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
+    # where there is no terminal: a line for each job that begins, and one for its end
+    assert "begins: train slow heads t1" in done.stderr.splitlines()
+    assert re.search(r"^done:   train slow heads t1 in \d:\d\d$", done.stderr, re.MULTILINE)
+    assert "\x1b" not in done.stderr and "wildcards:" not in done.stderr
     model = (fresh.folder / target).parent
     assert json.loads((model / "started_at.json").read_text()) > 5
 

@@ -5,13 +5,17 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from tests.workflow.conftest import ENVIRONMENT
+from tests.workflow.conftest import ENVIRONMENT, job_list
+from xmodbench.cli.app import app
 from xmodbench.files import REPOSITORY, read_json
+from xmodbench.plan.status import status, told
 
 CELLS = 3  # one direction, three methods
 PARTS = 2  # jobs that translate for the first of them
@@ -201,3 +205,61 @@ def test_cluster_profiles_plan(fresh, profile):
 def test_workflow_is_lint_clean(fresh):
     done = fresh.snakemake("--lint")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def listed(work, *options):
+    """Outputs and logs of the jobs that Snakemake would run."""
+    done = work.snakemake("-n", *options)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    found = {key: set() for key in ("output", "log")}
+    for key in found:
+        for match in re.findall(rf"^    {key}: (.+)$", text, re.MULTILINE):
+            found[key] |= set(match.split(", "))
+    return found
+
+
+def test_the_plans_jobs_are_snakemakes(work, monkeypatch):
+    """Nothing run, all done, and a part of it deleted: the same jobs with the same outputs and logs."""
+    found = job_list(work, monkeypatch)
+    assert found.waited_for == set()
+    assert {one.state for one in status(found.plan)} == {"done"}
+    assert f"report: {Path('results/tiny/report.html')}" in told(found.plan, status(found.plan), None)
+    for name in ("report.html", "scores", "parts"):
+        path = work.results / name
+        subprocess.run(["rm", "-r", str(path)], check=True)
+    found = job_list(work, monkeypatch)
+    assert found.count(found.jobs[record] for record in found.waited_for) == {
+        rule: count for rule, count in work.planned().items() if rule != "benchmark"
+    }
+    for folder in ("results", "data", ".snakemake"):
+        subprocess.run(["rm", "-r", str(work.folder / folder)], check=True)
+    found = job_list(work, monkeypatch)
+    assert found.waited_for == set(found.jobs)
+    planned = listed(work)
+    jobs = found.jobs.values()
+    assert {str(path) for job in jobs for path in job.outputs} == planned["output"]
+    assert {str(job.log) for job in jobs} == planned["log"]
+
+
+def test_the_commands_of_the_page_about_running(work, monkeypatch):
+    """docs/running.md, as it is printed, with the finished run for the reader's."""
+    work.config.rename(work.folder / "my.yaml")
+    page = (REPOSITORY / "docs" / "running.md").read_text()
+    commands = [
+        line.split("  #")[0] for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
+    ]
+    assert {command.split()[1] for command in commands} == {"doctor", "plan", "run", "status"}
+    monkeypatch.chdir(work.folder)
+    for command in commands:
+        words = command.split()[1:]
+        if words[0] == "run":  # a process of its own, as it would be
+            done = subprocess.run(
+                [sys.executable, "-m", "xmodbench", *words], capture_output=True, check=False, env=ENVIRONMENT
+            )
+            assert done.returncode == 0 and b"Nothing to be done" in done.stderr
+            continue
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, f"{command}\n{done.output}{done.exception}"
+        if "--json" in words:
+            json.loads(done.stdout)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xmodbench import __version__
-from xmodbench.cli import data, elsewhere, methods, results, runs
+from xmodbench.cli import data, elsewhere, methods, overview, results, runs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,5 +33,5 @@ def main(
     """Benchmark of zero-shot cross-modality medical image translation."""
 
 
-for group in (data, methods, runs, results, elsewhere):
+for group in (data, methods, runs, overview, results, elsewhere):
     group.add_to(app)

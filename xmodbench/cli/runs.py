@@ -10,6 +10,10 @@ from xmodbench.cli.options import Config, example
 from xmodbench.errors import UserError
 
 GROUP = "Runs: whole benchmarks"
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. datasets.heads.raw=/my/volumes"),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,11 +35,9 @@ def add_to(app: typer.Typer) -> None:
 def run(
     context: typer.Context,
     config: Config,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. datasets.heads.raw=/my/volumes"),
-    ] = None,
+    set_: Set = None,
     cores: Annotated[str, typer.Option(help="CPU cores, or `all`.")] = "all",
+    verbose: Annotated[bool, typer.Option("-v", help="Show all that Snakemake says.")] = False,
 ) -> None:
     """Run a config with Snakemake; further options go to Snakemake. Continues a run that was killed."""
     from xmodbench.plan.config import find_config, load_config
@@ -43,7 +45,7 @@ def run(
 
     overrides, path = parse_overrides(set_ or []), find_config(config)
     load_config(path, overrides)  # a bad config is reported before Snakemake starts
-    raise typer.Exit(run_snakemake(path, overrides, cores, context.args))
+    raise typer.Exit(run_snakemake(path, overrides, cores, context.args, verbose))
 
 
 def check(config: Config) -> None:

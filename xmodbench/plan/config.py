@@ -11,14 +11,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import SHIPPED
-from xmodbench.plugins.settings import Id, validated
+from xmodbench.plugins.settings import Id, no_truth, validated
 from xmodbench.yaml_text import read_yaml
 
 Direction = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,20}->[a-z][a-z0-9_]{0,20}$")]
 
 
 def _writable(path: str) -> str:
-    """Control characters are in no sensible name, and braces are Snakemake's wildcards."""
+    """Control characters are in no sensible name, braces are Snakemake's wildcards, and ~ and $ a shell's."""
+    if path.startswith("~") or "$" in path:
+        raise ValueError("neither ~ nor variables are filled in: write the whole path")
     bad = next((letter for letter in path if letter in "{}" or not letter.isprintable()), None)
     if bad:
         raise ValueError(f"a folder's name cannot hold {bad!r}")
@@ -36,6 +38,8 @@ class Part(BaseModel):
     """Base of all parts of the config: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    _numbers = field_validator("*", mode="before")(classmethod(no_truth))
 
 
 class DatasetEntry(Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import subprocess
@@ -17,6 +18,8 @@ from xmodbench.files import SHIPPED, read_json, sha256_json, write_json
 OWNER = Path(".snakemake/xmodbench-run.json")
 """Who works in a directory, beside Snakemake's locks, which do not say."""
 
+SHOW_CURSOR = "\x1b[?25h"
+
 
 def snakefile() -> Path:
     """The workflow: the working directory's, or the one this package ships."""
@@ -24,8 +27,11 @@ def snakefile() -> Path:
     return local if local.is_file() else SHIPPED / local
 
 
-def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: list[str]) -> int:
+def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: list[str], verbose: bool = False) -> int:
     """Run the workflow and return its exit code.
+
+    The terminal shows our own lines (`snakemake_logger_plugin_xmodbench`), unless Snakemake's are asked for by `verbose`, or
+    by a ``--logger`` among `extra`; Snakemake's own stand in a file under ``.snakemake/log`` in any case.
 
     A killed Snakemake leaves its lock and half-written outputs behind: the lock is removed here when no other Snakemake
     works in this directory, and the default profile's ``rerun-incomplete`` sees to the rest.
@@ -41,11 +47,26 @@ def run_snakemake(config: Path, overrides: dict[str, Any], cores: str, extra: li
         write_json(laid_over, overrides)
         given.append(str(laid_over))
     folder = _working_directory(extra)
-    if _locked(folder) and "--unlock" not in extra and _may_unlock(folder):
-        subprocess.run([*snakemake, "--directory", str(folder), "--unlock", "--quiet", *given], check=False)
+    if locked(folder) and "--unlock" not in extra and _may_unlock(folder):
+        unlock = [*snakemake, "--directory", str(folder), "--unlock", *given]
+        subprocess.run(unlock, check=False, capture_output=True)  # where that fails, the run says so
     # `--cores` after `given`: those options take any number of values and would swallow targets among `extra`
     variables = {**os.environ, TYPED: pasteable(sys.argv)}
-    return subprocess.run([*snakemake, *given, "--cores", cores, *extra], check=False, env=variables).returncode
+    logger = [] if verbose or not _logger_is_found() or _names_a_logger(extra) else ["--logger", "xmodbench"]
+    command = [*snakemake, *given, *logger, "--cores", cores, *extra]
+    code = subprocess.run(command, check=False, env=variables).returncode
+    if sys.stderr.isatty():
+        print(SHOW_CURSOR, end="", file=sys.stderr, flush=True)  # a Snakemake that was killed could not
+    return code
+
+
+def _logger_is_found() -> bool:
+    """Whether Snakemake can find our lines: the package's folder may be all that somebody copied."""
+    return importlib.util.find_spec("snakemake_logger_plugin_xmodbench") is not None
+
+
+def _names_a_logger(extra: list[str]) -> bool:
+    return any(word.partition("=")[0] in ("--logger", "--quiet", "-q") for word in extra)
 
 
 def _working_directory(extra: list[str]) -> Path:
@@ -58,7 +79,8 @@ def _working_directory(extra: list[str]) -> Path:
     return Path()
 
 
-def _locked(folder: Path) -> bool:
+def locked(folder: Path = Path()) -> bool:
+    """Whether a Snakemake holds a folder, or did when it was killed."""
     locks = folder / ".snakemake" / "locks"
     return locks.is_dir() and any(locks.iterdir())
 
@@ -86,6 +108,23 @@ def _may_unlock(folder: Path) -> bool:
             return True
     fix = f"wait for it; if it is gone, `{command(*sys.argv[1:], '--unlock')}` and start again"
     raise UserError(f"locked by {who}", folder.absolute(), fix)
+
+
+def runner(folder: Path = Path()) -> str | None:
+    """Who runs a workflow in a folder, as far as can be told from here; None where nobody does, or nobody ever did.
+
+    That of another machine counts for as long as it holds Snakemake's lock, which it leaves behind if it is killed.
+    """
+    try:
+        owner = read_json(folder / OWNER)
+    except UserError:
+        return None
+    if not isinstance(owner, dict) or not locked(folder):
+        return None
+    if owner.get("host") == platform.node() and not _another_runs(folder):
+        return None
+    unsure = "" if owner.get("host") == platform.node() else ", unless it was killed"
+    return f"Snakemake runs here: process {owner.get('pid')} on {owner.get('host')}, since {owner.get('since')}{unsure}"
 
 
 def _another_runs(folder: Path) -> bool:

@@ -6,10 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xmodbench.errors import UserError
-from xmodbench.files import read_json
-from xmodbench.plan.claim import CLAIM
-from xmodbench.plan.config import BenchmarkConfig, load_config, parse_config
+from xmodbench.plan.claim import claimed_config
+from xmodbench.plan.config import BenchmarkConfig, parse_config
 from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.by_hand import entries_by_hand
@@ -37,7 +35,7 @@ class RunPlan(Plan):
         Raises:
             UserError: the folder holds no run, or plugins of it are not here.
         """
-        plan = cls(_config_of(folder), folder)
+        plan = cls(claimed_config(folder), folder)
         if found := entries_by_hand(plan):
             config = plan.config.model_copy(update={"predictions": [*plan.config.predictions, *found]})
             plan = cls(config, folder)
@@ -127,26 +125,6 @@ def union(configs: list[BenchmarkConfig]) -> BenchmarkConfig:
 
 def _cell(entry: dict[str, Any]) -> tuple[str, str, str]:
     return entry["id"], entry["dataset"], entry["direction"]
-
-
-def _config_of(folder: Path) -> BenchmarkConfig:
-    """The config of a results folder: as it is kept in it, or as the file that it names says.
-
-    Raises:
-        UserError: neither is there.
-    """
-    if not (folder / CLAIM).is_file():
-        fix = "give the folder of a run's results, such as results/demo"
-        raise UserError(f"no run's results ({CLAIM} is missing)", folder, fix)
-    found = read_json(folder / CLAIM)
-    if isinstance(found, dict) and isinstance(found.get("config"), dict):
-        return parse_config(found["config"], str(folder / CLAIM))
-    path = Path(str(found.get("made_by") if isinstance(found, dict) else found))
-    if not path.is_file():
-        raise UserError(
-            f"its config, {path}, is not here", folder / CLAIM, "run its report once more where it was made"
-        )
-    return load_config(path)
 
 
 def _root(config: BenchmarkConfig, folder: Path) -> Path:

@@ -6,6 +6,8 @@ import os
 from urllib.parse import urlsplit, urlunsplit
 
 MIRROR = "XMODBENCH_MIRROR"
+TOKEN, SHARE_TOKEN = "ZENODO_TOKEN", "ZENODO_SHARE_TOKEN"
+"""Environment variables that grant access to Zenodo's restricted records (`xmodbench.data.download.zenodo`)."""
 
 
 def mirrored(url: str) -> str:

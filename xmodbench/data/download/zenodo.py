@@ -16,11 +16,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from xmodbench.data.download.access import Access
 from xmodbench.data.download.http import Failed, Temporary, get, sorted_errors
+from xmodbench.data.download.remote import SHARE_TOKEN, TOKEN
 from xmodbench.errors import UserError
 from xmodbench.plugins import RemoteFile
 
 API = "https://zenodo.org/api/records"
-TOKEN, SHARE_TOKEN = "ZENODO_TOKEN", "ZENODO_SHARE_TOKEN"
 _MAX_RECORD_BYTES = 8 << 20
 WAIT = wait_exponential(multiplier=1, max=30)
 

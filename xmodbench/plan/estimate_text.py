@@ -1,0 +1,107 @@
+"""An estimate in words for people, and in values for programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from xmodbench.data.download.remote import human_size
+from xmodbench.plan.estimate import Estimate, Sum, total
+
+UNKNOWN = "unknown"
+
+
+def told(estimate: Estimate) -> str:
+    """The whole, a few lines for each question."""
+    plan = estimate.plan
+    todo, all_of_it = estimate.list.count(estimate.to_do), estimate.list.count()
+    lines = [f"{plan.where}: run '{plan.config.run}'", "", f"{'jobs':<16}{'all':>7}{'to do':>7}"]
+    lines += [f"{rule:<16}{count:>7}{todo.get(rule, 0):>7}" for rule, count in all_of_it.items()]
+    lines += [f"{'together':<16}{sum(all_of_it.values()):>7}{sum(todo.values()):>7}", ""]
+    lines += [f"{name}: {_slices(found)}" for name, found in estimate.slices.items()]
+    return "\n".join([*lines, "", *_download(estimate), *_disk(estimate), *_hours(estimate), *_basis(estimate)])
+
+
+def _slices(found) -> str:
+    numbers = [
+        f"{'unknown' if count is None else count} {name}"
+        for name, count in (("training", found.train), ("test", found.test))
+    ]
+    return f"{' and '.join(numbers)} slices of {found.size} px ({found.basis})"
+
+
+def _download(estimate: Estimate) -> Iterator[str]:
+    found = estimate.download
+    if not found.known and not found.unknown:
+        yield "download   nothing"
+        return
+    sizes = [human_size(int(found.known))] if found.known else []
+    sizes += [f"{name}: size {UNKNOWN}" for name in found.unknown]
+    yield f"download   {', '.join(sizes)}"
+
+
+def _disk(estimate: Estimate) -> Iterator[str]:
+    whole = total(estimate.disk.values())
+    parts = [f"{kind} {_sized(one)}" for kind, one in estimate.disk.items() if one.known or one.unknown]
+    yield f"disk       {_sized(whole)}" + (f": {', '.join(parts)} (estimates)" if parts else "")
+
+
+def _sized(one: Sum) -> str:
+    size = human_size(int(one.known)) if one.known or not one.unknown else ""
+    return " and ".join([*filter(None, [size]), *([UNKNOWN] if one.unknown else [])])
+
+
+def _hours(estimate: Estimate) -> Iterator[str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for name, unit, sums in (("CPU", "core", estimate.cpu), ("GPU", "GPU", estimate.gpu)):
+        whole = total(sums.values())
+        if not sums:
+            yield f"{name} time   none" + (": no GPU here, or `compute.device: cpu`" if name == "GPU" else "")
+            continue
+        parts = ", ".join(f"{rule} {duration(one.known)}" for rule, one in sums.items() if one.known)
+        unknown = f"{UNKNOWN}, for want of a measured rate: {', '.join(whole.unknown)}"
+        if not whole.known:
+            yield f"{name} time   {unknown}"
+            continue
+        yield f"{name} time   about {duration(whole.known)} of one {unit}: {parts} (estimates)"
+        if whole.unknown:
+            yield f"           and {unknown}"
+        if name == "CPU":
+            yield f"           on the {cores} cores here {duration(whole.known / cores)} at best, if nothing else runs"
+
+
+def _basis(estimate: Estimate) -> Iterator[str]:
+    if estimate.basis:
+        yield ""
+        yield "rates of methods were measured on:"
+        yield from (f"  {machine} ({count} jobs)" for machine, count in estimate.basis.items())
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h``, ``2,100 h``: as exact as an estimate is."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 10 else f"{hours:,.0f} h"
+
+
+def as_values(estimate: Estimate) -> dict[str, Any]:
+    """The same as JSON-able values: bytes, seconds, and what is unknown."""
+
+    def values(one: Sum) -> dict[str, Any]:
+        return {"known": one.known, "unknown": one.unknown}
+
+    return {
+        "run": estimate.plan.config.run,
+        "jobs": estimate.list.count(),
+        "to_do": estimate.list.count(estimate.to_do),
+        "slices": {name: vars(found) for name, found in estimate.slices.items()},
+        "download_bytes": values(estimate.download),
+        "disk_bytes": {kind: values(one) for kind, one in estimate.disk.items()},
+        "cpu_seconds": {rule: values(one) for rule, one in estimate.cpu.items()},
+        "gpu_seconds": {rule: values(one) for rule, one in estimate.gpu.items()},
+        "rates_measured_on": estimate.basis,
+    }
