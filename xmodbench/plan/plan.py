@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from xmodbench.data.exported import ExportedModel
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
 from xmodbench.plan.config import BenchmarkConfig
@@ -60,8 +61,9 @@ class Plan:
         self.datasets: dict[str, Dataset] = {
             key: plugin.cls(self._dataset_settings(key, plugin)) for key, plugin in self.dataset_plugins.items()
         }
-        self.methods: dict[str, PlannedMethod] = planned_methods(config, entries, where)
         self.directions = {key: self._directions(key) for key in config.datasets}
+        sizes = {key: getattr(dataset.settings, "image_size", None) for key, dataset in self.datasets.items()}
+        self.methods: dict[str, PlannedMethod] = planned_methods(config, entries, self.directions, sizes, where)
 
     def _plugin(self, kind: Kind[P], part: str, key: str, plugin_id: str | None) -> Plugin[P]:
         name = plugin_id or key
@@ -114,6 +116,11 @@ class Plan:
     def training(self, cell: Cell) -> Training | None:
         """The training whose models translate a cell; None for controls that need none."""
         return self.methods[cell.method].trainings.get(cell.dataset)
+
+    def exported(self, cell: Cell) -> ExportedModel | None:
+        """The exported model that translates a cell in the place of one that is trained; None where it is trained."""
+        training = self.training(cell)
+        return training.models[self.model_name(cell)] if training and training.models else None
 
     @cached_property
     def trainings(self) -> dict[tuple[str, str], Training]:
@@ -203,8 +210,11 @@ class Plan:
         settings = json.loads(self.dataset_settings(dataset))
         return {"seed": self.config.seed, "settings": settings, "raw": str(self.raw_dir(dataset))}
 
-    def trained(self, training: Training) -> dict[str, Any]:
-        """What the models of a training, or of its first phase, have to be made with."""
+    def trained(self, training: Training, cell: Cell | None = None) -> dict[str, Any]:
+        """What the models of a training, or of its first phase, have to be made with; the cell's, where it is imported."""
+        if cell is not None and (exported := self.exported(cell)):
+            card = exported.card
+            return {"plugin": card.plugin.id, "seed": card.seed, "settings": card.settings}
         return {"plugin": training.plugin.id, "seed": self.config.seed, "settings": json.loads(training.settings)}
 
     def translated(self, cell: Cell) -> dict[str, Any]:
