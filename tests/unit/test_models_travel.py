@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import store_writer
+from tests.models import resealed
 from tests.plugins import job_of
 from xmodbench.data.exported import CARD, CARD_TEXT, ExportedModel, write_zip
 from xmodbench.errors import UserError
-from xmodbench.files import sha256_file, sha256_json
+from xmodbench.files import sha256_file
 from xmodbench.progress import Progress
 from xmodbench.records import read_record
 from xmodbench.stages.export import export
@@ -87,6 +88,8 @@ def test_equal_models_make_equal_bytes_wherever_they_lie(made, elsewhere):
     export(elsewhere / "other" / "place", elsewhere / "again.zip")
     import_model(made / "t1.zip", elsewhere / "came", QUIET)
     export(elsewhere / "came", elsewhere / "passed-on.zip")
+    with pytest.raises(UserError, match="keeps the card that it came with"):
+        export(elsewhere / "came", elsewhere / "said.zip", licence="mine")
     for name in ("again.zip", "passed-on.zip"):
         assert (elsewhere / name).read_bytes() == (made / "t1.zip").read_bytes(), name
 
@@ -129,17 +132,6 @@ def test_the_licence_can_be_said(made, elsewhere):
 def unpacked(path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as file:
         return {name: file.read(name) for name in file.namelist()}
-
-
-def resealed(files: dict[str, bytes], **changes) -> dict[str, bytes]:
-    """With a card that says of every file what it is now, as somebody who means harm would write it."""
-    import hashlib
-
-    card = json.loads(files[CARD]) | changes
-    named = {name: content for name, content in files.items() if name != CARD}
-    facts = {name: {"bytes": len(it), "sha256": hashlib.sha256(it).hexdigest()} for name, it in named.items()}
-    card = {key: value for key, value in (card | {"files": facts}).items() if key != "card_sha256"}
-    return {**files, CARD: json.dumps({**card, "card_sha256": sha256_json(card)}).encode()}
 
 
 def changed(name: str, content: bytes):

@@ -41,7 +41,7 @@ def export(
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="What `xmodbench export` wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="What export wrote.")],
     folder: Annotated[
         Path | None, typer.Argument(help="Where the model goes; a folder named as the file if left out.")
     ] = None,

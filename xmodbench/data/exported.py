@@ -180,7 +180,10 @@ def _card_of(text: bytes, path: Path) -> Card:
     own = found.pop("card_sha256", None)
     if own != sha256_json(found):
         raise UserError("was changed since it was exported (its SHA-256 differs)", where, AGAIN)
-    return validated(Card, found, where)
+    try:
+        return validated(Card, found, CARD)
+    except UserError as error:
+        raise UserError(str(error), path, AGAIN) from None
 
 
 def _compare(members: dict[str, int], card: Card, path: Path) -> None:

@@ -50,6 +50,8 @@ def export(model: Path, out: Path, pictures: bool = False, licence: str | None =
         check_plain(path, name, model)
     travelling = _travelling(record, sha256_files(files.values(), model))
     if (model / CARD).is_file():
+        if licence is not None:
+            raise UserError("an imported model keeps the card that it came with", "--licence", "export it without")
         write_zip(out, _as_it_came(model, travelling, files))
         return sha256_file(out)
     written: dict[str, Path | bytes] = {RECORD: _json(travelling), **files}
