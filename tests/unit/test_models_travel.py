@@ -123,6 +123,17 @@ def test_the_card_says_what_it_is(made):
     assert "any source to T1" in text and "Not for diagnosis" in text and "No scores came with it" in text
 
 
+def test_what_is_kept_of_the_volumes_travels_beside_it(made, elsewhere):
+    shutil.copytree(made / "model", elsewhere / "model")
+    (elsewhere / "model" / "preparation.json").write_text('{"plane": "axial"}')
+    export(elsewhere / "model", elsewhere / "t1.zip")
+    import_model(elsewhere / "t1.zip", elsewhere / "came", QUIET)
+    assert (elsewhere / "came" / "preparation.json").read_text() == '{"plane": "axial"}'
+    assert read_record(elsewhere / "came")["outputs_sha256"] == ExportedModel.read(made / "t1.zip").card.sha256
+    export(elsewhere / "came", elsewhere / "passed-on.zip")
+    assert (elsewhere / "passed-on.zip").read_bytes() == (elsewhere / "t1.zip").read_bytes()
+
+
 def test_the_licence_can_be_said(made, elsewhere):
     export(made / "model", elsewhere / "t1.zip", licence="CC BY 4.0")
     assert ExportedModel.read(elsewhere / "t1.zip").card.model_extra["data"]["licence"] == "CC BY 4.0"

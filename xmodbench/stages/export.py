@@ -11,7 +11,7 @@ from xmodbench.data.exported import CARD, CARD_TEXT, check_name, check_plain, wr
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_file, sha256_files
 from xmodbench.records import RECORD
-from xmodbench.stages.given import WHICH_SUBJECTS, check_model, saved_files
+from xmodbench.stages.given import PREPARATION, WHICH_SUBJECTS, check_model, saved_files
 from xmodbench.stages.model_card import card, card_text, sealed
 from xmodbench.stages.model_scores import found_in_run
 from xmodbench.stages.translate import read_model_record
@@ -49,6 +49,8 @@ def export(model: Path, out: Path, pictures: bool = False, licence: str | None =
         check_name(name, model)
         check_plain(path, name, model)
     travelling = _travelling(record, sha256_files(files.values(), model))
+    if (model / PREPARATION).is_file():
+        files[PREPARATION] = model / PREPARATION
     if (model / CARD).is_file():
         if licence is not None:
             raise UserError("an imported model keeps the card that it came with", "--licence", "export it without")

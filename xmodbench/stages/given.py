@@ -68,6 +68,10 @@ def check_made(record: Mapping[str, Any], wanted: Mapping[str, Any] | None, fold
         raise UserError(f"{done} with {difference}", folder, remake(folder / RECORD, f"have it {done} again"))
 
 
+PREPARATION = "preparation.json"
+"""Beside what a method saved: what its harness keeps of the volumes trained on."""
+
+
 def model_sha256(folder: Path) -> str:
     """Hex SHA-256 over what a method saved."""
     return sha256_files(saved_files(folder), folder)
@@ -78,7 +82,7 @@ def saved_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if _is_saved(path, folder))
 
 
-BESIDE = (RECORD, FAILURE, CARD, CARD_TEXT)
+BESIDE = (RECORD, FAILURE, PREPARATION, CARD, CARD_TEXT)
 """Files that the harness puts beside what a method saved."""
 
 
