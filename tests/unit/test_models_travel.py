@@ -199,7 +199,11 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+def fault(case):
+    return pytest.mark.fault("exported models", case, "one line; nothing is left of it")
+
+
+@pytest.mark.parametrize("case", [pytest.param(name, marks=fault(name)) for name in BAD])
 def test_what_is_not_whole_or_not_plain_is_refused(made, elsewhere, case):
     change, problem = BAD[case]
     write_zip(elsewhere / "bad.zip", change(unpacked(made / "t1.zip")))
@@ -229,9 +233,13 @@ def linked(path: Path) -> None:
         (Path.mkdir, "is a folder"),
         (lambda path: path.write_bytes(b""), "no zip, or a damaged one"),
         (lambda path: path.write_bytes(PICKLE), "no zip, or a damaged one"),
-        (lambda path: path.write_bytes(path.with_name("t1.zip").read_bytes()[:-40]), "no zip, or a damaged one"),
-        (bomb, "would grow when it is unpacked"),
-        (linked, "is a link or device"),
+        pytest.param(
+            lambda path: path.write_bytes(path.with_name("t1.zip").read_bytes()[:-40]),
+            "no zip, or a damaged one",
+            marks=fault("a file that is cut off"),
+        ),
+        pytest.param(bomb, "would grow when it is unpacked", marks=fault("a file that grows when it is unpacked")),
+        pytest.param(linked, "is a link or device", marks=fault("a link")),
     ],
 )
 def test_what_is_no_archive_of_ours_is_refused(made, elsewhere, make, problem):
@@ -242,6 +250,7 @@ def test_what_is_no_archive_of_ours_is_refused(made, elsewhere, make, problem):
     assert not (elsewhere / "came").exists()
 
 
+@pytest.mark.fault("exported models", "any byte changed, wherever it lies", "one line, or what comes out is the same")
 def test_a_changed_byte_is_refused_or_changes_nothing(made, elsewhere):
     """Wherever it lies: in contents, names, sizes, checksums; what is of no consequence (a date) may differ."""
     whole = (made / "t1.zip").read_bytes()
@@ -272,6 +281,9 @@ def test_a_folder_in_use_is_left_alone(made, elsewhere):
     assert (elsewhere / "came" / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.fault(
+    "exported models", "of other code of its plugin than is here", "said, recorded, and told in the report"
+)
 def test_other_code_is_said_and_recorded(made, elsewhere, capsys):
     code = elsewhere / "methods" / "toy" / "method.py"
     code.write_text(code.read_text() + "\n# another version\n")
