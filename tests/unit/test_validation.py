@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from xmodbench.errors import UserError
 from xmodbench.learning.diffusion import validation
 from xmodbench.learning.diffusion.training import DiffusionTraining
 from xmodbench.learning.diffusion.validation import fixed_batches, held_out, look_every, most_steps
@@ -133,6 +134,11 @@ def test_wherever_it_is_killed_it_ends_the_same(until, tmp_path, quiet):
     final = Scripted(VALUES, 3)
     log = loop.train(final, Run(1, "cpu", tmp_path / "killed", quiet))
     assert (log.rows, log.validation, final.kept) == (whole.rows, whole.validation, 8)
+
+
+def test_a_loss_on_held_out_slices_that_blows_up_is_one_line(tmp_path, quiet):
+    with pytest.raises(UserError, match="'loss on held-out slices' is not finite by step 4; lower learning_rate"):
+        loop.train(Scripted([5.0, float("nan"), 3.0], 3), Run(1, "cpu", tmp_path, quiet))
 
 
 OWN = {"preset": "own", "width": 8, "iterations": 6, "batch_size": 2, "snapshots": 0, "checkpoint_s": 1e-9}

@@ -166,6 +166,7 @@ class _Loop:
         began = time.monotonic()
         value = self.training.validation().to(self.sums)
         processes.average(value)
+        self._finite("loss on held-out slices", value.item(), done)
         self.log.validation.append((done, value.item()))
         if self.log.best == self.log.validation[-1]:
             self.training.keep()
@@ -187,9 +188,12 @@ class _Loop:
     def _check_finite(self, step: int) -> None:
         # sums, not single values: looking at each step would make a GPU wait
         for name, value in zip(self.training.columns, self.sums.tolist(), strict=True):
-            if not math.isfinite(value):
-                problem = f"'{name}' is not finite by step {step + 1}"
-                raise UserError(problem, "training", f"lower {self.training.rate_option} and run again")
+            self._finite(name, value, step + 1)
+
+    def _finite(self, name: str, value: float, done: int) -> None:
+        if not math.isfinite(value):
+            problem = f"'{name}' is not finite by step {done}"
+            raise UserError(problem, "training", f"lower {self.training.rate_option} and run again")
 
     def _look(self, done: int) -> None:
         """Take a snapshot after `done` steps."""
