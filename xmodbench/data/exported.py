@@ -10,11 +10,12 @@ import shutil
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xmodbench.data.plain_files import TRUST, check_name, check_plain
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file, sha256_json
 from xmodbench.plugins.settings import Id, Modality, validated
@@ -26,11 +27,6 @@ MOST_CARD = 16 << 20
 MOST_FILE = 2 << 30
 """Bytes of one file."""
 AGAIN = "get it again from where it was exported"
-TRUST = "do not use it; ask whoever gave it to you"
-TEXTS = frozenset({".json", ".csv", ".txt", ".md"})
-KINDS = TEXTS | {".safetensors", ".npy", ".png"}
-"""What a model may hold: files that hold data and cannot hold code."""
-PLAIN = f"a model is made of {', '.join(sorted(KINDS))}"
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, UnicodeError)
 _Hash = Field(pattern="^[0-9a-f]{64}$")
 
@@ -149,16 +145,6 @@ def _members(file: zipfile.ZipFile, path: Path) -> dict[str, int]:
     return {info.filename: info.file_size for info in found}
 
 
-def check_name(name: str, where: Path) -> None:
-    """Raise UserError unless a file's name leads to a place within its folder and is that of plain data."""
-    path = PurePosixPath(name)
-    outside = path.is_absolute() or ".." in path.parts or name != path.as_posix() or set(name) & set("\\:")
-    if outside or not name.isprintable() or any(part.startswith(".") for part in path.parts):
-        raise UserError(f"holds '{name}', which is no name of a file within a model", where, TRUST)
-    if path.suffix not in KINDS:
-        raise UserError(f"holds '{name}', which may hold code", where, f"{PLAIN}; nothing else is taken")
-
-
 def _read_card(file: zipfile.ZipFile, path: Path) -> Card:
     if CARD not in file.namelist():
         raise UserError(f"no model that xmodbench exported ({CARD} is missing)", path, "give one that it did")
@@ -196,56 +182,6 @@ def _compare(members: dict[str, int], card: Card, path: Path) -> None:
             raise UserError(f"lacks '{name}', which its card names", path, AGAIN)
         if members[name] != said[name]:
             raise UserError(f"'{name}' has {members[name]} bytes, its card says {said[name]}", path, AGAIN)
-
-
-def check_plain(path: Path, name: str, where: Path) -> None:
-    """Raise UserError unless a file holds data of the kind its name says: no pickle under another name."""
-    with open(path, "rb") as handle:
-        start = handle.read(8)
-    suffix = path.suffix
-    problem = None
-    if suffix in TEXTS:
-        problem = _no_text(path)
-    elif suffix == ".png" and start != b"\x89PNG\r\n\x1a\n":
-        problem = "is no PNG"
-    elif suffix == ".npy":
-        problem = _no_array(path)
-    elif suffix == ".safetensors":
-        problem = _no_tensors(path)
-    if problem:
-        raise UserError(f"'{name}' {problem}", where, f"{PLAIN}, each what its name says")
-
-
-def _no_text(path: Path) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            while chunk := handle.read(1 << 20):
-                if "\0" in chunk:
-                    return "is no text"
-    except UnicodeDecodeError:
-        return "is no text"
-    return None
-
-
-def _no_array(path: Path) -> str | None:
-    from xmodbench.store import mapped
-
-    try:
-        mapped(path, "")
-    except UserError:  # one of Python objects among them, which are pickled
-        return "is no array of numbers"
-    return None
-
-
-def _no_tensors(path: Path) -> str | None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            file.keys()
-    except (SafetensorError, OSError, ValueError) as error:
-        return f"is no file of tensors ({error})"
-    return None
 
 
 def write_zip(path: Path, files: dict[str, Path | bytes]) -> None:

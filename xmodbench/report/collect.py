@@ -165,7 +165,10 @@ def _failure(plan: Plan, cell: Cell) -> str | None:
             failure = read_json(path)
         except UserError as error:
             return f"{verb}: {error}"
-        return plain(f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}")
+        if not isinstance(failure, dict):
+            return f"{verb}: failed"
+        verb = "import" if failure.get("verb") == "import" else verb  # in the place of a training
+        return plain(f"{verb}: {failure.get('error', 'failed')}")
     return None
 
 

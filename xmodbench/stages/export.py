@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from xmodbench.data.exported import CARD, CARD_TEXT, check_name, check_plain, write_zip
+from xmodbench.data.exported import CARD, CARD_TEXT, write_zip
+from xmodbench.data.plain_files import check_name, check_plain
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_file, sha256_files
 from xmodbench.records import RECORD
 from xmodbench.stages.given import PREPARATION, WHICH_SUBJECTS, check_model, saved_files
-from xmodbench.stages.model_card import card, card_text, sealed
+from xmodbench.stages.model_card import card, sealed
+from xmodbench.stages.model_card_text import card_text
 from xmodbench.stages.model_scores import found_in_run
 from xmodbench.stages.translate import read_model_record
 
