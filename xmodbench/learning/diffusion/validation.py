@@ -46,8 +46,8 @@ def most_steps(slices: int, per_step: int, shape: tuple[int, ...], device: str) 
 
 
 def look_every(steps: int) -> int:
-    """Steps between two looks."""
-    return max(1, min(500, steps // 50))
+    """Steps between two looks: 50 looks in a training, but a look costs as much as some five steps."""
+    return min(steps, max(50, min(500, steps // 50)))
 
 
 def fixed_batches(images: np.ndarray, rows: np.ndarray, settings, seed: int, device: str) -> Iterator[Batch]:
