@@ -53,19 +53,15 @@ def peak_memory_mb() -> dict[str, float]:
 
 
 @contextmanager
-def recorded(directory: Path, verb: str, file: str = RECORD, **facts: Any) -> Iterator[dict[str, Any]]:
-    """Record a job in ``directory``: yields a dict to add facts to, and writes it last, with status ``complete``.
+def failing(directory: Path, verb: str, file: str, record: dict[str, Any]) -> Iterator[Path]:
+    """Write down in ``directory`` why the block failed, with what `record` holds by then; yields the file's place.
 
-    When the block raises, nothing is recorded as complete; ``failure.json`` says what happened (so that the report can
-    show the cell as failed) and the exception goes on. A failure that is no UserError becomes one, with the traceback on
-    standard error.
+    Raises:
+        UserError: the block's, or one made of what it raised.
     """
-    directory = Path(directory)
-    record: dict[str, Any] = {"verb": verb, **facts}
     failure = directory / (FAILURE if file == RECORD else file.replace(".record.json", "." + FAILURE))
-    started = time.time()
     try:
-        yield record
+        yield failure
     except KeyboardInterrupt:
         raise
     except Exception as error:
@@ -78,6 +74,21 @@ def recorded(directory: Path, verb: str, file: str = RECORD, **facts: Any) -> It
         if not isinstance(error, OSError):
             traceback.print_exc()
         raise UserError(message, verb) from error
+
+
+@contextmanager
+def recorded(directory: Path, verb: str, file: str = RECORD, **facts: Any) -> Iterator[dict[str, Any]]:
+    """Record a job in ``directory``: yields a dict to add facts to, and writes it last, with status ``complete``.
+
+    When the block raises, nothing is recorded as complete; ``failure.json`` says what happened (so that the report can
+    show the cell as failed) and the exception goes on. A failure that is no UserError becomes one, with the traceback on
+    standard error.
+    """
+    directory = Path(directory)
+    record: dict[str, Any] = {"verb": verb, **facts}
+    started = time.time()
+    with failing(directory, verb, file, record) as failure:
+        yield record
     record.update(
         status="complete",
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),

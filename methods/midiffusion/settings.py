@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from xmodbench.learning.diffusion.settings import RELEASED, SHORT, DiffusionSettings
+from xmodbench.learning.diffusion.settings import OWN, RELEASED, SHORT, DiffusionSettings
 
 LMI_RELEASED: dict[str, Any] = {
     "channels": ("cross", "self"),
@@ -56,15 +56,16 @@ class MidiffusionSettings(DiffusionSettings):
             "blur": 0.0,
         },
         "short": {**SHORT, **LMI_RELEASED, **REPAIRED},
+        "own": {**OWN, **LMI_RELEASED, **REPAIRED},
     }
 
     SAMPLING: ClassVar[frozenset[str]] = DiffusionSettings.SAMPLING | {"normalise_sample"}
 
-    preset: Literal["released", "released_consistent", "paper_ve", "short"] = Field(
+    preset: Literal["released", "released_consistent", "paper_ve", "short", "own"] = Field(
         "released_consistent",
         description="released: the authors' code, its mismatches between training and test included; "
         "released_consistent: the same without them; paper_ve: the paper's equations; short: minutes on a CPU, "
-        "nothing published.",
+        "nothing published; own: for data of one's own, as short, but as long as held-out slices show that it helps.",
     )
     channels: tuple[Literal["cross", "self", "sobel", "std"], ...] | None = Field(
         None,

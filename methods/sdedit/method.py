@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from xmodbench.learning.diffusion.method import DiffusionMethod
-from xmodbench.learning.diffusion.settings import RELEASED, SHORT, DiffusionSettings
+from xmodbench.learning.diffusion.settings import OWN, RELEASED, SHORT, DiffusionSettings
 from xmodbench.plugins import Run, TrainData
 
 if TYPE_CHECKING:
@@ -37,15 +37,17 @@ class SdeditSettings(DiffusionSettings):
         "official": OFFICIAL,
         "official_ve": {**OFFICIAL, "process": "ve", "prediction": "score", "sampler": "euler_maruyama", "repeats": 1},
         "short": {**SHORT, "start": 0.5, "repeats": 1, "sampling_steps": 50},
+        "own": {**OWN, "start": 0.5, "repeats": 1, "sampling_steps": 50},
     }
 
     SAMPLING: ClassVar[frozenset[str]] = DiffusionSettings.SAMPLING | {"start", "repeats"}
 
-    preset: Literal["released", "released_consistent", "official", "official_ve", "short"] = Field(
+    preset: Literal["released", "released_consistent", "official", "official_ve", "short", "own"] = Field(
         "released_consistent",
         description="released: SDEdit as in MIDiffusion's code; released_consistent: without its noise on the result and "
         "its augmentation of test images; official: the SDEdit authors' code (one-channel network); official_ve: its VE "
-        "form; short: minutes on a CPU, nothing published.",
+        "form; short: minutes on a CPU, nothing published; own: as short, but as long as held-out slices show that it "
+        "helps.",
     )
     start: float | None = Field(
         None,

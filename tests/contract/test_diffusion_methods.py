@@ -54,7 +54,7 @@ def test_presets_resolve_to_complete_settings(name):
         resolved = config(preset=preset).resolved()
         missing = {key for key, value in resolved if value is None} - {"iterations", "epochs"}
         assert not missing, (preset, missing)
-        assert resolved.iterations or resolved.epochs
+        assert resolved.iterations or resolved.epochs or resolved.held_out  # which then say how long
         assert config(**resolved.model_dump()).resolved() == resolved
     assert config(preset="short", learning_rate=0.5).resolved().learning_rate == 0.5
 

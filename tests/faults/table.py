@@ -19,7 +19,8 @@ from xmodbench.files import REPOSITORY
 PAGE = REPOSITORY / "docs" / "reliability.md"
 BEGIN, END = "<!-- made by tests/faults/table.py -->", "<!-- end -->"
 GROUPS = (
-    *("config", "plugin", "volumes", "download", "archives", "checkpoints", "workflow", "metrics and statistics"),
+    *("config", "plugin", "volumes", "download", "archives", "checkpoints", "exported models", "workflow"),
+    "metrics and statistics",
     "report and command line",
 )
 

@@ -79,6 +79,15 @@ def test_the_page_is_one_file_with_every_subject(tmp_path, monkeypatch):
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
 
 
+def test_a_lone_subject_is_one_and_what_that_means_is_said(tmp_path):
+    remark = {"p0": {"slices": {"chosen": 18, "kept": 18}, "headers": {"t1": "taken as mm"}}}
+    write(tmp_path, subjects=(("train", ("p0",)), ("test", ("p0",))), volumes=remark, excluded=[])
+    page = data_section(tmp_path, label="Heads").html
+    assert "pd, one subject, slices of 64" in page and "says nothing of other subjects" in page
+    assert "✓ In both parts of the subject the modalities lie on each other" in page
+    assert page.count("taken as mm") == 1
+
+
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (2, -1), (-3, 3), (0.5, -1.5)])
 def test_a_shift_is_found_to_a_fifth_of_a_pixel(down, right):
     pairs = [head(n) for n in range(6)]

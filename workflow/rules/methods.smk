@@ -56,6 +56,30 @@ use rule train as pretrain with:
         state=f"{jobs.config.paths.work}/{jobs.config.run}/pretrain/{{pretraining}}.{{dataset}}.{{model}}",
 
 
+# In the place of a training: a model that was exported elsewhere. Its hash decides, not when the file was written.
+rule import_model:
+    input:
+        exported=lambda wildcards: ancient(jobs.exported_model(wildcards)),
+    output:
+        record=f"{RESULTS}/models/{{training}}/{{dataset}}/{{model}}/record.json",
+    log:
+        f"{RESULTS}/logs/import/{{training}}.{{dataset}}.{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/import/{{training}}.{{dataset}}.{{model}}.tsv"
+    wildcard_constraints:
+        training=jobs.imports(),
+    conda:
+        "../envs/xmodbench.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        expect=jobs.import_expects,
+        out=subpath(output.record, parent=True),
+    shell:
+        "python -m xmodbench import {input.exported:q} {params.out:q} --expect {params.expect:q} 2> {log:q}"
+
+
 rule translate:
     input:
         model=jobs.model_record,

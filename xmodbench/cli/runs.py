@@ -57,8 +57,11 @@ def check(config: Config) -> None:
     path = find_config(config)
     plan = Plan(load_config(path), str(path))
     check_folders(plan.config.predictions, str(path))
-    models = len({plan.model_dir(cell) for cell in plan.runs} - {None})
-    typer.echo(f"{path}: {len(plan.runs)} cells, {models} trainings, run '{plan.config.run}'")
+    models = {plan.model_dir(cell): plan.training(cell) for cell in plan.runs}
+    imported = sum(training is not None and bool(training.models) for training in models.values())
+    trained = len([folder for folder in models if folder]) - imported
+    imports = f", {imported} imported models" if imported else ""
+    typer.echo(f"{path}: {len(plan.runs)} cells, {trained} trainings{imports}, run '{plan.config.run}'")
 
 
 PLACES = ("config", "profiles", "methods", "data_prep", "workflow")

@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import SHIPPED
@@ -55,6 +64,26 @@ class DatasetEntry(Part):
     settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
 
 
+class ModelFile(Part):
+    """A model that `xmodbench export` wrote, to translate with instead of training."""
+
+    file: Folder = Field(min_length=1, description="The zip.")
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="Its SHA-256, as `export` says it: another file is refused."
+    )
+
+
+def _file_alone(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+Model = Annotated[ModelFile, BeforeValidator(_file_alone, json_schema_input_type=str | ModelFile)]
+ModelOf = Annotated[
+    str,
+    StringConstraints(pattern=r"^([a-z][a-z0-9_-]{0,40}/)?[a-z][a-z0-9_]{0,20}(->[a-z][a-z0-9_]{0,20})?$"),
+]
+
+
 class MethodEntry(Part):
     """One method of the benchmark; the same plugin may stand in it several times under different ids."""
 
@@ -79,6 +108,16 @@ class MethodEntry(Part):
         description="Method of this run whose trained models are used instead of training; `settings` may then hold only "
         "options of translation, laid over that method's.",
     )
+    model: Model | None = Field(
+        None,
+        description="An exported model (a zip, or `{file: ..., sha256: ...}`) to translate with; nothing is trained, and "
+        "`settings` may hold only options of translation. For a method that needs one model in this run.",
+    )
+    models: dict[ModelOf, Model] = Field(
+        default_factory=dict,
+        description="The same for several: by target (`t1: t1.zip`), or by direction (`pd->t1: both.zip`) for methods that "
+        "are trained for one; `heads/t1` for one data set alone.",
+    )
     translate_jobs: int | None = Field(
         None,
         ge=1,
@@ -94,6 +133,13 @@ class MethodEntry(Part):
             if not values:
                 raise ValueError(f"'{name}' has no values")
         return value
+
+    @model_validator(mode="after")
+    def _one_source_of_models(self) -> Self:
+        given = [name for name in ("model", "models", "model_of") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"give one of {' and '.join(given)}")
+        return self
 
 
 Declared = Literal["zero-shot", "few-shot", "unpaired", "paired", "other", "undeclared"]

@@ -114,6 +114,11 @@ class JobList:
         if training is None or folder is None:
             return
         model = self.plan.model_name(cell)
+        names = {"training": training.name, "dataset": cell.dataset, "model": model}
+        if training.models:
+            log = self.logs / "import" / f"{training.name}.{cell.dataset}.{model}.log"
+            yield replace(self._job("import_model", folder / RECORD, log, names), training=training)
+            return
         needs: tuple[Path, ...] = (self._prepared(cell.dataset),)
         first, where = (
             self.plan.pretrained_dir(training, cell.dataset, model),
@@ -123,7 +128,6 @@ class JobList:
             names = {"pretraining": training.pretraining.name, **where}
             yield replace(self._of_method("pretrain", first, names, needs), training=training.pretraining)
             needs = (*needs, first / RECORD)
-        names = {"training": training.name, **where}
         yield replace(self._of_method("train", folder, names, needs), training=training)
 
     def _translation(self, cell: Cell) -> Iterator[Job]:

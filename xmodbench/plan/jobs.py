@@ -19,6 +19,7 @@ from typing import Any
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.fetched import FETCHED, forget_not_fetched
 from xmodbench.data.download.lockfile import given_archives
+from xmodbench.data.exported import ExportedModel
 from xmodbench.data.raw_state import seen
 from xmodbench.errors import UserError
 from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, files_below, read_json, sha256_json
@@ -108,8 +109,12 @@ class Jobs:
         return _any_of(re.escape(cell.replicate) for cell in self.plan.runs)
 
     def trainings(self) -> str:
-        """Constraint of the wildcard ``training``: names under which models are kept."""
-        return _any_of(re.escape(name) for _, name in self.plan.trainings)
+        """Constraint of the wildcard ``training``: names under which models are kept that are trained here."""
+        return _any_of(re.escape(name) for (_, name), training in self.plan.trainings.items() if not training.models)
+
+    def imports(self) -> str:
+        """Constraint of the wildcard ``training`` where models are imported instead."""
+        return _any_of(re.escape(name) for (_, name), training in self.plan.trainings.items() if training.models)
 
     def pretrainings(self) -> str:
         """Constraint of the wildcard ``pretraining``: names of first phases."""
@@ -197,14 +202,27 @@ class Jobs:
 
     def translation_expects(self, wildcards) -> str:
         """What a translation's slices and model have to be made with, as JSON."""
-        training = self.plan.training(self._cell(wildcards))
+        cell = self._cell(wildcards)
+        training = self.plan.training(cell)
         expected = {"prepared": self.plan.prepared(wildcards.dataset)}
-        return json.dumps(expected | ({"trained": self.plan.trained(training)} if training else {}))
+        return json.dumps(expected | ({"trained": self.plan.trained(training, cell)} if training else {}))
 
     def score_expects(self, wildcards) -> str:
         """What the slices and the translations that are scored have to be made with, as JSON."""
         translated = self.plan.translated(self._cell(wildcards))
         return json.dumps({"prepared": self.plan.prepared(wildcards.dataset), "translated": translated})
+
+    def exported_model(self, wildcards) -> str:
+        """The zip that a model is imported from."""
+        return str(self._exported(wildcards).path)
+
+    def import_expects(self, wildcards) -> str:
+        """Which zip it has to be, by its hash, and the code that is going to use it, as JSON."""
+        code = self._code_hash(training_of(self.plan, wildcards).plugin.id)
+        return json.dumps({"sha256": self._exported(wildcards).sha256, "code_sha256": code})
+
+    def _exported(self, wildcards) -> ExportedModel:
+        return training_of(self.plan, wildcards).models[wildcards.model]
 
     def training_code(self, wildcards) -> str:
         """Hash of the code that trains."""

@@ -10,8 +10,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from xmodbench.data.exported import ExportedModel
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.plan.config import BenchmarkConfig, MethodEntry, PredictionsEntry, merge
+from xmodbench.plan.imported import (
+    Imported,
+    check_borrower,
+    check_undecided,
+    imported_models,
+    imports,
+    trained_with,
+    trainer_of,
+)
 from xmodbench.plugins import Method, Plugin, Supervision, TwoPhase
 from xmodbench.plugins.models import has_model
 from xmodbench.plugins.settings import validated
@@ -27,6 +37,7 @@ class Training:
         settings: as JSON, without the options of translation.
         pretraining: the first phase of a training in two, which other trainings may share.
         seed: of a replicate; None for the run's own.
+        models: exported models that are used instead of training, by name of the model; empty where there is a training.
     """
 
     name: str
@@ -34,6 +45,7 @@ class Training:
     settings: str
     pretraining: Training | None = None
     seed: int | None = None
+    models: dict[str, ExportedModel] = field(default_factory=dict)
 
     def at(self, seed: int | None) -> Training:
         """The same with another seed."""
@@ -101,19 +113,26 @@ def read_replicate(name: str) -> tuple[str, int | None]:
 
 
 def planned_methods(
-    config: BenchmarkConfig, plugins: dict[str, Plugin[Method]], where: str
+    config: BenchmarkConfig,
+    plugins: dict[str, Plugin[Method]],
+    directions: dict[str, list[tuple[str, str]]],
+    sizes: dict[str, int | None],
+    where: str,
 ) -> dict[str, PlannedMethod]:
     """All methods by id, in the config's order.
 
     Args:
         config: of the run.
         plugins: of its entries, by id.
+        directions: from what to what each data set is translated.
+        sizes: height and width of each data set's slices, where they are known.
         where: the config's name, for messages.
 
     Raises:
         UserError: settings a plugin refuses, unknown data sets, models that are not there or do not fit.
     """
     methods: dict[str, PlannedMethod] = {}
+    imported = imported_models(config, plugins, directions, sizes, where)
     for family, entry in config.methods.items():
         _check_datasets(config, family, entry, where)
         _check_parts(family, entry, plugins[family], where)
@@ -122,11 +141,12 @@ def planned_methods(
             if name in methods or (point and name in config.methods):
                 raise UserError(f"two methods with the id '{name}' ({where})", f"methods.{family}")
             settings = {
-                dataset: _settings(config, plugins, family, dataset, point, where) for dataset in config.datasets
+                dataset: _settings(config, plugins, family, dataset, point, where, imported)
+                for dataset in config.datasets
             }
             methods[name] = PlannedMethod(name, family, entry, plugins[family], point, settings)
     for dataset in config.datasets:
-        _assign_trainings(config, methods, plugins, dataset, where)
+        _assign_trainings(config, methods, plugins, dataset, where, imported)
     return methods
 
 
@@ -174,24 +194,24 @@ def _settings(
     dataset: str,
     point: dict[str, Any],
     where: str,
+    imported: Imported,
 ) -> BaseModel:
-    entry, plugin = config.methods[family], plugins[family]
+    entry, plugin, place = config.methods[family], plugins[family], f"methods.{family}.settings"
     values = merge(merge(entry.settings, entry.per_dataset.get(dataset, {})), point)
     lender = entry.model_of
+    if family in imported and plugin.cls.model_plugin is None:
+        check_undecided(plugin, values, "of the model", "an exported model", place, where)
+        values = merge(trained_with(imported[family][dataset]), values)
     if lender is not None:
         if lender not in config.methods or lender == family:
             hint = did_you_mean(lender, config.methods) or "name another method of this run"
             raise UserError(f"no method '{lender}'; {hint} ({where})", f"methods.{family}.model_of")
         if plugins[lender].id == plugin.id:
-            decided = sorted(set(values) - plugin.cls.translation_settings)
-            if decided:
-                problem = f"'{decided[0]}' decides the training, which is that of '{lender}'"
-                allowed = ", ".join(sorted(plugin.cls.translation_settings)) or "nothing"
-                raise UserError(
-                    f"{problem}; with model_of there may be {allowed} ({where})", f"methods.{family}.settings"
-                )
+            check_undecided(plugin, values, f"of '{lender}'", "model_of", place, where)
             other = config.methods[lender]
             values = merge(merge(other.settings, other.per_dataset.get(dataset, {})), values)
+            if lender in imported:
+                values = merge(trained_with(imported[lender][dataset]), values)
     return validated(plugin.cls.Config, values, where, prefix=f"methods.{family}.settings")
 
 
@@ -206,13 +226,20 @@ def _assign_trainings(
     plugins: dict[str, Plugin[Method]],
     dataset: str,
     where: str,
+    imported: Imported,
 ) -> None:
-    """Fill in `PlannedMethod.trainings`: equal trainings are done once, under the name of the first that needs them."""
+    """Fill in `PlannedMethod.trainings`: equal trainings are done once, under the name of the first that needs them.
+
+    What an entry imports is its own, whatever is trained with the same settings.
+    """
     known: dict[tuple[str, str], Training] = {}
     pretrained: dict[tuple[str, str], Training] = {}
     for method in methods.values():
         family = _lender(config, plugins, method.family, where)
         plugin = plugins[family]
+        if family in imported:
+            method.trainings[dataset] = _imported(family, imported[family][dataset], plugin, where)
+            continue
         if not has_model(plugin.cls):
             continue
         if family == method.family:
@@ -230,6 +257,13 @@ def _assign_trainings(
             first = _pretraining(pretrained, owner, plugin, dataset)
             known[plugin.id, wanted] = Training(name, plugin, wanted, first)
         method.trainings[dataset] = known[plugin.id, wanted]
+
+
+def _imported(family: str, models: dict[str, ExportedModel], plugin: Plugin[Method], where: str) -> Training:
+    """Exported models in the place of a training."""
+    trainer = trainer_of(plugin)
+    settings = validated(trainer.cls.Config, trained_with(models), where, prefix=f"methods.{family}.model")
+    return Training(family, trainer, training_settings(trainer, settings), models=models)
 
 
 def _name(method: PlannedMethod, harmless: frozenset[str]) -> str:
@@ -261,7 +295,7 @@ def _lender(config: BenchmarkConfig, plugins: dict[str, Plugin[Method]], family:
     wanted = plugin.cls.model_plugin or plugin.id
     lender = config.methods[family].model_of
     if lender is None:
-        if plugin.cls.model_plugin is None:
+        if plugin.cls.model_plugin is None or imports(config.methods[family]):
             return family
         lender = next((name for name, other in plugins.items() if other.id == wanted), None)
         if lender is None:
@@ -274,8 +308,5 @@ def _lender(config: BenchmarkConfig, plugins: dict[str, Plugin[Method]], family:
         raise UserError(
             f"'{lender}' itself borrows its models ({where})", f"{place}.model_of", "name the one that trains"
         )
-    allowed = (plugins[lender].cls.supervision, Supervision.CONTROL)
-    if plugin.cls.supervision not in allowed:
-        problem = f"a {plugin.cls.supervision} method cannot use a model of supervision {allowed[0]} ({where})"
-        raise UserError(problem, place)
+    check_borrower(plugin, plugins[lender], place, where)
     return lender

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from xmodbench.data.exported import ExportedModel
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
 from xmodbench.plan.config import BenchmarkConfig, PredictionsEntry
@@ -67,8 +68,9 @@ class Plan:
         self.datasets: dict[str, Dataset] = {
             key: plugin.cls(self._dataset_settings(key, plugin)) for key, plugin in self.dataset_plugins.items()
         }
-        self.methods: dict[str, PlannedMethod] = planned_methods(config, entries, where)
         self.directions = {key: self._directions(key) for key in config.datasets}
+        sizes = {key: getattr(dataset.settings, "image_size", None) for key, dataset in self.datasets.items()}
+        self.methods: dict[str, PlannedMethod] = planned_methods(config, entries, self.directions, sizes, where)
         self.methods |= planned_predictions(config.predictions, self.methods, self.directions, where)
 
     def _plugin(self, kind: Kind[P], part: str, key: str, plugin_id: str | None) -> Plugin[P]:
@@ -113,8 +115,13 @@ class Plan:
         ]
 
     def seeds(self, method: str) -> list[int | None]:
-        """Seeds that a method is trained and translates with; None is the run's own. Without chance there is but that."""
-        if self.config.seeds is None or self.methods[method].deterministic:
+        """Seeds that a method is trained and translates with; None is the run's own.
+
+        Without chance there is but that; with an exported model as well, which is of one seed.
+        """
+        planned = self.methods[method]
+        imported = any(training.models for training in planned.trainings.values())
+        if self.config.seeds is None or planned.deterministic or imported:
             return [None]
         return [None if seed == self.config.seed else seed for seed in self.config.seeds]
 
@@ -152,6 +159,11 @@ class Plan:
         """The training whose models translate a cell; None for controls that need none."""
         training = self.methods[cell.method].trainings.get(cell.dataset)
         return training and training.at(cell.seed)
+
+    def exported(self, cell: Cell) -> ExportedModel | None:
+        """The exported model that translates a cell in the place of one that is trained; None where it is trained."""
+        training = self.training(cell)
+        return training.models[self.model_name(cell)] if training and training.models else None
 
     @cached_property
     def trainings(self) -> dict[tuple[str, str], Training]:
@@ -242,8 +254,11 @@ class Plan:
         settings = json.loads(self.dataset_settings(dataset))
         return {"seed": self.config.seed, "settings": settings, "raw": str(self.raw_dir(dataset))}
 
-    def trained(self, training: Training) -> dict[str, Any]:
-        """What the models of a training, or of its first phase, have to be made with."""
+    def trained(self, training: Training, cell: Cell | None = None) -> dict[str, Any]:
+        """What the models of a training, or of its first phase, have to be made with; the cell's, where it is imported."""
+        if cell is not None and (exported := self.exported(cell)):
+            card = exported.card
+            return {"plugin": card.plugin.id, "seed": card.seed, "settings": card.settings}
         return {"plugin": training.plugin.id, "seed": self.seed_of(training), "settings": json.loads(training.settings)}
 
     def translated(self, cell: Cell) -> dict[str, Any]:

@@ -217,8 +217,11 @@ def _failure(plan: Plan, cell: Cell) -> str | None:
             failure = read_json(path)
         except UserError as error:
             return f"{verb}: {error}"
+        if not isinstance(failure, dict):
+            return f"{verb}: failed"
         verb = "import-predictions" if verb == "translate" and plan.predictions(cell) else verb
-        return plain(f"{verb}: {failure.get('error', 'failed') if isinstance(failure, dict) else 'failed'}")
+        verb = "import" if failure.get("verb") == "import" else verb  # in the place of a training
+        return plain(f"{verb}: {failure.get('error', 'failed')}")
     return None
 
 

@@ -21,6 +21,7 @@ from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
 from xmodbench.metrics.stats import MIN_SUBJECTS
 from xmodbench.report import text
 from xmodbench.report.fairness import ELSEWHERE, NO_WALL
+from xmodbench.report.imported import imported_notes
 from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
@@ -96,6 +97,7 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "resize": _resize(report),
         "jobs": jobs(report),
         "remarks": {name: method.entry.note for name, method in report.plan.methods.items() if method.entry.note},
+        "imported": imported_notes(report),
         "software": _software(report),
         "assets": _assets(),
     }

@@ -47,12 +47,17 @@ def _made_otherwise(plan: Plan, cell: Cell, records: Records) -> Iterator[str]:
         "score": scoring,
     }
     if training:
-        wanted["train"] = plan.trained(training)
+        wanted["train"] = plan.trained(training, cell)
     if training and training.pretraining:
         wanted["pretrain"] = plan.trained(training.pretraining)
+    exported, imported = plan.exported(cell), records.get("train", {}).get("imported") or {}
+    if "train" in records and imported.get("sha256") != (exported and exported.sha256):
+        yield f"train: done {'with another exported model' if imported else 'here'}, not as the config says"
     for verb, record in records.items():
         if (difference := other_than(record, wanted.get(verb, {}))) is not None:
             yield f"{verb}: done with {difference}"
+        if verb == "train" and exported:
+            continue  # it was trained elsewhere, on other data
         # what it was made of may be gone, and still tells
         if (difference := other_than(record.get("prepared") or {}, prepared)) is not None:
             yield f"{verb}: done on data prepared with {difference}"
@@ -70,7 +75,8 @@ _WORDS = {
 def _links(plan: Plan, cell: Cell) -> Iterator[tuple[str, str, Callable[[Records], Any]]]:
     """By verb and name of a hash in its record: what that hash has to be now."""
     train, test = (_arrays(plan.data_dir(cell.dataset) / part) for part in ("train", "test"))
-    yield "train", "data_sha256", lambda records: train
+    if plan.exported(cell) is None:
+        yield "train", "data_sha256", lambda records: train
     yield "pretrain", "data_sha256", lambda records: train
     yield "train", "pretrained_sha256", lambda records: records.get("pretrain", {}).get("outputs_sha256")
     yield "translate", "model_sha256", lambda records: records.get("train", {}).get("outputs_sha256")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xmodbench.report.model import Report
 
@@ -13,16 +14,22 @@ LOSSES, SNAPSHOTS = "loss.png", "snapshots"
 
 @dataclass(frozen=True)
 class TrainingPictures:
-    """Pictures of one training as base64: PNG of the losses, and PNGs of snapshots by step, ascending."""
+    """Pictures of one training as base64: PNG of the losses, and PNGs of snapshots by step, ascending.
+
+    ``length`` says how long a training went on that slices were held out of.
+    """
 
     title: str
     losses: str
     snapshots: list[tuple[int, str]]
+    length: str | None = None
 
 
 def training_pictures(report: Report) -> list[TrainingPictures]:
     """All trainings of the run that left pictures, in the plan's order, each once."""
-    folders = {report.plan.model_dir(item.cell): item.cell for item in report.runs if "train" in item.records}
+    there = [item for item in report.runs if "train" in item.records]
+    folders = {report.plan.model_dir(item.cell): item.cell for item in there}
+    records = {report.plan.model_dir(item.cell): item.records["train"] for item in there}
     found = []
     for model, cell in folders.items():
         training = report.plan.training(cell)
@@ -38,8 +45,24 @@ def training_pictures(report: Report) -> list[TrainingPictures]:
             steps = {int(path.stem[5:]): path for path in pictures}
             snapshots = [(step, _encoded(steps[step])) for step in sorted(steps)]
             phase = "" if folder == model else f", {folder.name}"
-            found.append(TrainingPictures(f"{name}{phase}, {where}", _encoded(folder / LOSSES), snapshots))
+            title, length = f"{name}{phase}, {where}", None if phase else length_note(records[model])
+            found.append(TrainingPictures(title, _encoded(folder / LOSSES), snapshots, length))
     return found
+
+
+def length_note(record: dict[str, Any]) -> str | None:
+    """Whether training went on for long enough, as far as slices that were held out show; None where there were none."""
+    try:
+        held, best, done, most = (int(record[key]) for key in ("held_out_slices", "best_step", "steps", "most_steps"))
+        stopped = record["stopped"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    text = f"{held} training slices were held out: on them the weights after {best} of {done} steps were best, and are used."
+    if stopped != "limit":
+        return f"{text} Training stopped because more did not help (it might have taken {most} steps)."
+    if best == done:
+        return f"{text} They were still getting better when training ended at its limit: raise `iterations`."
+    return f"{text} Training ended at its limit."
 
 
 def _encoded(path: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench.commands import remake
+from xmodbench.data.exported import CARD, CARD_TEXT
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file, sha256_files
 from xmodbench.records import FAILURE, RECORD, is_recorded, other_than, read_record
@@ -72,17 +73,21 @@ PREPARATION = "preparation.json"
 
 
 def model_sha256(folder: Path) -> str:
-    """Hex SHA-256 over what a method saved (`saved_files`)."""
+    """Hex SHA-256 over what a method saved."""
     return sha256_files(saved_files(folder), folder)
 
 
 def saved_files(folder: Path) -> list[Path]:
-    """What a method saved: all files of a folder but the harness's own, links and hidden ones (``.DS_Store``)."""
-    return [path for path in sorted(folder.rglob("*")) if _is_saved(path, folder)]
+    """What a method saved: all files of a model's folder but those of the harness, links and hidden ones (``.DS_Store``)."""
+    return sorted(path for path in folder.rglob("*") if _is_saved(path, folder))
+
+
+BESIDE = (RECORD, FAILURE, PREPARATION, CARD, CARD_TEXT)
+"""Files that the harness puts beside what a method saved."""
 
 
 def _is_saved(path: Path, folder: Path) -> bool:
-    if path in [folder / name for name in (RECORD, FAILURE, PREPARATION)] or path.name.startswith("."):
+    if path in [folder / name for name in BESIDE] or path.name.startswith("."):
         return False
     return path.is_file() and not path.is_symlink()
 
@@ -101,8 +106,9 @@ def check_model(folder: Path, record: Mapping[str, Any]) -> None:
 def check_data(record: Mapping[str, Any], store: SliceStore, expect: Expected, folder: Path) -> None:
     """Compare the data that a model was trained on with those it is going to translate.
 
-    In a run they are of one preparation. By hand new volumes of the same kind, or of another data set, may be translated:
-    but those of the same data set have to be prepared alike.
+    In a run they are of one preparation. By hand, and with an imported model, new volumes of the same kind, or of another
+    data set, may be translated: but those of the same data set have to be prepared alike, and an imported model translates
+    slices of the size it was trained on.
 
     Raises:
         UserError: they are not.
@@ -111,7 +117,9 @@ def check_data(record: Mapping[str, Any], store: SliceStore, expect: Expected, f
         record.get("prepared") or {},
         f"train again, or prepare {store.directory.parent} as it was for the model",
     )
-    if expect and trained.get("sha256") not in (None, store.preparation_sha256):
+    if record.get("imported"):
+        _check_shape(record, store, folder)
+    elif expect and trained.get("sha256") not in (None, store.preparation_sha256):
         raise UserError(
             f"trained on another preparation of the data than {store.directory}",
             folder,
@@ -125,11 +133,22 @@ def check_data(record: Mapping[str, Any], store: SliceStore, expect: Expected, f
         raise UserError(f"prepared with {difference} as the model's data were", store.directory, fix)
 
 
+def _check_shape(record: Mapping[str, Any], store: SliceStore, folder: Path) -> None:
+    """Refuse slices of another size than an imported model was trained on."""
+    trained, now = record.get("shape"), store.manifest["shape"]
+    if trained not in (None, now):
+        sizes = " and ".join(" x ".join(map(str, shape)) for shape in (trained, now))
+        problem = f"was trained on slices of another size than those of {store.directory} ({sizes} pixels)"
+        raise UserError(problem, folder, "set the data set's image_size to the model's, or use a model of this size")
+
+
 WHICH_SUBJECTS = frozenset({"patterns", "subject_pattern", "split", "exclude", "n_subjects"})
 """Settings that say which volumes are taken, and not what slices are made of them."""
 
 
 def prepared(store: SliceStore) -> dict[str, Any]:
     """What a training's record says of its data's preparation."""
-    found = {key: store.manifest.get(key) for key in ("dataset", "settings", "seed")}
-    return {**found, "sha256": store.preparation_sha256}
+    found = {key: store.manifest.get(key) for key in ("dataset", "simulated", "settings", "seed")}
+    folder = store.directory.parent
+    plugin = read_record(folder).get("plugin") if is_recorded(folder, "prepare") else None
+    return {**found, "plugin": plugin, "sha256": store.preparation_sha256}

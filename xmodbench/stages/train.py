@@ -180,7 +180,8 @@ class _Training:
             )
             record.update(n_train=len(store.ids), threads=self.job.threads, **process.trace(done))
             used = [name for name in (self.target, self.source) if name is not None]
-            record["prepared"] = prepared(store)
+            facts = {"shape": store.manifest["shape"], "n_subjects": len(set(store.subjects))}
+            record.update(prepared=prepared(store), **facts)
             record["data_sha256"] = {name: store.manifest["arrays"][name]["sha256"] for name in used}
             add_facts(record, done["facts"])
 

@@ -83,7 +83,13 @@ def prepare_dataset(
         _write(out_dir, rows, modalities, settings, manifest)
         _write_split(out_dir, manifest, sites)
     counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
-    progress.say(f"{dataset_id}: {counts} slices of {len(done)} subjects")
+    progress.say(f"{dataset_id}: {counts} slices of {len(done)} subject{'s' if len(done) > 1 else ''}")
+    if parts is None:
+        gap = f"{settings.split.gap_mm:g} mm"
+        progress.say(
+            f"{dataset_id}: one subject, so tested on a block of its own slices, {gap} from those it trains on, which says "
+            "nothing of other heads or bodies; with a second subject one is trained on and the other tested"
+        )
 
 
 def _check_names(modalities, settings: Preparation, dataset_id: str) -> None:

@@ -42,10 +42,14 @@ class Batches:
         settings: resolved `DiffusionSettings`.
         seed: of the run.
         rank, world: this process among the processes of the job; together they see batches of ``world * batch_size``.
+        rows: of `images` that are trained on; all of them if left out.
     """
 
-    def __init__(self, images: np.ndarray, settings, seed: int, rank: int = 0, world: int = 1):
+    def __init__(
+        self, images: np.ndarray, settings, seed: int, rank: int = 0, world: int = 1, rows: np.ndarray | None = None
+    ):
         self.images, self.settings, self.seed = images, settings, seed
+        self.rows = np.arange(len(images)) if rows is None else rows
         self.rank, self.total = rank, settings.batch_size * world
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
@@ -74,11 +78,11 @@ class Batches:
 
     def _rows(self, step: int) -> np.ndarray:
         places = np.arange(step * self.total, (step + 1) * self.total)
-        count = len(self.images)
-        return np.array([self._order(int(place // count))[place % count] for place in places])
+        count = len(self.rows)
+        return self.rows[[self._order(int(place // count))[place % count] for place in places]]
 
     def _shuffled(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng(derive_seed(self.seed, "epoch", epoch)).permutation(len(self.images))
+        return np.random.default_rng(derive_seed(self.seed, "epoch", epoch)).permutation(len(self.rows))
 
 
 def _times(n: int, length: int, antithetic: bool, rng: torch.Generator) -> torch.Tensor:

@@ -78,6 +78,19 @@ class DiffusionSettings(PresetSettings):
         le=1,
         description="Probability of a Gaussian blur, sigma uniform in 0..2 px, as OpenCV does it (code: 0.5).",
     )
+    held_out: float | None = Field(
+        None,
+        ge=0,
+        le=0.5,
+        description="Share of the training slices that is not trained on: the loss on them says whether training still "
+        "helps, and the weights are kept that were best (code: none).",
+    )
+    patience: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="Training stops after so many looks at the held-out slices without a better one; 0: never (code).",
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (code: fp32).")
     channels_last: bool = Field(False, description="Memory layout; faster on most GPUs.")
     compile: bool = Field(False, description="torch.compile the network: a slow start, then faster.")
@@ -178,6 +191,8 @@ RELEASED: dict[str, Any] = {
     "ema_warmup": False,
     "flip": 0.5,
     "blur": 0.5,
+    "held_out": 0.0,
+    "patience": 0,
     "sampler": "ancestral",
     "sampling_steps": 1000,
     "variance": "fixedlarge",
@@ -208,3 +223,15 @@ SHORT: dict[str, Any] = {
     "final_noise": False,
 }
 """For training of minutes: nothing published, so that a demonstration has something to show."""
+
+OWN: dict[str, Any] = {
+    **SHORT,
+    "iterations": None,
+    "epochs": None,
+    "held_out": 0.1,
+    "patience": 10,
+    "lr_schedule": "constant",
+    "learning_rate": 1e-3,
+    "ema_decay": 0.995,
+}
+"""For data of one's own: nothing published; held-out slices decide how long it trains."""

@@ -19,7 +19,8 @@ from xmodbench.seeding import derive_seed
 
 from .batches import Batch, Batches
 from .model import DiffusionModel
-from .snapshot import Translate, snapshot
+from .snapshot import Translate, lent, snapshot
+from .validation import fixed_batches, held_out, look_every, most_steps
 
 Channels = Callable[[Batch], torch.Tensor | None]
 """Extra input channels [B, k, H, W] of a training batch."""
@@ -55,8 +56,14 @@ class DiffusionTraining(loop.Training):
         self.accelerator = _accelerator(s, run)
         world = self.accelerator.num_processes
         per_step = s.batch_size * s.accumulation * world
-        self.steps = s.iterations or math.ceil(s.epochs * len(images) / per_step)
-        self.batches = Batches(images, s, run.seed, self.accelerator.process_index, world)
+        self.held_out = held_out(len(images), s.held_out)
+        rows = np.setdiff1d(np.arange(len(images)), self.held_out)
+        self.steps = _steps(s, len(rows), per_step, images.shape[2:], run.device)
+        self.batches = Batches(images, s, run.seed, self.accelerator.process_index, world, rows)
+        self.best: list[torch.Tensor] = []
+        if len(self.held_out):
+            self.validate_every, self.patience = look_every(self.steps), s.patience
+            run.facts["held_out_slices"] = len(self.held_out)
         network = model.network.to(run.device).train()
         if s.channels_last:
             network = network.to(memory_format=torch.channels_last)
@@ -71,7 +78,7 @@ class DiffusionTraining(loop.Training):
             channels_last=s.channels_last,
             compile=s.compile,
         )
-        self.fingerprint = fingerprint(s, [images], run.seed, world)
+        self.fingerprint = fingerprint(s, [images], run.seed, world, self.steps)
 
     def step(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One update of the weights and of their average; loss and norm of the gradient."""
@@ -83,7 +90,9 @@ class DiffusionTraining(loop.Training):
         total = torch.zeros((), dtype=torch.float64, device=self.job.device)
         for micro in range(s.accumulation):
             with self._gradients_kept(last=micro + 1 == s.accumulation):
-                loss = self._loss(self.batches.at(step * s.accumulation + micro, self.job.device))
+                loss = self._losses(
+                    self.prepared, self.batches.at(step * s.accumulation + micro, self.job.device)
+                ).mean()
                 self.accelerator.backward(loss)
             total += loss.detach() / s.accumulation
         parameters: list[torch.Tensor] = list(self.model.network.parameters())
@@ -98,8 +107,9 @@ class DiffusionTraining(loop.Training):
         """Only the last of the accumulated batches sends gradients to the other processes."""
         return nullcontext() if last else self.accelerator.no_sync(self.prepared.network)
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        s, model = self.settings, self.prepared
+    def _losses(self, model: DiffusionModel, batch: Batch) -> torch.Tensor:
+        """The loss of each image of a batch."""
+        s = self.settings
         clean = model.inside(batch.clean)
         noisy = model.process.diffuse(clean, batch.t, batch.eps)
         extra = self.channels(batch)
@@ -109,7 +119,18 @@ class DiffusionTraining(loop.Training):
         per_image = error.flatten(1).sum(1) if s.loss_reduction == "sum" else error.flatten(1).mean(1)
         if s.weighting == "score":
             per_image = per_image / model.process.levels(batch.t, per_image)[1] ** 2
-        return per_image.mean()
+        return per_image
+
+    @torch.no_grad()
+    def validation(self) -> torch.Tensor:
+        """The mean loss of the averaged weights on slices that are held out, with the same noise at the same times."""
+        with lent(self.model, self.ema):
+            batches = fixed_batches(self.images, self.held_out, self.settings, self.job.seed, self.job.device)
+            return torch.cat([self._losses(self.model, batch) for batch in batches]).double().mean()
+
+    def keep(self) -> None:
+        """Keep the averaged weights."""
+        self.best = [average.clone() for average in self.ema]
 
     def learning_rate(self, step: int) -> float:
         """Adam's step size in `step`."""
@@ -120,6 +141,7 @@ class DiffusionTraining(loop.Training):
         return {
             **named("network", self.model.network.state_dict()),
             **{f"ema.{index}": value for index, value in enumerate(self.ema)},
+            **{f"best.{index}": value for index, value in enumerate(self.best)},
             **named("optimizer", optimizer_tensors(self.optimizer)),
         }
 
@@ -128,6 +150,8 @@ class DiffusionTraining(loop.Training):
         self.model.network.load_state_dict(part("network", tensors))
         for index, average in enumerate(self.ema):
             average.copy_(tensors[f"ema.{index}"])
+        if "best.0" in tensors:
+            self.best = [tensors[f"best.{index}"].to(average.device) for index, average in enumerate(self.ema)]
         restore_optimizer(self.optimizer, part("optimizer", tensors))
 
     def preview(self) -> np.ndarray:
@@ -135,11 +159,20 @@ class DiffusionTraining(loop.Training):
         return snapshot(self.model, self.ema, self.images, self.translate, self.job.seed)
 
     def finish(self) -> None:
-        """Put the averaged weights in place of the last ones."""
+        """Put the averaged weights, the best that were kept, in place of the last ones."""
         with torch.no_grad():
-            for parameter, average in zip(self.model.network.parameters(), self.ema, strict=True):
+            for parameter, average in zip(self.model.network.parameters(), self.best or self.ema, strict=True):
                 parameter.copy_(average)
         self.model.network.eval()
+
+
+def _steps(settings, slices: int, per_step: int, shape: tuple[int, ...], device: str) -> int:
+    """Optimiser steps: as the settings say, or at most as many as suit so many slices and the device."""
+    if settings.iterations:
+        return settings.iterations
+    if settings.epochs:
+        return math.ceil(settings.epochs * slices / per_step)
+    return most_steps(slices, per_step, shape, device)
 
 
 def learning_rate(settings, step: int, steps: int) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xmodbench.files import atomic_file
 
-LOSSES, SNAPSHOTS = "loss.csv", "snapshots"
+LOSSES, SNAPSHOTS, VALIDATION = "loss.csv", "snapshots", "validation.csv"
 
 
 @dataclass
@@ -19,11 +20,13 @@ class LossLog:
         names: of the columns, without ``step``.
         rows: the step a stretch ends with (counted from 1), then a value for each name.
         snapshots: PNG files by the step after which they were taken.
+        validation: steps, each with the loss on slices that are held out; empty where none are.
     """
 
     names: tuple[str, ...]
     rows: list[tuple[float, ...]] = field(default_factory=list)
     snapshots: dict[int, bytes] = field(default_factory=dict)
+    validation: list[tuple[int, float]] = field(default_factory=list)
 
     def column(self, name: str) -> list[float]:
         """All values of a column."""
@@ -35,12 +38,16 @@ class LossLog:
         return dict(zip(self.names, self.rows[-1][1:], strict=True))
 
     def save(self, directory: Path) -> None:
-        """Write ``loss.csv`` and ``snapshots/step-<n>.png``."""
-        with atomic_file(directory / LOSSES) as temporary, open(temporary, "w", newline="") as handle:
-            writer = csv.writer(handle)
-            writer.writerow(("step", *self.names))
-            writer.writerows((int(step), *(f"{value:.6g}" for value in values)) for step, *values in self.rows)
+        """Write ``loss.csv``, ``snapshots/step-<n>.png`` and, where there is one, ``validation.csv``."""
+        _write(directory / LOSSES, ("step", *self.names), self.rows)
+        if self.validation:
+            _write(directory / VALIDATION, ("step", "loss"), self.validation)
         self.save_snapshots(directory)
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """The first step with the least loss on slices that are held out."""
+        return min(self.validation, key=lambda point: point[1], default=None)
 
     @classmethod
     def load(cls, directory: Path) -> LossLog:
@@ -61,3 +68,10 @@ class LossLog:
         """Read what `save_snapshots` wrote."""
         for path in sorted((directory / SNAPSHOTS).glob("step-*.png")):
             self.snapshots[int(path.stem.removeprefix("step-"))] = path.read_bytes()
+
+
+def _write(path: Path, names: Iterable[str], rows: Iterable[tuple[float, ...]]) -> None:
+    with atomic_file(path) as temporary, open(temporary, "w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(names)
+        writer.writerows((int(step), *(f"{value:.6g}" for value in values)) for step, *values in rows)

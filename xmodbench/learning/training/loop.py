@@ -35,6 +35,8 @@ class Training(ABC):
         fingerprint: hash of all that decides the result; the state of another one is not resumed.
         several_processes: whether several processes can share the work.
         rate_option: the option that sets the optimiser's step size, for messages.
+        validate_every: steps between two looks at slices that are held out; 0 where none are.
+        patience: looks without a better one after which training stops; 0 never stops it.
         followed: whether another training follows in the same job; the state after the last step is then saved too.
     """
 
@@ -46,6 +48,8 @@ class Training(ABC):
     several_processes: ClassVar[bool] = False
     rate_option: ClassVar[str] = "learning_rate"
     followed: ClassVar[bool] = False
+    validate_every: int = 0
+    patience: int = 0
 
     @abstractmethod
     def step(self, step: int) -> Sequence[torch.Tensor]:
@@ -69,6 +73,14 @@ class Training(ABC):
         Must change nothing: neither weights nor torch's global generator.
         """
         return None
+
+    def validation(self) -> torch.Tensor:
+        """The loss on slices that are held out, a scalar; must change nothing, as `preview`."""
+        raise NotImplementedError
+
+    def keep(self) -> None:
+        """Keep the present weights as the best so far, in `tensors`; they are those that `finish` leaves."""
+        raise NotImplementedError
 
     @abstractmethod
     def finish(self) -> None:
@@ -115,16 +127,21 @@ class _Loop:
         looks = snapshot_steps(steps, getattr(training.settings, "snapshots", 0))
         with termination_noticed() as terminated:
             for step in self.job.progress.track(range(start, steps), "train", total=steps, start=start):
+                if self._enough():
+                    break
                 self.sums += torch.stack([value.detach() for value in training.step(step)]).to(self.sums)
-                if (step + 1) % every == 0 or step + 1 == steps:
+                self._validate(step + 1)
+                last = step + 1 == steps or self._enough()
+                if (step + 1) % every == 0 or last:
                     self._note(step, step % every + 1)
-                if step + 1 in looks:
+                if step + 1 in looks or (last and looks):
                     self._look(step + 1)
                 self._pause(step, bool(terminated))
         if training.followed and start < steps:
             self._save(steps)
         training.finish()
         self._note_time()
+        self._note_length()
         return self.log
 
     def _note_time(self) -> None:
@@ -132,6 +149,34 @@ class _Loop:
         spent = {"training_s": time.monotonic() - self.began, "snapshots_s": self.looking}
         facts = self.job.facts
         facts.update({name: round(facts.get(name, 0) + value, 2) for name, value in spent.items()})
+
+    def _note_length(self) -> None:
+        """Where slices were held out: how long it went on, and why it ended."""
+        if (best := self.log.best) is None:
+            return
+        stopped = "no longer helped" if self._enough() else "limit"
+        length = {"steps": int(self.log.rows[-1][0]), "most_steps": self.training.steps, "stopped": stopped}
+        self.job.facts.update(length, best_step=best[0], best_validation=best[1])
+
+    def _validate(self, done: int) -> None:
+        """After `done` steps, look at slices that are held out, and keep the weights where they are the best so far."""
+        every = self.training.validate_every
+        if not every or (done % every and done != self.training.steps):
+            return
+        began = time.monotonic()
+        value = self.training.validation().to(self.sums)
+        processes.average(value)
+        self._finite("loss on held-out slices", value.item(), done)
+        self.log.validation.append((done, value.item()))
+        if self.log.best == self.log.validation[-1]:
+            self.training.keep()
+        self.looking += time.monotonic() - began
+
+    def _enough(self) -> bool:
+        """Whether the last looks were no better than one before them."""
+        points, patience = self.log.validation, self.training.patience
+        best = self.log.best
+        return bool(patience and best and len(points) - 1 - points.index(best) >= patience)
 
     def _note(self, step: int, stretch: int) -> None:
         processes.average(self.sums)
@@ -143,9 +188,12 @@ class _Loop:
     def _check_finite(self, step: int) -> None:
         # sums, not single values: looking at each step would make a GPU wait
         for name, value in zip(self.training.columns, self.sums.tolist(), strict=True):
-            if not math.isfinite(value):
-                problem = f"'{name}' is not finite by step {step + 1}"
-                raise UserError(problem, "training", f"lower {self.training.rate_option} and run again")
+            self._finite(name, value, step + 1)
+
+    def _finite(self, name: str, value: float, done: int) -> None:
+        if not math.isfinite(value):
+            problem = f"'{name}' is not finite by step {done}"
+            raise UserError(problem, "training", f"lower {self.training.rate_option} and run again")
 
     def _look(self, done: int) -> None:
         """Take a snapshot after `done` steps."""
@@ -175,6 +223,7 @@ class _Loop:
     def _save(self, done: int) -> None:
         if processes.rank() == 0:
             facts = {"fingerprint": self.training.fingerprint, "done": done, "log": self.log.rows}
+            facts["validation"] = self.log.validation
             tensors = {**self.training.tensors(), "loop.sums": self.sums}
             save_state(self.folder, tensors, facts, self.log.save_snapshots)
 
@@ -192,6 +241,7 @@ class _Loop:
             fix = "it was saved by other code: delete the folder to begin anew"
             raise UserError(problem, self.folder, fix) from None
         self.log.rows = [tuple(row) for row in facts["log"]]
+        self.log.validation = [(int(step), float(value)) for step, value in facts.get("validation", [])]
         self.log.load_snapshots(self.folder)
         self.job.progress.say(f"resumed at step {facts['done']} of {self.training.steps}")
         return int(facts["done"])

@@ -32,7 +32,9 @@ def draw_losses(log: LossLog, path: Path) -> None:
     others = [name for name in OTHERS if name in log.names]
     _lines(above, log, losses)
     above.set_ylabel("loss" if len(losses) == 1 else "losses")
-    if len(losses) > 1:
+    if log.validation:
+        _validation(above, log)
+    if len(losses) > 1 or log.validation:
         above.legend(fontsize=8, ncols=2)
     axes = (below, below.twinx()) if len(others) > 1 else (below,)
     for axis, name, colour in zip(axes, others, ("tab:gray", "tab:red"), strict=False):
@@ -42,6 +44,14 @@ def draw_losses(log: LossLog, path: Path) -> None:
     below.set_xlabel("optimiser step")
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def _validation(axis, log: LossLog) -> None:
+    """The loss on slices that are held out, and where it was least."""
+    steps, values = zip(*log.validation, strict=True)
+    axis.plot(steps, values, lw=1.6, color="tab:orange", label="held-out slices")
+    step, value = log.best or log.validation[0]
+    axis.plot([step], [value], "o", color="tab:orange", label=f"best, after {step} steps: kept")
 
 
 def _lines(axis, log: LossLog, names: list[str], colour: str | None = None) -> None:
