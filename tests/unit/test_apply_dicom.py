@@ -98,6 +98,12 @@ def test_which_series_is_asked_where_there_are_several(tmp_path, trained):
     assert read_json(tmp_path / "out.record.json")["series"]["description"] == "T1 tra late"
 
 
+def test_messages_name_what_was_given(tmp_path, trained):
+    given = series(tmp_path / "scan", kind="ct", description="CT")
+    with pytest.raises(UserError, match=rf"^{given}: values go down to -1"):
+        run(trained, tmp_path, given, "out.nii.gz")
+
+
 def test_a_folder_of_patients(tmp_path, trained):
     series(tmp_path / "scans" / "one")
     (tmp_path / "scans" / "two").mkdir()
