@@ -76,13 +76,14 @@ def prepared(folder: Path, **settings) -> SliceStore:
     return SliceStore(folder / "test")
 
 
-def trained_copier(folder: Path, **settings) -> Path:
-    """In a folder, prepared heads and in ``model`` a model from MR to CT that gives back its source."""
+def trained_copier(folder: Path) -> Path:
+    """In a folder, prepared heads, and models that give back their source: ``model`` towards CT, ``model-mr`` towards MR."""
     for number in range(3):
         for kind in PATTERNS:
             write(folder / "raw" / f"s{number}-{kind}.nii.gz", head(kind, grid(), seed=number, scale=1 + number / 10))
-    prepared(folder, image_size=64, fov_mm=190.0, **settings)
-    train(job_of(folder, "copier", COPIER), folder / "train", "ct", None, folder / "model", folder / "state")
+    prepared(folder, image_size=64, fov_mm=190.0)
+    for target, out in (("ct", "model"), ("mr", "model-mr")):
+        train(job_of(folder, "copier", COPIER), folder / "train", target, None, folder / out, folder / "state")
     return folder
 
 

@@ -76,8 +76,9 @@ def test_onto_its_own_voxels_with_the_values_that_were_kept(tmp_path, axis, code
     assert row_ends(slices.rows[0], "ct", "here") == (-1000, 1000)
 
 
-@pytest.mark.parametrize("scan", [None, "mr", "ct"])
-@pytest.mark.parametrize("spacing", [None, (2.2, 2.6, 3.3)])
+@pytest.mark.parametrize(
+    ("scan", "spacing"), [(None, None), ("mr", None), ("ct", None), ("mr", (2.2, 2.6, 3.3)), ("ct", (2.2, 2.6, 3.3))]
+)
 def test_landmarks_stay_where_they_are(store, scan, spacing):
     slices = store(fov_mm=190.0, spacing_mm=spacing)
     for modality in PATTERNS:

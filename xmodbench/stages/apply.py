@@ -120,7 +120,7 @@ def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
                 path = Path(scratch) / "series.nii.gz"
                 series, remarks = convert_series(item.given, path, wish.series)
                 remark = "; ".join(remarks) or None
-            done = apply_to(job, model, path, wish, remark)
+            done = apply_to(job, model, path, wish, remark, item.given)
             if series is not None:
                 files = {one.path for one in series.slices}
                 done.record["input"] |= {"file": item.given.name, "sha256": sha256_files(files, item.given)}

@@ -44,7 +44,9 @@ class Applied:
     record: dict[str, Any]
 
 
-def apply_to(job: MethodJob, model: Model, path: Path, wish: Wish, remark: str | None = None) -> Applied:
+def apply_to(
+    job: MethodJob, model: Model, path: Path, wish: Wish, remark: str | None = None, given: Path | None = None
+) -> Applied:
     """Translate one volume.
 
     Prepared by the code that prepared the training volumes; translated slice by slice along the model's axis, behind the
@@ -53,21 +55,29 @@ def apply_to(job: MethodJob, model: Model, path: Path, wish: Wish, remark: str |
     Args:
         path: NIfTI, NRRD or MetaImage.
         remark: what was assumed when that file was made.
+        given: what it was made of, for messages; the file itself if left out.
 
     Raises:
         UserError: the volume cannot be used or is not of the kind the model was trained on, or the method fails.
     """
     source = model.source(wish.source, wish.force)
-    alone = prepare_alone(path, source, model.known, wish.orientation, remark)
+    given = given or path
+    try:
+        alone = prepare_alone(path, source, model.known, wish.orientation, remark)
+    except UserError as error:
+        where = given if str(error.where) == str(path) else error.where
+        raise UserError(error.what, where, error.fix) from None
     doubtful = doubts(model.known, source, alone.facts, alone.images.shape[-1])
     if doubtful and not wish.force:
-        raise UserError("; ".join(doubtful), path, "not what the model was trained on: --force goes on, and records it")
+        raise UserError(
+            "; ".join(doubtful), given, "not what the model was trained on: --force goes on, and records it"
+        )
     for clause in doubtful:
-        job.progress.say(f"{path.name}, doubtful: {clause}")
+        job.progress.say(f"{given.name}, doubtful: {clause}")
     if model.known["simulated"]:
         alone.assumed.append("the model was trained on simulated data, not on people")
     for clause in alone.assumed:
-        job.progress.say(f"{path.name}: {clause}")
+        job.progress.say(f"{given.name}: {clause}")
     mean, spread, record = _translated(job, model, source, alone, wish)
     ends, unit = target_ends(model)
     indices = [row["index"] for row in alone.rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,13 +17,14 @@ from xmodbench.data.pairing.contrast import histogram
 from xmodbench.data.pairing.information import grey_levels
 from xmodbench.data.pairing.subject import Measured, measure, sampled
 from xmodbench.data.volumes.bias import correct_bias
+from xmodbench.data.volumes.cutting import cut_out, ends_row, head_facts, masked
 from xmodbench.data.volumes.elsewhere import volume_sha256
 from xmodbench.data.volumes.grids import Grid, rigid_facts
 from xmodbench.data.volumes.identity import Scan, Voxels
 from xmodbench.data.volumes.io import read_volume
 from xmodbench.data.volumes.mask import head_mask
 from xmodbench.data.volumes.names import ascii_name
-from xmodbench.data.volumes.normalise import Ends, ends_columns, ends_of, scaled, slice_ends, stretch
+from xmodbench.data.volumes.normalise import Ends, ends_of, scaled
 from xmodbench.data.volumes.register import one_thread, register_rigid
 from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
 from xmodbench.data.volumes.settings import Preparation
@@ -35,7 +36,6 @@ from xmodbench.data.volumes.slicing import (
     plane_of,
     plane_view,
     slice_affine,
-    to_square,
 )
 from xmodbench.errors import UserError, plain, said
 from xmodbench.files import relative_name
@@ -139,25 +139,18 @@ def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
         raise UserError("no slice has enough foreground", task.record.subject, "lower min_foreground")
     for index in kept:
         affine = slice_affine(affine_ras(grid), view.shape[1:], plane, index, crop, settings.image_size)
-        planes = {name: _masked(task, name, array[index], view[index]) for name, array in arrays.items()}
-        outcome.rows.append(_row(task, plane, index, affine, grid) | _ends_columns(planes, ends))
-    outcome.facts["head"] = _head(view, crop)
+        planes = {name: masked(settings, name, array[index], view[index]) for name, array in arrays.items()}
+        outcome.rows.append(_row(task, plane, index, affine, grid) | ends_row(planes, ends))
+    outcome.facts["head"] = head_facts(view, crop)
     outcome.facts["slices"] = {"chosen": len(chosen), "kept": len(kept)}
     stacks = {
-        name: np.stack([_image(task, name, array[index], view[index], crop) for index in kept])
+        name: np.stack([cut_out(settings, name, array[index], view[index], crop) for index in kept])
         for name, array in arrays.items()
     }
     outcome.facts["levels"] = {m: np.round(histogram(grey_levels(stack)), 5).tolist() for m, stack in stacks.items()}
     beside = _beside(task, arrays, view, kept, crop) if spacing[plane.normal] >= BESIDE_MM else {}
     outcome.pairing = measure({name: stacks[name] for name in _reference_first(task)}, beside)
     return outcome, stacks
-
-
-def _head(view: np.ndarray, crop: Crop) -> dict[str, Any]:
-    """First and last slice with head or body, and the share of it that the field of view leaves out."""
-    there = np.flatnonzero(view.any(axis=(1, 2)))
-    within = sum(int(crop.cut(plane, False).sum()) for plane in view)
-    return {"slices": [int(there[0]), int(there[-1])], "cut_off": round(1 - within / int(view.sum()), 4)}
 
 
 def _reference_first(task: Task) -> list[str]:
@@ -173,7 +166,7 @@ def _beside(task: Task, arrays, view: np.ndarray, kept: list[int], crop: Crop) -
     return {
         name: {
             step: np.stack(
-                [_image(task, name, arrays[name][i], view[i], crop) for i in np.clip(places + step, 0, last)]
+                [cut_out(task.settings, name, arrays[name][i], view[i], crop) for i in np.clip(places + step, 0, last)]
             )
             for step in (-1, 1)
         }
@@ -303,20 +296,6 @@ def _about(path: Path, fix: str) -> Iterator[None]:
         raise UserError(error.what, path, fix) from None
 
 
-def _masked(task: Task, name: str, plane: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    if not task.settings.mask_background:
-        return plane
-    air = plane.min() if task.settings.normalisation(name).method == "minmax_slice" else 0
-    return np.where(inside, plane, air)
-
-
-def _image(task: Task, name: str, plane: np.ndarray, inside: np.ndarray, crop) -> np.ndarray:
-    plane = _masked(task, name, plane, inside)
-    if task.settings.normalisation(name).method == "minmax_slice":
-        plane = stretch(plane)
-    return np.clip(to_square(plane, crop, task.settings.image_size), 0, 1)
-
-
 def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Image) -> dict[str, Any]:
     settings, record = task.settings, task.record
     middle = (settings.image_size - 1) / 2
@@ -335,14 +314,6 @@ def _row(task: Task, plane: Plane, index: int, affine: np.ndarray, grid: sitk.Im
         "volume_shape": json.dumps(list(grid.GetSize())),
         "affine": json.dumps(np.round(affine, 5).tolist()),
     }
-
-
-def _ends_columns(planes: Mapping[str, np.ndarray], ends: Mapping[str, Ends | None]) -> dict[str, float]:
-    """By column, the raw values of each modality that became 0 and 1 in a slice."""
-    found: dict[str, float] = {}
-    for name, plane in sorted(planes.items()):
-        found |= zip(ends_columns(name), map(float, ends[name] or slice_ends(plane)), strict=True)
-    return found
 
 
 def _source(path: Path, raw_dir: Path) -> dict[str, str]:
