@@ -8,7 +8,7 @@ timed one by one and weighed by how often they come: generator and discriminator
 step. ``--precision fp16`` is the published one: 16 bits at the four highest resolutions of the GAN, its penalties included,
 activations clamped at 256; its encoder then trains in float32. Multiply-adds are counted while they run, and the peak is
 that of a large matrix product in the same minute and arithmetic; inversion is always float32. The ratios are those of the
-same step with fused weights and without the low-pass filters of the augmentation, in the same run; `--brief` leaves them out.
+same step with fused weights and without the low-pass filters of the augmentation, in the same run, but with `--brief`.
 """
 
 from __future__ import annotations
