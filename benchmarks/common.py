@@ -96,11 +96,11 @@ def arithmetic(device: str, precision: str) -> str:
     return "TF32" if precision == "fp32" and tf32 else precision
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser, precisions: Sequence[str] = ("fp32", "bf16")) -> None:
     """Where and in which precision to run."""
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks and of the peak")
+    parser.add_argument("--precision", choices=precisions, default="fp32", help="of the networks and of the peak")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

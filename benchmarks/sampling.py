@@ -5,9 +5,10 @@
 
 The recipe is written out below, as one would first write it: one image at a time, float32, eager, 1000 ancestral steps,
 LMI maps with every joint histogram in memory. Ours are batches, on a GPU in bf16, channels-last and compiled; `--how` takes
-several of ``plain`` (float32, eager), ``bf16`` (channels-last) and ``compiled`` (that, compiled). Weights are random: they
-do not matter for speed. What takes too long is timed over `--timed` steps and scaled; its rows say so. On a CPU the seconds
-are those of the processor.
+several of ``plain`` (float32, eager), ``bf16`` (mixed precision, channels-last), ``compiled`` (that, compiled), ``weights``
+(weights of 16 bits in the ordinary layout) and ``weights-compiled``. On a GPU evaluations are replayed as a CUDA graph
+unless ``+eager`` follows. Network weights are random: they do not matter for speed. What takes too long is timed over
+`--timed` steps and scaled; its rows say so. On a CPU the seconds are those of the processor.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
-from common import Results, add_json, evaluations, machine, method, seconds, slices
+from common import Results, add_json, evaluations, machine, method, run_on, seconds, slices
 from naive_lmi import naive_lmi
 
 from xmodbench.devices import resolve_device
@@ -62,32 +64,34 @@ HOW = {
     "plain": {},
     "bf16": {"precision": "bf16", "channels_last": True},
     "compiled": {"precision": "bf16", "channels_last": True, "compile": True},
+    "weights": {"precision": "bf16", "weights": "bf16"},
+    "weights-compiled": {"precision": "bf16", "weights": "bf16", "channels_last": True, "compile": True},
 }
+EAGER = "+eager"
 HEADER = ("sampler", "steps", "batch", "network", "s per image", "images/s", "times the recipe", "")
 
 
 def settings_of(arguments, how: str, sampler: str = "ddim", steps: int = 20):
     """Resolved settings of a row."""
-    chosen = {"sampler": sampler, "sampling_steps": steps, "network": arguments.network, **HOW[how]}
+    options = HOW[how.removesuffix(EAGER)]
+    chosen = {"sampler": sampler, "sampling_steps": steps, "network": arguments.network, **options}
     return method("midiffusion", preset="released_consistent", **chosen).settings.resolved()
 
 
 def model_of(arguments, how: str, device: str) -> DiffusionModel:
     """A model whose network all rows share: it is compiled once."""
     model = DiffusionModel.new(settings_of(arguments, how), 3)
-    model.network.to(device).eval()
-    if "channels_last" in HOW[how]:
-        model.network.to(memory_format=torch.channels_last)
-    if "compile" in HOW[how]:
-        model.network = plugin.compiled(model.network)
-    return model
+    model.network.eval()
+    return plugin.placed(model, run_on(device, Path(), arguments.threads, quiet=True))
 
 
 def our_seconds(arguments, model: DiffusionModel, how: str, batch: int, sampler: str, steps: int) -> tuple[float, bool]:
     """Seconds per image, and whether they were scaled from fewer steps."""
     scaled = arguments.timed is not None and steps > arguments.timed
     run_steps = next(n for n in range(arguments.timed, 0, -1) if 1000 % n == 0) if scaled else steps
+    kept = None if how.endswith(EAGER) else model.evaluations
     model = replace(model, settings=settings_of(arguments, how, sampler, run_steps))
+    model.evaluations = kept
     draw = method("midiffusion").draw
     images = slices(batch, arguments.size).astype(np.float32)
 
@@ -132,7 +136,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--samplers", type=sampler_of, nargs="+", default=SAMPLERS, help="NAME:STEPS; all if left out")
     parser.add_argument("--batch", type=int, nargs="+", help="default: 64 on a GPU; a CPU translates one by one")
     parser.add_argument("--timed", type=int, help="steps that are run at most, the rest is scaled; default: 4 on a CPU")
-    parser.add_argument("--how", nargs="+", choices=tuple(HOW), help="default: compiled on a GPU, plain on a CPU")
+    ways = [how + after for how in HOW for after in ("", EAGER)]
+    parser.add_argument("--how", nargs="+", choices=ways, help="default: compiled on a GPU, plain on a CPU")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     add_json(parser)

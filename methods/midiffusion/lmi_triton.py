@@ -1,25 +1,30 @@
 """LMI on a CUDA device: fused Triton kernels, one warp for each pixel, nothing stored but the map.
 
 So far the kernels have run in Triton's interpreter only, where the tests compare them with float64, and been compiled for
-compute capability 9.0 (H100, H200) without spilled registers. They have not yet run on a GPU; `lmi.lmi_map` therefore
-tries each once on a small image before it relies on it.
+compute capability 9.0 (H100, H200), where tests see to it that there is no local memory and that no value is laid out anew
+among the threads (no ``convert_layout``), with Triton 3.6 and with the locked one. They have not yet run on a GPU;
+`lmi.lmi_map` therefore tries each once on a small image before it relies on it.
 
-`mosaic_of_three`: the released code's search, windows of 3x3, up to 32 bins (27 are padded to 32).
+`lmi_triton_mosaic`: the released code's search, windows of 3x3, up to 32 bins.
     The nine sliding windows hold nine different pixels, most of them several times: a corner window holds four, a side
     window six. Reference pixels that meet the same sliding pixel are added up first, so the nine joint histograms take 49
-    outer products instead of 81. All kernel values stay in registers; a thread holds 4 x 8 cells of the histogram.
-    Operations for a pixel: 49 * 1024 multiply-adds for the histograms, and for each of their 9 * 1024 cells a logarithm
-    and two multiply-adds: 68,608 and 9,216. Bytes: two grey levels (and a border's) in, one value out, 12; the table
-    of kernel values (62 KB) stays in the L1 cache.
-    Roofline for a map of 128 x 128 on an H100 SXM (132 processors, 1.755 GHz, each 128 multiply-adds and 16 logarithms a
-    clock): multiply-adds 38 us, logarithms 41 us, memory 0.1 us; compute-bound, the two pipes side by side. The compiled
-    kernel has 4,100 instructions for a pixel, 2,400 of them multiply-adds; at four a clock and processor 73 us. That is
-    the best time to expect; where the reference window is constant (background) the pixel is skipped.
-    Logarithms are the GPU's approximate ones: errors of their documented size move the map by less than 1e-6 (simulated).
+    outer products instead of 81. A thread is a bin of the sliding image (27 of 32 are used) and walks through the bins that
+    the reference window reaches, in a smooth slice 12.5 of 27 on average, in pairs.
+    Compiled by Triton 3.9 for an H100 and zero padding: 123 registers, so that 16 warps are at work in a processor; 1092
+    instructions around the walk and 199 for two bins of it (269 at the border): about 2,500 for a pixel of a smooth slice.
+    At four a clock, on 132 processors of 1.755 GHz, a map of 128 x 128 takes 44 us, if the reference is as busy as noise
+    67 us. Its logarithms alone would take 17 us, 9 * 13 * 32 for a pixel, of which a processor makes 16 a clock; its
+    multiply-adds, two for each of these cells and 49 outer products of 13 x 32, 15 us. Memory does not count: two grey levels
+    in and a value out are 12 bytes, and the table of kernel values (62 KB) stays in the first cache.
+    Where the reference window is constant (background) the pixel is skipped.
+    Logarithms are the GPU's approximate ones: errors of their documented size move the map by less than 1e-6 (simulated);
+    reciprocals, too, whose last digit may be off.
 
-`any_search`: windows that really move, larger windows, more bins. Tiles of 32 x 32 cells, positions from tables; for a pixel
-    ``offsets**2 * window**2 * bins**2`` multiply-adds and ``offsets**2 * bins**2`` logarithms (bins padded to 32). Kernel
-    values are loaded for every window again, so it is slower: 12 loads and 32 multiply-adds for an outer product.
+    A map of an image with itself has no work to halve: of the nine joint histograms only that of the window in place is
+    symmetric, and its cells mirror each other across threads. It is made once for each image, not at every step.
+
+`lmi_triton_any`: windows that really move, larger windows, more bins. Positions come from tables, and kernel values are
+    loaded for every window again: five loads for four multiply-adds.
 """
 
 from __future__ import annotations

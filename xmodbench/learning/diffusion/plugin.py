@@ -54,6 +54,11 @@ def load(directory: Path, config: type, sampling: Any, run: Run) -> DiffusionMod
     run.use_threads()
     model = DiffusionModel.load(directory, config)
     model.settings = model.settings.sampling_like(sampling)
+    return placed(model, run)
+
+
+def placed(model: DiffusionModel, run: Run) -> DiffusionModel:
+    """`model`, made ready to translate on the run's device, as its settings ask; noted in the job's record on a GPU."""
     network = model.network.to(run.device)
     if model.settings.weights == "bf16":
         network.to(torch.bfloat16)
