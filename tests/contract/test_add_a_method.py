@@ -6,7 +6,9 @@ import numpy as np
 
 from xmodbench.files import REPOSITORY
 from xmodbench.plugins import METHODS, Run, TrainData, find
-from xmodbench.plugins.check import phantom, validate_method
+from xmodbench.plugins.check import phantom
+from xmodbench.plugins.discovery import locate
+from xmodbench.stages.check import problems
 
 
 def test_the_example_works(tmp_path, monkeypatch, quiet):
@@ -20,8 +22,8 @@ def test_the_example_works(tmp_path, monkeypatch, quiet):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     monkeypatch.chdir(tmp_path)
+    assert problems(locate(METHODS, "histogram")) == []
     plugin = find(METHODS, "histogram")
-    assert [problem for _, problem in validate_method(plugin) if problem] == []
 
     # and it does what it says: the result has the target's grey levels
     method = plugin.cls(plugin.cls.Config())

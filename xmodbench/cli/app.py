@@ -1,4 +1,4 @@
-"""The verbs in four groups: data, methods, runs, results."""
+"""The verbs in five groups: runs, data, methods, results, plugins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xmodbench import __version__
-from xmodbench.cli import data, methods, results, runs
+from xmodbench.cli import data, methods, plugins, results, runs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,5 +33,5 @@ def main(
     """Benchmark of zero-shot cross-modality medical image translation."""
 
 
-for group in (data, methods, runs, results):
+for group in (data, methods, runs, results, plugins):
     group.add_to(app)

@@ -14,6 +14,7 @@ from xmodbench.files import atomic_dir
 from xmodbench.learning.training import processes
 from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw
+from xmodbench.plugins.model_files import check_saved
 from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import Expected, check_made, check_model, check_store, model_sha256, prepared
 from xmodbench.stages.state_folder import OWNER, owned
@@ -189,11 +190,9 @@ def adopt(saved: Path, out: Path) -> str:
     """Put what a method saved in its place, once it is looked through; returns its hash.
 
     Raises:
-        UserError: there are links or special files in it.
+        UserError: there are links, special files or pickles in it.
     """
-    for path in sorted(saved.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise UserError("is a link or no regular file", f"model: {path.relative_to(saved)}", "save plain files")
+    check_saved(saved)
     with atomic_dir(out) as folder:
         shutil.copytree(saved, folder, dirs_exist_ok=True)
         return model_sha256(folder)

@@ -72,6 +72,9 @@ class Refusals:
         if isinstance(error, UserError):
             return error
         traceback.print_exception(error)
+        if isinstance(error, ValueError) and "read-only" in str(error):
+            fix = "copy it first: source = source.copy()"
+            return UserError("writes into an array that it was handed", where, fix)
         what = said(error)
         if self.looked_for and self.wall is not None:
             what += f", after it looked for '{self.looked_for[-1]}', which is not there for it"
