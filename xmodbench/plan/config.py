@@ -125,7 +125,16 @@ class Scoring(Part):
         description="Path or URL of pytorch-fid's Inception weights (sha256 is checked; the environment variable "
         "FID_WEIGHTS does the same). Without them the FID column says so.",
     )
+    metrics: list[Id] = Field(
+        default_factory=list,
+        description="Metrics of one's own beside those that are always scored: plugins (docs/add-a-metric.md).",
+    )
     bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamples of subjects for the confidence intervals.")
+
+    @field_validator("metrics")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(value))
 
 
 class Reporting(Part):

@@ -15,7 +15,18 @@ from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
 from xmodbench.plan.config import BenchmarkConfig
 from xmodbench.plan.methods import PlannedMethod, Training, planned_methods
-from xmodbench.plugins import DATASETS, METHODS, Dataset, Kind, Plugin, Supervision, available, find
+from xmodbench.plugins import (
+    DATASETS,
+    METHODS,
+    METRICS,
+    Dataset,
+    ImageMetric,
+    Kind,
+    Plugin,
+    Supervision,
+    available,
+    find,
+)
 from xmodbench.plugins.discovery import P
 from xmodbench.plugins.settings import Settings, validated
 
@@ -57,6 +68,9 @@ class Plan:
             key: self._plugin(DATASETS, "datasets", key, entry.plugin) for key, entry in config.datasets.items()
         }
         entries = {key: self._plugin(METHODS, "methods", key, entry.plugin) for key, entry in config.methods.items()}
+        self.metric_plugins: list[Plugin[ImageMetric]] = [
+            self._plugin(METRICS, "scoring.metrics", name, None) for name in config.scoring.metrics
+        ]
         self.datasets: dict[str, Dataset] = {
             key: plugin.cls(self._dataset_settings(key, plugin)) for key, plugin in self.dataset_plugins.items()
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ from xmodbench.commands import remake
 from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.errors import UserError, plain
 from xmodbench.files import read_json, sha256_file
+from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.published import published
-from xmodbench.metrics.registry import DISTANCES, METRICS, PAIRED, PROTOCOL
+from xmodbench.metrics.registry import DISTANCES, METRICS, PROTOCOL, Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
@@ -78,7 +80,7 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     if not plan.scores_file(cell).is_file():
         return result("not run", "not run")
     try:
-        scores, summary = read_scores(plan.scores_file(cell))
+        scores, summary = read_scores(plan.scores_file(cell), metrics_of(plan))
     except UserError as error:
         return result("failed", str(error))
     distances, counts, intermediates = (summary.get(name, {}) for name in ("distances", "counts", "intermediates"))
@@ -93,8 +95,11 @@ def _published(plan: Plan, cell: Cell) -> dict[str, float] | None:
     return published(method.meta.get("published"), dataset.meta.get("published"), cell.source, cell.target)
 
 
-def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_scores(path: Path, metrics: Mapping[str, Metric] = METRICS) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Per-image scores and the summary beside them.
+
+    Args:
+        metrics: of the run, those of the registry first.
 
     Raises:
         UserError: a file is missing, damaged or not the one that its record speaks of.
@@ -106,13 +111,14 @@ def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise UserError("not the scores of the record beside them", path, "score again")
     try:
         scores = pd.read_csv(path, dtype={"id": str, "subject": str, "site": str}, keep_default_na=False)
-        values = scores[list(PAIRED)].to_numpy(float)
+        paired = [metric for metric in metrics.values() if metric.level == "image"]
+        values = scores[[metric.id for metric in paired]].to_numpy(float)
     except (ValueError, KeyError) as error:
         raise UserError(f"not a table of scores ({error})", path, "score again") from None
     if not len(values):
         raise UserError("holds no scores", path, "score again")
-    for name, column in zip(PAIRED, values.T, strict=True):
-        _within_bounds(name, column.tolist(), path)
+    for metric, column in zip(paired, values.T, strict=True):
+        _within_bounds(metric, column.tolist(), path)
     return scores, _read_summary(path.with_suffix(".json"))
 
 
@@ -121,7 +127,9 @@ def _read_summary(path: Path) -> dict[str, Any]:
     try:
         for name in DISTANCES:
             found = summary["distances"][name]
-            _within_bounds(name, [value for value in (found["value"], found.get("floor")) if value is not None], path)
+            _within_bounds(
+                METRICS[name], [value for value in (found["value"], found.get("floor")) if value is not None], path
+            )
         shared = [int(summary["counts"][name]) for name in ("images", "subjects")]
         on_the_way = summary.get("intermediates", {})
         checked_names(list(on_the_way))
@@ -135,8 +143,8 @@ def _read_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
-def _within_bounds(name: str, values: list[object], path: Path) -> None:
-    if problem := next(filter(None, map(METRICS[name].problem, values)), None):
+def _within_bounds(metric: Metric, values: list[object], path: Path) -> None:
+    if problem := next(filter(None, map(metric.problem, values)), None):
         raise UserError(problem, path, "score again")
 
 

@@ -16,7 +16,8 @@ from markupsafe import Markup
 from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
 from xmodbench.files import write_text
-from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
+from xmodbench.metrics.own import metrics_of
+from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.report import text
 from xmodbench.report.fairness import NO_WALL
 from xmodbench.report.inspection import section as inspection
@@ -24,7 +25,7 @@ from xmodbench.report.model import Report
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.sweep_plots import sweep_plots
-from xmodbench.report.tables import FAMILIES
+from xmodbench.report.tables import families
 from xmodbench.report.trainings import training_pictures
 
 MOST_PAIRS = 3000
@@ -74,7 +75,7 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "mean_ranks": {name: ranks for name, ranks in report.mean_ranks.items() if any(ranks.values())},
         "comparisons": report.comparisons[:MOST_PAIRS],
         "pairs": len(report.comparisons),
-        "metrics": METRICS,
+        "metrics": metrics_of(report.plan),
         "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
         "data": _data(report),
         "data_style": Markup(inspection.style()),
@@ -109,11 +110,11 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes]) -> Sectio
         title=text.group_title(report.plan, group),
         note=text.subjects_note(group),
         simulated=report.plan.simulated(group.dataset),
-        families=[(name, title, family(name)) for name, title in FAMILIES.items()],
+        families=families(report.plan),
         methods=[[item for item in group.results if item not in controls], controls],
         published=[entry for entry in report.entries[group.key] if entry.published is not None],
         picture=b64encode(pictures[group.key]).decode() if group.key in pictures else None,
-        notes={name: text.footnotes(report.entries[group.key], name) for name in FAMILIES},
+        notes={name: text.footnotes(report.entries[group.key], name) for name, _, _ in families(report.plan)},
     )
 
 

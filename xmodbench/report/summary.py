@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from xmodbench.metrics import stats
-from xmodbench.metrics.registry import METRICS, PAIRED, Metric
+from xmodbench.metrics.own import metrics_of, paired_of
+from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins import Supervision
 from xmodbench.report.collect import CellResult
@@ -74,7 +75,7 @@ def is_control(plan: Plan, cell: Cell) -> bool:
 def summarise(plan: Plan, group: Group) -> list[Entry]:
     """All metrics of all cells of a group, ranked; cells without scores have entries with their reason."""
     resamples = {item.cell: _resamples(plan, group, item) for item in group.results if item.complete}
-    cells = [_entries(item, resamples.get(item.cell)) for item in group.results]
+    cells = [_entries(plan, item, resamples.get(item.cell)) for item in group.results]
     # by metric, and back again
     columns = [list(_ranked(plan, list(column), resamples)) for column in zip(*cells, strict=True)]
     return [entry for row in zip(*columns, strict=True) for entry in row]
@@ -83,20 +84,21 @@ def summarise(plan: Plan, group: Group) -> list[Entry]:
 def _resamples(plan: Plan, group: Group, item: CellResult) -> np.ndarray:
     """Means of the per-image metrics in each resample of subjects; the same resamples for all methods of a group."""
     seed = derive_seed(plan.config.seed, "bootstrap", group.key)
-    values, subjects = item.image_scores[list(PAIRED)].to_numpy(), item.image_scores["subject"].tolist()
+    values, subjects = item.image_scores[list(paired_of(plan))].to_numpy(), item.image_scores["subject"].tolist()
     return stats.resampled_means(values, subjects, plan.config.scoring.bootstrap, seed)
 
 
-def _entries(item: CellResult, resamples: np.ndarray | None) -> list[Entry]:
+def _entries(plan: Plan, item: CellResult, resamples: np.ndarray | None) -> list[Entry]:
     if resamples is None:
         reason = f"failed: {item.reason}" if item.status == "failed" else item.reason
-        return [Entry(item, metric, reason=reason) for metric in METRICS.values()]
-    means = item.image_scores[list(PAIRED)].mean()
+        return [Entry(item, metric, reason=reason) for metric in metrics_of(plan).values()]
+    paired = paired_of(plan)
+    means = item.image_scores[list(paired)].mean()
     bounds = stats.interval(resamples) if item.image_scores["subject"].nunique() > 1 else None
     entries = []
-    for metric in METRICS.values():
+    for metric in metrics_of(plan).values():
         if metric.level == "image":
-            place = PAIRED.index(metric.id)
+            place = paired.index(metric.id)
             low, high = (None, None) if bounds is None else map(float, bounds[:, place])
             entries.append(Entry(item, metric, float(means[metric.id]), low, high))
         else:
@@ -115,7 +117,7 @@ def _ranked(plan: Plan, entries: list[Entry], resamples: dict[Cell, np.ndarray])
     ranks = stats.ranks(np.array([entry.value for entry in rivals], np.float64), better)
     ends = None
     if rivals[0].low is not None:
-        column = PAIRED.index(rivals[0].metric.id)
+        column = paired_of(plan).index(rivals[0].metric.id)
         shuffled = stats.ranks(np.stack([resamples[entry.cell][:, column] for entry in rivals], axis=1), better)
         ends = stats.interval(shuffled)
     for entry in entries:
@@ -133,8 +135,8 @@ def comparisons(plan: Plan, group: Group) -> list[dict[str, Any]]:
     """Paired tests between all methods (no controls) of a group on subject means, for each ranked per-image metric of
     the readable tables; Holm's adjustment is over the pairs within one metric."""
     done = [item for item in group.results if item.complete and not is_control(plan, item.cell)]
-    metrics = [m for m in METRICS.values() if m.level == "image" and m.ranked and m.headline]
-    means = {item.cell.method: stats.subject_means(item.image_scores, PAIRED) for item in done}
+    metrics = [m for m in metrics_of(plan).values() if m.level == "image" and m.ranked and m.headline]
+    means = {item.cell.method: stats.subject_means(item.image_scores, paired_of(plan)) for item in done}
     rows = []
     for metric in metrics:
         tests = stats.paired_tests({name: frame[metric.id] for name, frame in means.items()})

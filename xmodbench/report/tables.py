@@ -10,13 +10,21 @@ import pandas as pd
 
 from xmodbench.errors import plain
 from xmodbench.files import atomic_file, write_json, write_text
-from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
+from xmodbench.metrics.own import OWN, family_of, metrics_of
+from xmodbench.metrics.registry import PROTOCOL, Metric
+from xmodbench.plan.plan import Plan
 from xmodbench.report.fairness import NO_WALL, isolation
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.text import NONE, SIMULATED, footnotes, group_title, heading, subjects_note, with_interval
 
-FAMILIES = {"paper": "The paper's definition", "standard": "Standard definition"}
+FAMILIES = {"paper": "The paper's definition", "standard": "Standard definition", OWN: "Metrics of one's own"}
+
+
+def families(plan: Plan) -> list[tuple[str, str, list[Metric]]]:
+    """Name, title and columns of each table that a direction has."""
+    found = [(name, title, family_of(plan, name)) for name, title in FAMILIES.items()]
+    return [part for part in found if part[2]]
 
 
 def long_table(report: Report) -> pd.DataFrame:
@@ -85,7 +93,7 @@ def write_table_json(report: Report, path: Path) -> None:
         "complete": report.complete,
         "simulated": report.simulated,
         "banner": SIMULATED if report.simulated else None,
-        "metrics": {name: asdict(metric) for name, metric in METRICS.items()},
+        "metrics": {name: asdict(metric) for name, metric in metrics_of(report.plan).items()},
         "rows": rows,
         "comparisons": report.comparisons,
         "checks": checks,
@@ -105,8 +113,13 @@ def write_markdown(report: Report, path: Path) -> None:
         parts.append(f"> **{NO_WALL}** ({', '.join(map(_plain, report.not_walled))})")
     parts += [_group_section(report, group) for group in report.groups]
     parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
-    parts += [f"- **{name}** ({_plain(heading(metric))}): {metric.definition}" for name, metric in METRICS.items()]
+    listed = metrics_of(report.plan).items()
+    parts += [f"- **{name}** ({_plain(heading(metric))}): {_definition(metric)}" for name, metric in listed]
     write_text(path, "\n\n".join(parts) + "\n")
+
+
+def _definition(metric: Metric) -> str:
+    return _plain(metric.definition) if metric.family == OWN else metric.definition
 
 
 def _group_section(report: Report, group: Group) -> str:
@@ -117,8 +130,8 @@ def _group_section(report: Report, group: Group) -> str:
         parts.append(
             "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(_plain, named))
         )
-    for name, title in FAMILIES.items():
-        parts += [f"### {title}", _family_table(report, group, family(name)), *_footnotes(report, group, name)]
+    for name, title, columns in families(report.plan):
+        parts += [f"### {title}", _family_table(report, group, columns), *_footnotes(report, group, name)]
     if rows := published_rows(report, group):
         parts += ["### Published", _markdown(PUBLISHED_HEADINGS, rows)]
     return "\n\n".join(parts)

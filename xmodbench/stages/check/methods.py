@@ -146,7 +146,9 @@ class _Checked:
         kept = compiled(job, limits=self.room.limits)
         return _Logged(self.room, job, verb, compiled=kept, **options)
 
-    def _train(self, name: str, verb: str = "train", pretrained: Path | None = None, **interrupt: int):
+    def _train(
+        self, name: str, verb: str = "train", pretrained: Path | None = None, interrupt: dict[str, int] | None = None
+    ) -> tuple[Path, dict[str, Any]]:
         """A training in a folder of its own; the model's folder, and what the training says of itself."""
         state, saved, model = (self.room.folder / f"{part}-{name}" for part in ("state", "saved", "model"))
         saved.mkdir()
@@ -162,7 +164,7 @@ class _Checked:
                 state=str(state),
                 pretrained=pretrained and str(pretrained),
                 out=str(saved),
-                interrupt=interrupt,
+                interrupt=interrupt or {},
             )
         self._look(done)
         check_saved(saved)
@@ -184,7 +186,7 @@ class _Checked:
         if not any(how.values()):
             return None
         try:
-            return self._train("second", **how)[0]
+            return self._train("second", interrupt=how)[0]
         except UserError:  # it was killed, as it should
             saved = self.room.folder / "saved-second"
             saved.rename(saved.with_name("saved-killed"))

@@ -33,7 +33,8 @@ class Forked:
     stdout: IO[bytes] | None = None
 
     def __init__(self, pid: int, server: socket.socket):
-        self.pid, self._server, self._code = pid, server, None
+        self.pid, self._server = pid, server
+        self._code: int | None = None
 
     def wait(self) -> int:
         """Wait for its end; its exit code, or minus the signal that ended it."""
@@ -144,7 +145,7 @@ def _become(request: dict, channel: int, output: int, *held: int) -> None:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # there is one
+        sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

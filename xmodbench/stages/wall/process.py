@@ -17,6 +17,7 @@ from typing import IO, Any
 from xmodbench import isolation
 from xmodbench.devices import job_environment
 from xmodbench.files import sha256_file
+from xmodbench.isolation import Wall
 from xmodbench.plugins.discovery import Location
 from xmodbench.stages.wall.may_read import Grant
 from xmodbench.stages.wall.method_job import Described, MethodJob
@@ -93,7 +94,7 @@ class PluginProcess(WalledProcess):
                 (work / given).parent.mkdir(parents=True, exist_ok=True)
                 (work / given).symlink_to(path)
 
-    def _wall(self) -> isolation.Wall | None:
+    def _wall(self) -> Wall | None:
         several = int(os.environ.get("WORLD_SIZE", 1)) > 1
         return None if self.isolation == NONE else self.grant.wall(self.data, self.out, self.scratch, several)
 
