@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from xmodbench.commands import documentation
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.plugins import available, find
 from xmodbench.plugins.discovery import KINDS
+
+if TYPE_CHECKING:
+    from xmodbench.stages.check.findings import Finding
 
 GROUP = "Plugins: methods, data sets, metrics of one's own"
 NAMES = {kind.name: kind for kind in KINDS}
@@ -82,9 +85,7 @@ def check(
     problems = 0
     given = None if settings is None else parsed(settings)
     for finding in stage(location, Limits(limit, memory), raw=raw, settings=given):
-        word = "ok" if finding.problem is None else "FAILED"
-        word = "warn" if finding.warnings and finding.problem is None else word
-        typer.echo(f"{word if finding.asked else '-':6} {finding.requirement}")
+        typer.echo(f"{_word(finding):6} {finding.requirement}")
         for line in (*filter(None, [finding.problem]), *finding.warnings):
             typer.echo(f"       {line}")
         if finding.problem is not None:
@@ -94,6 +95,14 @@ def check(
         page = documentation(f"add-a-{found}.md")
         text = "1 check failed" if problems == 1 else f"{problems} checks failed"
         raise UserError(text, f"{found} '{name}'", f"see {page}")
+
+
+def _word(finding: Finding) -> str:
+    if not finding.asked:
+        return "-"
+    if finding.problem is not None:
+        return "FAILED"
+    return "warn" if finding.warnings else "ok"
 
 
 def _of_kind(name: str, asked: str | None) -> str:

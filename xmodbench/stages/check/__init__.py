@@ -28,11 +28,19 @@ def check(
         settings: what it is tried with; what its YAML says under ``smoke`` if left out.
         start: starts its processes; a fork server of its own if left out.
     """
-    from xmodbench.stages.check.methods import check_method
-
     with room(limits, start) as where:
         if location.kind.name == "method":
+            from xmodbench.stages.check.methods import check_method
+
             yield from check_method(location, where, settings)
+        elif location.kind.name == "dataset":
+            from xmodbench.stages.check.datasets import check_dataset
+
+            yield from check_dataset(location, where, settings, raw)
+        else:
+            from xmodbench.stages.check.metrics import check_metric
+
+            yield from check_metric(location, where, settings)
 
 
 def problems(location: Location, limits: Limits = LIMITS, **options: Any) -> list[str]:

@@ -103,6 +103,10 @@ def room(limits: Limits, start: Start | None = None) -> Iterator[Room]:
         yield Room(folder, limits, server([]), server)
 
 
+class NotAsked(Exception):
+    """Nothing is wrong, but this and what builds on it cannot be asked; the text says why."""
+
+
 @dataclass(frozen=True)
 class Check:
     """A requirement, and what raises UserError where it is broken; ``apart``: the others do not build on it."""
@@ -122,6 +126,9 @@ def findings(checks: list[Check], where: Room) -> Iterator[Finding]:
         where.warnings.clear()
         try:
             check.ask()
+        except NotAsked as reason:
+            broken = True
+            yield Finding(check.requirement, warnings=(*where.warnings, str(reason)), asked=False)
         except UserError as error:
             broken = not check.apart
             yield Finding(check.requirement, str(error), tuple(where.warnings), output=where.said())
