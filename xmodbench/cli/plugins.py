@@ -24,6 +24,8 @@ def add_to(app: typer.Typer) -> None:
     """Add the verbs of this group."""
     add = app.command
     add(rich_help_panel=GROUP)(plugins)
+    examples = ("xmodbench new method my_method", "xmodbench new dataset my_data", "xmodbench new metric my_metric")
+    add(rich_help_panel=GROUP, epilog=example(*examples))(new)
     checking = (
         "xmodbench check my_method",
         "xmodbench check my_dataset --raw raw/my_dataset",
@@ -50,6 +52,43 @@ def plugins() -> None:
             typer.echo(f"{kind.name:8} {plugin_id:26} {text}")
     if broken:
         raise UserError(f"{broken} of them cannot be used", "plugins", "see the list")
+
+
+USE = {"method": "methods: {%s: {}}", "dataset": "datasets: {%s: {}}", "metric": "scoring: {metrics: [%s]}"}
+"""How a config names a plugin."""
+
+
+def new(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="method, dataset or metric.", autocompletion=lambda: list(NAMES))
+    ],
+    plugin_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Its id: small letters, digits, hyphens, underscores.")
+    ],
+    folder: Annotated[
+        Path, typer.Option(help="The project that it becomes part of; this folder if left out.")
+    ] = Path(),
+) -> None:
+    """Write a working plugin to begin with: its code, README and a test that passes."""
+    from xmodbench.plugins.scaffold import write_plugin
+
+    if kind not in NAMES:
+        raise UserError(f"no such kind '{kind:.40}'", "new", did_you_mean(kind, NAMES) or f"one of {', '.join(NAMES)}")
+    files = write_plugin(NAMES[kind], plugin_id, folder)
+    for path in files:
+        typer.echo(f"wrote {path}")
+    steps = [
+        f"write your own into {NAMES[kind].folder}/{plugin_id}/{kind}.py",
+        f"xmodbench check {plugin_id}",
+        f"python -m pytest {NAMES[kind].folder}/{plugin_id}",
+        f"name it in a config: {USE[kind] % plugin_id}",
+    ]
+    if folder.resolve() != Path.cwd():
+        steps.insert(0, f"cd {folder}, where `xmodbench` finds it")
+    typer.echo("\nNext:")
+    for number, step in enumerate(steps, start=1):
+        typer.echo(f"  {number}. {step}")
+    typer.echo(f"What it may do and has to: {documentation(f'add-a-{kind}.md')}")
 
 
 def _names(incomplete: str) -> list[str]:
