@@ -39,7 +39,26 @@ def test_what_is_sound_passes(tmp_path, server):
     assert [(item.problem, item.warnings) for item in found] == [(None, ())] * 6
 
 
-@pytest.mark.parametrize("case", BROKEN)
+FAULTS = {
+    "hanging": ("hangs", "`xmodbench check` ends it after a time and says so"),
+    "hungry": ("takes all memory", "`xmodbench check` holds it to its limit and says so in one line"),
+    "filling": ("fills the disk", "`xmodbench check` holds its files to a limit and says so in one line"),
+    "segfault": ("crashes its process", "one line; `xmodbench check` leaves nothing behind"),
+    "exit": ("calls `sys.exit(0)` in `fit`", "one line says what to write instead; no model"),
+    "unseeded": ("ignores the seed", "`xmodbench check` says in which function"),
+    "resume": ("ends otherwise after it was killed and continued", "`xmodbench check` says what to keep"),
+    "objects": ("saves a pickle, or an array of objects, as its model", "one line names the file; no model"),
+    "source in place": ("changes the slices that it is handed", "one line says to copy them"),
+    "misspelt": ("`method.yaml` with a misspelt key", "one line names the one that was meant"),
+    "talkative": ("prints 200,000 lines on a few slices", "`xmodbench check` says what to use instead"),
+}
+
+
+def case_of(name):
+    return pytest.param(name, marks=pytest.mark.fault("plugin", *FAULTS[name]) if name in FAULTS else ())
+
+
+@pytest.mark.parametrize("case", map(case_of, BROKEN))
 def test_a_breach_is_told_once(tmp_path, server, case, monkeypatch):
     if case in NEEDS_A_WALL and not isolation.landlock_version():
         pytest.skip("this kernel has no Landlock")
