@@ -90,7 +90,10 @@ def test_the_version(tmp_path):
 
 def test_shipped_configs_have_names(tmp_path):
     assert "run 'smoke'" in xmodbench("check", "smoke", cwd=tmp_path).stdout
-    assert "smok: no such config file; did you mean 'smoke'?" in xmodbench("check", "smok", cwd=tmp_path).stderr
+    assert (
+        "smok: no plugin and no config of this name; did you mean 'smoke'?"
+        in xmodbench("check", "smok", cwd=tmp_path).stderr
+    )
     place = xmodbench("where", "config", cwd=tmp_path).stdout.strip()
     assert Path(place, "smoke.yaml").is_file()
     assert "no such place; did you mean 'config'?" in xmodbench("where", "confi", cwd=tmp_path).stderr
