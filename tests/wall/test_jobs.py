@@ -113,7 +113,7 @@ def test_granted_folders_must_lie_apart_from_the_data(tmp_path, make_store):
 @pytest.mark.parametrize(
     ("fit", "saving", "expected"),
     [
-        ("pass", 'np.save(directory / "w.npy", np.array([None]))', "model: w.npy: is an array of objects, which is a pickle"),
+        ("pass", 'np.save(directory / "w.npy", np.array([None]))', "model: w.npy: is an array of objects"),
         ("import sys; sys.exit(0)", "pass", r"method 'breaking', fit: called sys.exit\(0\); return when it is done"),
         ("train.target[:] = 0", "pass", "fit: writes into an array that it was handed; copy it first"),
     ],
@@ -274,7 +274,7 @@ for number in range(3, 32):
         pass
 """
     job = job_of(tmp_path, f"talking{len(text)}", body + SEEING)
-    with pytest.raises(UserError, match="its process answered nonsense; a method must leave"):
+    with pytest.raises(UserError, match="its process answered nonsense; a plugin must leave"):
         train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
 
 

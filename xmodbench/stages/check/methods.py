@@ -101,7 +101,7 @@ class _Checked:
 
     def is_independent(self) -> None:
         """However the slices were put together, each image is the same."""
-        for other, (order, size) in zip(self.others, self.ways[1:], strict=True):
+        for other, (_, size) in zip(self.others, self.ways[1:], strict=True):
             if other is not self.others[0]:
                 what = "batch size" if size != N_TEST else "order"
                 fix = "treat each image by itself: no statistics over the batch, no randomness but generators[i]"

@@ -141,6 +141,8 @@ def _become(request: dict, channel: int, output: int, *held: int) -> None:
         tempfile.tempdir = None  # of the server's own folder
         if (numpy := sys.modules.get("numpy")) is not None:
             numpy.random.seed()  # or all would draw the same
+        if (numba := sys.modules.get("numba")) is not None:
+            numba.core.config.reload_config()  # its caches are in the server's folder else
         worker.main(channel)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
