@@ -1,21 +1,16 @@
 """Methods that hang, flood, grab, guess or are written wrongly: each ends with one line, and takes nothing with it."""
 
-import re
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from tests.plugins import GRADIENT, fitting, job_of, write_dataset, write_method
 from xmodbench import isolation
-from xmodbench.cli.methods import plugins
+from xmodbench.cli.plugins import plugins
 from xmodbench.devices import resolve_device
 from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, METHODS, find
-from xmodbench.plugins.check import check_independence, check_training_repeats, checked
 from xmodbench.stages.train import train
-from xmodbench.stages.validate import _Process, validate
 from xmodbench.stages.wall.output import LAST, MOST
 
 
@@ -125,102 +120,7 @@ def test_a_broken_method_does_not_hide_the_others(here, capsys):
 
 
 # -- run --------------------------------------------------------------------------------------------------------------------
-class Seen:
-    """What `xmodbench validate` says of a method, one answer at a time; the first two checks are not asked."""
-
-    def __init__(self, name, limit_s=60.0):
-        self.process, self.limit_s = _Process(name, 2), limit_s
-
-    def __enter__(self):
-        assert self.process.answer(60) == {"failed": None, "ended": False}
-        return self.process.answer(self.limit_s)
-
-    def __exit__(self, *_):
-        self.process.__exit__()
-        assert self.process.process.poll() is not None
-
-
-@fault("hangs", "`xmodbench validate` ends it after a time, says so, and goes on with the next check")
-def test_validate_ends_what_hangs(here, capfd):
-    code = "import subprocess, sys\nprint(subprocess.Popen(['sleep', '600']).pid, flush=True)\nwhile True: pass"
-    with Seen(write_method(here, "hanging", fitting(code)).name, limit_s=1.0) as answer:
-        assert answer == {"failed": "did not end within 1 s", "ended": True}
-    child = int(capfd.readouterr().err)
-    for _ in range(100):
-        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
-            return
-        time.sleep(0.02)
-    pytest.fail("what it started still runs")
-
-
-def test_validate_goes_on_after_a_hang(here, monkeypatch):
-    answers = {0: [(None, False), (None, False), ("hangs", True)], 2: [(None, False), (None, False), ("dies", True)]}
-    asked = []
-
-    class Process:
-        def __init__(self, method, first):
-            asked.append(first)
-            self.answers = iter(answers.get(first, [(None, False)] * 9))
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def answer(self, limit_s):
-            assert limit_s == 5
-            failed, ended = next(self.answers)
-            return {"failed": failed, "ended": ended}
-
-    monkeypatch.setattr("xmodbench.stages.validate._Process", Process)
-    found = [problem for _, problem in validate("oracle", 5)]
-    assert found == [None, "hangs", None, "dies", None, None, None]
-    assert asked == [0, 2, 4]
-
-
-MEMORY = """
-import resource
-used = int(open("/proc/self/statm").read().split()[5]) * 4096
-resource.setrlimit(resource.RLIMIT_DATA, (used + 2**28, resource.RLIM_INFINITY))
-blocks = []
-while True: blocks.append(np.ones(2**22))
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "code", "expected", "ended"),
-    [
-        pytest.param(
-            "hungry",
-            MEMORY,
-            r"^(Numpy|_Array)?MemoryError: ",
-            False,
-            marks=fault("takes all memory", "`xmodbench validate` says so in one line and goes on"),
-        ),
-        (
-            "killed",
-            "import os; os.kill(os.getpid(), 9)",
-            r"^was killed \(SIGKILL\); most likely for want of memory$",
-            True,
-        ),
-        ("leaving", "import sys; sys.exit()", "^ended its process by itself, with exit code 0$", True),
-        ("lines", "raise ValueError('a\\nb')", "^ValueError: a b$", False),
-    ],
-)
-def test_validate_outlives_what_dies(here, name, code, expected, ended):
-    with Seen(write_method(here, name, fitting(code)).name) as answer:
-        assert re.search(expected, answer["failed"]) and answer["ended"] is ended, answer
-
-
-def test_validate_says_what_cannot_be_imported(here):
-    write_method(here, "leaves", "import sys; sys.exit(3)")
-    with pytest.raises(UserError, match="method 'leaves': its import ended its process by itself, with exit code 3"):
-        next(validate("leaves"))
-    with pytest.raises(UserError, match="unknown method; did you mean 'oracle'?"):
-        next(validate("oracel"))
-
-
+# what hangs, dies, grabs memory or ignores the seed is checked in tests/contract/test_check_methods.py
 FLOOD = "import sys\nfor _ in range(100): sys.stdout.write('y' * 2**20)\nprint('the end')"
 
 
@@ -256,21 +156,6 @@ def test_a_method_writes_where_it_may(tmp_path, make_store, where):
     ):
         train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
     assert (path.read_bytes() if path.exists() else None) == before
-
-
-@fault("ignores the seed", "`xmodbench validate` says in which function")
-def test_randomness_of_ones_own_is_found(here):
-    body = fitting("self.level = np.random.default_rng().random(dtype=np.float32)")
-    body = body.replace('"w").write_text("1")', '"w").write_text(repr(float(self.level)))')
-    body = body.replace("run): pass", 'run): self.level = np.float32((directory / "w").read_text())')
-    plugin = find(
-        METHODS, write_method(here, "moody", body.replace("return source", "return source * self.level")).name
-    )
-    assert checked(check_independence, plugin) is None
-    assert checked(check_training_repeats, plugin).startswith("fit: two trainings with the same seed differ; take all")
-    body = GRADIENT.replace("item.numpy.random", "np.random.default_rng().random")
-    plugin = find(METHODS, write_method(here, "guessing", body).name)
-    assert checked(check_independence, plugin).startswith("translate: images change by up to")
 
 
 @fault("needs a GPU where there is none", "one line says what to set")

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from tests.plugins import few_shot, write_dataset, write_method
 from xmodbench.data.download.fetched import ACQUIRED
-from xmodbench.plan.config import Scoring, parse_config
+from xmodbench.plan.config import parse_config
 from xmodbench.plan.plan import Plan
 from xmodbench.records import RECORD, recorded
 from xmodbench.stages.score import score
@@ -115,7 +115,7 @@ def write_plugins(root: Path, *, published: bool = True) -> None:
 
 
 def make_plan(
-    root: Path, *, datasets=("heads", "sim_heads"), directions=None, labels=None, seeds=None, **report
+    root: Path, *, datasets=("heads", "sim_heads"), directions=None, labels=None, seeds=None, metrics=(), **report
 ) -> Plan:
     """The plan of a toy run whose files are below `root`; `labels` by method replace the plugins' own."""
     config = {
@@ -126,7 +126,7 @@ def make_plan(
             name: {"label": (labels or {}).get(name), "note": NOTES.get(name)} for name in [*METHODS, *CONTROLS]
         },
         "paths": {part: str(root / part) for part in ("raw", "data", "results", "work")},
-        "scoring": {"bootstrap": 200},
+        "scoring": {"bootstrap": 200, "metrics": list(metrics)},
         "report": report,
     }
     return Plan(parse_config(config, "toy.yaml"), "toy.yaml")
@@ -171,7 +171,7 @@ def run_score(plan: Plan, cell) -> None:
         cell.source,
         cell.target,
         plan.scores_file(cell),
-        Scoring(bootstrap=200),
+        plan.config.scoring,
         seed=1,
     )
 

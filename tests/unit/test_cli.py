@@ -30,7 +30,13 @@ def test_check_says_what_would_run(tmp_path):
     ("arguments", "expected"),
     [
         (["check", "none.yaml"], "none.yaml: no such config file"),
-        (["validate", "oracel"], "unknown method; did you mean 'oracle'?"),
+        (["check", "oracel"], "oracel: no plugin and no config of this name; did you mean 'oracle'?"),
+        (["check", "folder"], "folder: is a dataset and a config; say which with --kind dataset"),
+        (
+            ["check", "oracle", "--kind", "methode"],
+            "--kind: no such kind 'methode'; one of method, dataset, metric, config",
+        ),
+        (["check", "oracle", "--kind", "metric"], "metric 'oracle': unknown metric"),
         (
             ["train", "oracle", "--data", "x", "--target", "t1", "--out", "o", "--state", "s", "--settings", "{"],
             "--settings: not valid JSON",
@@ -84,7 +90,10 @@ def test_the_version(tmp_path):
 
 def test_shipped_configs_have_names(tmp_path):
     assert "run 'smoke'" in xmodbench("check", "smoke", cwd=tmp_path).stdout
-    assert "smok: no such config file; did you mean 'smoke'?" in xmodbench("check", "smok", cwd=tmp_path).stderr
+    assert (
+        "smok: no plugin and no config of this name; did you mean 'smoke'?"
+        in xmodbench("check", "smok", cwd=tmp_path).stderr
+    )
     place = xmodbench("where", "config", cwd=tmp_path).stdout.strip()
     assert Path(place, "smoke.yaml").is_file()
     assert "no such place; did you mean 'config'?" in xmodbench("where", "confi", cwd=tmp_path).stderr

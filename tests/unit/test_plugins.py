@@ -149,7 +149,7 @@ def test_several_processes_names_trainings(tmp_path, monkeypatch, value):
     monkeypatch.chdir(tmp_path)
     name = f"several{len(value)}"
     write_method(tmp_path, name, meta=f"label: A\nsummary: b\nseveral_processes: {value}\n")
-    with pytest.raises(UserError, match="several_processes is no list of pretrain and train"):
+    with pytest.raises(UserError, match="several_processes.*input should be"):
         find(METHODS, name)
 
 

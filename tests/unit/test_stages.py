@@ -155,10 +155,11 @@ def fault(case, outcome="one line; only the record of the failure is left"):
             marks=fault("raises in `translate`"),
         ),
         pytest.param(
-            "__import__('sys').exit()",
+            "__import__('os')._exit(0)",
             "its process ended by itself with exit code 0",
             marks=fault("ends its process with exit code 0, without a result"),
         ),
+        ("__import__('sys').exit(0)", r"method 'broken', translate: called sys.exit\(0\); return when it is done"),
         pytest.param(
             "__import__('os').kill(__import__('os').getpid(), 9)",
             r"was killed \(SIGKILL\); most likely for want of memory",

@@ -110,6 +110,21 @@ def test_granted_folders_must_lie_apart_from_the_data(tmp_path, make_store):
         train(job, tmp_path / "data/toy/train", "t1", None, tmp_path / "model", test)
 
 
+@pytest.mark.parametrize(
+    ("fit", "saving", "expected"),
+    [
+        ("pass", 'np.save(directory / "w.npy", np.array([None]))', "model: w.npy: is an array of objects"),
+        ("import sys; sys.exit(0)", "pass", r"method 'breaking', fit: called sys.exit\(0\); return when it is done"),
+        ("train.target[:] = 0", "pass", "fit: writes into an array that it was handed; copy it first"),
+    ],
+)  # fmt: skip
+def test_a_breach_leaves_no_model(tmp_path, store, fit, saving, expected):
+    job = job_of(tmp_path, "breaking", fitting(fit, saving))
+    with pytest.raises(UserError, match=expected):
+        train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
+    assert not (tmp_path / "model" / "record.json").exists()
+
+
 def test_no_link_in_a_plugins_folder_opens_what_lies_elsewhere(tmp_path, store, make_store):
     test = make_store(tmp_path / "data" / "toy" / "test")
     job = job_of(tmp_path, "linked", fitting("pass"))
@@ -259,7 +274,7 @@ for number in range(3, 32):
         pass
 """
     job = job_of(tmp_path, f"talking{len(text)}", body + SEEING)
-    with pytest.raises(UserError, match="its process answered nonsense; a method must leave"):
+    with pytest.raises(UserError, match="its process answered nonsense; a plugin must leave"):
         train(job, store, "t1", None, tmp_path / "model", tmp_path / "state")
 
 

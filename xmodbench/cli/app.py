@@ -1,4 +1,4 @@
-"""The verbs in five groups: data, methods, models, runs, results."""
+"""The verbs in groups: data, methods, models, runs, results, plugins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xmodbench import __version__
-from xmodbench.cli import data, elsewhere, methods, models, overview, results, runs
+from xmodbench.cli import data, elsewhere, methods, models, overview, plugins, results, runs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,5 +33,5 @@ def main(
     """Benchmark of zero-shot cross-modality medical image translation."""
 
 
-for group in (data, methods, models, runs, overview, results, elsewhere):
+for group in (data, methods, models, runs, overview, results, elsewhere, plugins):
     group.add_to(app)

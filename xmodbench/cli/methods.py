@@ -1,4 +1,4 @@
-"""Verbs about methods: plugins, validate, pretrain, train, translate, gather, apply."""
+"""Verbs about methods: pretrain, train, translate, gather, apply."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ from xmodbench.cli.options import (
     example,
     parsed,
 )
-from xmodbench.commands import documentation
 from xmodbench.errors import UserError
-from xmodbench.plugins import DATASETS, METHODS, Kind, available, find
+from xmodbench.plugins import METHODS
 from xmodbench.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ GROUP = "Methods: from slices to translations"
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this group."""
     add = app.command
-    add(rich_help_panel=GROUP)(plugins)
-    add(rich_help_panel=GROUP, epilog=example("xmodbench validate sdedit"))(validate)
     add(rich_help_panel=GROUP)(pretrain)
     training = "xmodbench train midiffusion --data data/sim_ixi/train --target t1 --out model --state work/t1"
     add(rich_help_panel=GROUP, epilog=example(f'{training} --settings \'{{"preset": "short"}}\''))(train)
@@ -54,42 +51,6 @@ def add_to(app: typer.Typer) -> None:
 
     applying = ("xmodbench apply model in.nii.gz out.nii.gz", "xmodbench apply model scans translated --samples 8")
     add(rich_help_panel=GROUP, epilog=example(*applying))(apply)
-
-
-def plugins() -> None:
-    """List the methods and data sets that are found."""
-    from xmodbench.plugins.discovery import locate, stands_in_for
-
-    broken = 0
-    kinds: list[Kind] = [METHODS, DATASETS]
-    for kind in kinds:
-        for plugin_id in available(kind):
-            try:
-                location = locate(kind, plugin_id)
-                text = " ".join(find(kind, plugin_id).meta["summary"].split())
-            except UserError as error:
-                broken += 1
-                text = f"BROKEN: {error}"
-            else:
-                text += f" ({location.folder}, in place of the shipped one)" if stands_in_for(location) else ""
-            typer.echo(f"{kind.name:8} {plugin_id:26} {text}")
-    if broken:
-        raise UserError(f"{broken} of them cannot be used", "plugins", "see the list")
-
-
-def validate(
-    method: Method,
-    limit: Annotated[float, typer.Option(min=1, help="Seconds that one check may take.")] = 600,
-) -> None:
-    """Check that a method plugin keeps the contract, on a few small slices."""
-    from xmodbench.stages.validate import validate as stage
-
-    problems = 0
-    for requirement, problem in stage(method, limit):
-        problems += problem is not None
-        typer.echo(f"{'FAILED' if problem else 'ok':6} {requirement}" + (f"\n       {problem}" if problem else ""))
-    if problems:
-        raise UserError(f"{problems} checks failed", f"method '{method}'", f"see {documentation('add-a-method.md')}")
 
 
 def _job(

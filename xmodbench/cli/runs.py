@@ -1,4 +1,4 @@
-"""Verbs about whole runs: run, check, where; and generate, for this repository."""
+"""Verbs about whole runs: run, where; and generate, for this repository."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ def add_to(app: typer.Typer) -> None:
         'xmodbench run paper --profile "$(xmodbench where profiles)/slurm"',
     )
     app.command(rich_help_panel=GROUP, epilog=example(*examples), context_settings=lax)(run)
-    app.command(rich_help_panel=GROUP, epilog=example("xmodbench check demo", "xmodbench check my.yaml"))(check)
     snakemake = 'snakemake -s "$(xmodbench where)/Snakefile" --cores all --directory elsewhere'
     app.command(rich_help_panel=GROUP, epilog=example(snakemake, 'ls "$(xmodbench where config)"'))(where)
     app.command(hidden=True)(generate)
@@ -46,22 +45,6 @@ def run(
     overrides, path = parse_overrides(set_ or []), find_config(config)
     load_config(path, overrides)  # a bad config is reported before Snakemake starts
     raise typer.Exit(run_snakemake(path, overrides, cores, context.args, verbose))
-
-
-def check(config: Config) -> None:
-    """Check a config and say what it would run; plans nothing and needs no data."""
-    from xmodbench.plan.config import find_config, load_config
-    from xmodbench.plan.elsewhere import check_folders
-    from xmodbench.plan.plan import Plan
-
-    path = find_config(config)
-    plan = Plan(load_config(path), str(path))
-    check_folders(plan.config.predictions, str(path))
-    models = {plan.model_dir(cell): plan.training(cell) for cell in plan.runs}
-    imported = sum(training is not None and bool(training.models) for training in models.values())
-    trained = len([folder for folder in models if folder]) - imported
-    imports = f", {imported} imported models" if imported else ""
-    typer.echo(f"{path}: {len(plan.runs)} cells, {trained} trainings{imports}, run '{plan.config.run}'")
 
 
 PLACES = ("config", "profiles", "methods", "data_prep", "workflow")

@@ -233,6 +233,10 @@ class Scoring(Part):
         description="SHA-256 of these weights, or its first digits, eight at least, as their file's name states them. It is "
         "known (6726825d...) and always checked: with other weights it would be no FID. Here it is for the record.",
     )
+    metrics: list[Id] = Field(
+        default_factory=list,
+        description="Metrics of one's own beside those that are always scored: plugins (docs/add-a-metric.md).",
+    )
     bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamples of subjects for the intervals of ranks.")
 
     @field_validator("fid_sha256")
@@ -241,6 +245,11 @@ class Scoring(Part):
         if value is not None and (len(value) < 8 or not FID_SHA256.startswith(value.lower())):
             raise ValueError(f"is not that of pytorch-fid's Inception weights ({FID_SHA256})")
         return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(value))
 
 
 class Reporting(Part):

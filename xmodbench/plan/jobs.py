@@ -297,8 +297,9 @@ class Jobs:
         return ["--settings", self.config.scoring.model_dump_json(), *self._seed()]
 
     def scoring_code(self, wildcards) -> str:
-        """Hash of the metrics' code."""
-        return package_hash("metrics", "stages/score.py")
+        """Hash of the metrics' code, plugins included: an edit of one scores again and does nothing else."""
+        own = [plugin.code_hash for plugin in self.plan.metric_plugins]
+        return "".join([package_hash("metrics", "stages/score.py"), *own])
 
     def score_files(self) -> list[str]:
         """All per-image scores of the run."""

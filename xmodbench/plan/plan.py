@@ -17,7 +17,7 @@ from xmodbench.files import sha256_json
 from xmodbench.plan.config import BenchmarkConfig, PredictionsEntry
 from xmodbench.plan.elsewhere import planned_predictions
 from xmodbench.plan.methods import PlannedMethod, Training, planned_methods, replicate_name
-from xmodbench.plugins import DATASETS, METHODS, Dataset, Kind, Plugin, available, find
+from xmodbench.plugins import DATASETS, METHODS, METRICS, Dataset, ImageMetric, Kind, Plugin, available, find
 from xmodbench.plugins.discovery import P
 from xmodbench.plugins.settings import Settings, validated
 
@@ -65,6 +65,9 @@ class Plan:
             key: self._plugin(DATASETS, "datasets", key, entry.plugin) for key, entry in config.datasets.items()
         }
         entries = {key: self._plugin(METHODS, "methods", key, entry.plugin) for key, entry in config.methods.items()}
+        self.metric_plugins: list[Plugin[ImageMetric]] = [
+            self._plugin(METRICS, "scoring.metrics", name, None) for name in config.scoring.metrics
+        ]
         self.datasets: dict[str, Dataset] = {
             key: plugin.cls(self._dataset_settings(key, plugin)) for key, plugin in self.dataset_plugins.items()
         }

@@ -7,6 +7,7 @@ that a package's ``__init__`` hands on leads to the module that defines it, so t
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -16,25 +17,28 @@ from xmodbench.files import PACKAGE_ROOT, files_below, sha256_file, sha256_files
 ONLY_WORDS = frozenset({"errors.py", "progress.py"})
 """Modules of this package that only say things: whatever they say, a model stays the same."""
 
+TEST = re.compile(r"test_\w+\.py")
+"""A plugin's own tests, which decide nothing either."""
+
 NOT_CODE = frozenset({".md", ".rst", ".pyc", ".nbi", ".nbc"})
 """What may lie in a plugin's folder without deciding anything: prose, and what compilers cache."""
 
 
 def folder_hash(folder: Path) -> str:
-    """Hash of a plugin: all files of its folder but prose and hidden ones, and the modules of this package they import."""
+    """Hash of a plugin: the files that make it up, and the modules of this package that they import."""
     own = plugin_files(folder)
     used = modules_used(path for path in own if path.suffix == ".py")
     return sha256_files(own, folder)[:16] + sha256_files(used, PACKAGE_ROOT)[:16]
 
 
 def plugin_files(folder: Path) -> list[Path]:
-    """The files that make up a plugin: all of its folder but prose, hidden files and compilers' caches."""
+    """The files that make up a plugin: all of its folder but prose, tests, hidden files and compilers' caches."""
     return [path for path in files_below(folder, linked=False) if path.is_file() and _decides(path.relative_to(folder))]
 
 
 def _decides(name: Path) -> bool:
     hidden = any(part.startswith(".") or part == "__pycache__" for part in name.parts)
-    return not hidden and name.suffix not in NOT_CODE
+    return not hidden and name.suffix not in NOT_CODE and not TEST.fullmatch(name.name)
 
 
 @cache

@@ -51,15 +51,20 @@ def checked_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     import numpy as np
 
     if not isinstance(images, np.ndarray):
-        raise UserError(f"returned {type(images).__name__}, expected a NumPy array", "translate")
+        fix = "return one; of a tensor: images.detach().cpu().numpy()"
+        raise UserError(f"returned {type(images).__name__}, expected a NumPy array", "translate", fix)
     if images.shape != shape:
-        raise UserError(f"returned shape {images.shape}, expected {shape}", "translate")
+        fix = "return an image [1, H, W] for each of the source's, in their order"
+        raise UserError(f"returned shape {images.shape}, expected {shape}", "translate", fix)
     if images.dtype.kind != "f":
-        raise UserError(f"returned {images.dtype} values, expected float32 in [0, 1]", "translate")
+        fix = "divide grey levels by their largest, then images.astype(numpy.float32)"
+        raise UserError(f"returned {images.dtype} values, expected float32 in [0, 1]", "translate", fix)
     images = images.astype(np.float32, copy=False)
     if not np.isfinite(images).all():
         bad = int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())
-        raise UserError(f"{bad} of {len(images)} images hold NaN or infinite values", "translate")
+        fix = "look for divisions by 0 and logarithms of 0"
+        raise UserError(f"{bad} of {len(images)} images hold NaN or infinite values", "translate", fix)
     if images.min() < 0 or images.max() > 1:
-        raise UserError(f"values in [{images.min():.3g}, {images.max():.3g}], expected [0, 1]", "translate")
+        problem = f"values in [{images.min():.3g}, {images.max():.3g}], expected [0, 1]"
+        raise UserError(problem, "translate", "numpy.clip(images, 0, 1)")
     return images

@@ -1,9 +1,10 @@
-"""Where plugins are found: folders ``methods/<id>/`` and ``data_prep/<id>/``, and installed packages.
+"""Where plugins are found: folders ``methods/<id>/``, ``data_prep/<id>/``, ``metrics/<id>/``, and installed packages.
 
-A plugin is a folder ``methods/<id>/`` (``method.yaml``, ``method.py``, ``README.md``) or ``data_prep/<id>/``
-(``dataset.yaml``, ``dataset.py``, ``README.md``), in the working directory or among those that this package ships, or an
-installed package with an entry point in ``xmodbench.methods`` / ``xmodbench.datasets`` that names the class. ``method.py``
-must not import torch at the top: the plan of a benchmark is made from the plugins' settings and has to be quick.
+A plugin is a folder ``methods/<id>/`` (``method.yaml``, ``method.py``, ``README.md``), ``data_prep/<id>/``
+(``dataset.yaml``, ``dataset.py``, ``README.md``) or ``metrics/<id>/`` (``metric.yaml``, ``metric.py``, ``README.md``), in
+the working directory or among those that this package ships, or an installed package with an entry point in
+``xmodbench.methods``, ``xmodbench.datasets`` or ``xmodbench.metrics`` that names the class. None must import torch at the
+top: the plan of a benchmark is made from the plugins' settings and has to be quick.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ from xmodbench.files import SHIPPED
 from xmodbench.plugins.code_hash import folder_hash
 from xmodbench.plugins.dataset import Dataset
 from xmodbench.plugins.method import FewShot, Method, Supervision, TwoPhase
+from xmodbench.plugins.metric import ImageMetric
 from xmodbench.plugins.wellformed import check_metadata, check_signatures
 from xmodbench.yaml_text import parse_yaml
 
-P = TypeVar("P", bound=Method | Dataset)
+P = TypeVar("P", bound=Method | Dataset | ImageMetric)
 
 
 @dataclass(frozen=True)
 class Kind(Generic[P]):
-    """One of the two kinds of plugins: where they live and what they are made of (`P`, the class in ``base``)."""
+    """One of the three kinds of plugins: where they live and what they are made of (`P`, the class in ``base``)."""
 
     name: str
     folder: str
@@ -45,6 +47,8 @@ class Kind(Generic[P]):
 
 METHODS: Kind[Method] = Kind("method", "methods", "method", Method, "xmodbench.methods")
 DATASETS: Kind[Dataset] = Kind("dataset", "data_prep", "dataset", Dataset, "xmodbench.datasets")
+METRICS: Kind[ImageMetric] = Kind("metric", "metrics", "metric", ImageMetric, "xmodbench.metrics")
+KINDS: tuple[Kind[Any], ...] = (METHODS, DATASETS, METRICS)
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,10 @@ def _class_in_folder(location: Location) -> type[Any]:
     # a package of its own per folder, so that `from .lmi import ...` works inside a plugin
     kind, folder = location.kind, location.folder
     package = f"xmodbench_{kind.folder}.{location.id.replace('-', '_')}"
+    if (known := sys.modules.get(package)) is not None and list(known.__path__) != [str(folder)]:
+        # of another folder with a plugin of this id
+        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+            del sys.modules[name]
     for name, path in ((f"xmodbench_{kind.folder}", folder.parent), (package, folder)):
         if name not in sys.modules:
             module = ModuleType(name)
@@ -239,7 +247,7 @@ def _checked(plugin: Plugin[P]) -> Plugin[P]:
     where = plugin.folder / f"{plugin.kind.module}.py"
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
-        fix = f"see {documentation('add-a-method.md')}"
+        fix = f"see {documentation(f'add-a-{plugin.kind.name}.md')}"
         raise UserError(f"class {cls.__name__} lacks {', '.join(missing)}", where, fix)
     check_signatures(cls, plugin.kind.base, where)
     if plugin.kind is METHODS and not isinstance(getattr(cls, "supervision", None), Supervision):
@@ -252,11 +260,6 @@ def _checked(plugin: Plugin[P]) -> Plugin[P]:
     if issubclass(cls, TwoPhase) and not hasattr(cls, "pretraining_settings"):
         raise UserError(
             f"class {cls.__name__} has no pretraining_settings", where, f"see {documentation('add-a-method.md')}"
-        )
-    shared = plugin.meta.get("several_processes", [])
-    if not isinstance(shared, list) or set(shared) - {"pretrain", "train"}:
-        raise UserError(
-            "several_processes is no list of pretrain and train", plugin.folder / f"{plugin.kind.module}.yaml"
         )
     for name in ("translation_settings", "pretraining_settings"):
         unknown = set(getattr(cls, name, ())) - set(cls.Config.model_fields)

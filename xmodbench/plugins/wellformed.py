@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from xmodbench.commands import documentation
 from xmodbench.errors import UserError
@@ -21,25 +21,67 @@ def _one_line(text: str) -> str:
 
 
 class Metadata(BaseModel):
-    """``method.yaml`` or ``dataset.yaml``; authors may add keys of their own."""
+    """What every plugin's YAML says. Keys of an author's own go under ``notes``: any other would be a misspelt one."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     label: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=60)
     summary: str = Field(min_length=1, max_length=1000)
     reference: str = ""
     licence: str = ""
-    answers: str = ""
+    notes: dict[str, Any] = {}
+
+
+class MethodMetadata(Metadata):
+    """``method.yaml``."""
+
+    published: str = ""
+    answers: Literal["target", "source", "mean", "shuffled"] | None = None
     compiles: bool = False
     deterministic: bool = False
     files: list[str] = []
+    several_processes: list[Literal["pretrain", "train"]] = []
     smoke: dict[str, Any] = {}
     resources: Resources = Resources()
 
 
+class DatasetMetadata(Metadata):
+    """``dataset.yaml``."""
+
+    published: dict[str, Any] = {}
+    slices_published: Any = None
+    smoke: dict[str, Any] = {}
+
+
+class MetricMetadata(Metadata):
+    """``metric.yaml``: what the table, the report and the checks have to know of a metric."""
+
+    better: Literal["higher", "lower"]
+    bounds: Annotated[list[float | None], Field(min_length=2, max_length=2)] = [None, None]
+    unit: Annotated[str, AfterValidator(_one_line)] = Field("", max_length=20)
+    digits: int = Field(3, ge=0, le=8)
+    identical: float | None = None  # of an image with itself
+    symmetric: bool = False  # translation and target can change places
+    ranked: bool = True  # whether being better in it means being a better translation
+
+    @model_validator(mode="after")
+    def _check(self) -> MetricMetadata:
+        low, high = self.bounds
+        if low is not None and high is not None and low >= high:
+            raise ValueError("bounds: the lower one must be below the upper")
+        return self
+
+
+KINDS: dict[str, type[Metadata]] = {
+    "method.yaml": MethodMetadata,
+    "dataset.yaml": DatasetMetadata,
+    "metric.yaml": MetricMetadata,
+}
+
+
 def check_metadata(meta: dict[str, Any], path: Path) -> None:
     """Raise UserError, naming the key, unless what the plugin's YAML says is what it should be."""
-    validated(Metadata, meta, str(path))
+    validated(KINDS[path.name], meta, str(path))
 
 
 def check_signatures(cls: type, base: type, where: Path) -> None:
@@ -64,4 +106,4 @@ def check_signatures(cls: type, base: type, where: Path) -> None:
                 problem = (
                     f"class {cls.__name__}: {name}{inspect.signature(own)} cannot be called with {', '.join(asked)}"
                 )
-                raise UserError(problem, where, f"see {documentation('add-a-method.md')}") from None
+                raise UserError(problem, where, f"see {documentation(f'add-a-{where.stem}.md')}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ from xmodbench.commands import remake
 from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.errors import UserError, plain
 from xmodbench.files import read_json, sha256_file
+from xmodbench.metrics.own import metrics_of, paired_of
 from xmodbench.metrics.published import published
-from xmodbench.metrics.registry import DISTANCES, METRICS, PAIRED, PROTOCOL
+from xmodbench.metrics.registry import DISTANCES, METRICS, PROTOCOL, Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
@@ -105,7 +107,7 @@ def together(plan: Plan, runs: list[CellResult]) -> CellResult:
         worst = next((run for run in runs if run.status == "failed"), runs[0])
         reason = worst.reason if worst.status == "not run" else f"seed {plan.seed_of(worst.cell)}: {worst.reason}"
         return replace(worst, cell=runs[0].cell, reason=reason, replicates=tuple(runs))
-    names, scores = list(PAIRED), done[0].image_scores.copy()
+    names, scores = list(paired_of(plan)), done[0].image_scores.copy()
     scores[names] = sum(run.image_scores[names] for run in done) / len(done)
     reason = f"{len(done)} of {len(runs)} seeds ({lost})" if missing else None
     return replace(done[0], cell=runs[0].cell, scores=scores, reason=reason, replicates=tuple(runs))
@@ -124,7 +126,7 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     if not plan.scores_file(cell).is_file():
         return result("not run", "not run")
     try:
-        scores, summary = read_scores(plan.scores_file(cell))
+        scores, summary = read_scores(plan.scores_file(cell), metrics_of(plan))
     except UserError as error:
         return result("failed", str(error))
     found = {name: summary.get(name, {}) for name in SUMMARY}
@@ -142,8 +144,11 @@ def _published(plan: Plan, cell: Cell) -> dict[str, str] | None:
     return published(method.meta.get("published"), dataset.meta.get("published"), cell.source, cell.target)
 
 
-def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_scores(path: Path, metrics: Mapping[str, Metric] = METRICS) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Per-image scores and the summary beside them.
+
+    Args:
+        metrics: of the run, those of the registry first.
 
     Raises:
         UserError: a file is missing, damaged or not the one that its record speaks of.
@@ -155,13 +160,14 @@ def read_scores(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise UserError("not the scores of the record beside them", path, "score again")
     try:
         scores = pd.read_csv(path, dtype={"id": str, "subject": str, "site": str}, keep_default_na=False)
-        values = scores[list(PAIRED)].to_numpy(float)
+        paired = [metric for metric in metrics.values() if metric.level == "image"]
+        values = scores[[metric.id for metric in paired]].to_numpy(float)
     except (ValueError, KeyError) as error:
         raise UserError(f"not a table of scores ({error})", path, "score again") from None
     if not len(values):
         raise UserError("holds no scores", path, "score again")
-    for name, column in zip(PAIRED, values.T, strict=True):
-        _within_bounds(name, column.tolist(), path)
+    for metric, column in zip(paired, values.T, strict=True):
+        _within_bounds(metric, column.tolist(), path)
     return scores, _read_summary(path.with_suffix(".json"))
 
 
@@ -171,7 +177,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
         for name in DISTANCES:
             found = summary["distances"][name]
             values = [found["value"], found.get("real_to_real"), *found.get("without", ())]
-            _within_bounds(name, [value for value in values if value is not None], path)
+            _within_bounds(METRICS[name], [value for value in values if value is not None], path)
         shared = [int(summary["counts"][name]) for name in ("images", "subjects")]
         on_the_way = summary.get("intermediates", {})
         checked_names(list(on_the_way))
@@ -187,8 +193,8 @@ def _read_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
-def _within_bounds(name: str, values: list[object], path: Path) -> None:
-    if problem := next(filter(None, map(METRICS[name].problem, values)), None):
+def _within_bounds(metric: Metric, values: list[object], path: Path) -> None:
+    if problem := next(filter(None, map(metric.problem, values)), None):
         raise UserError(problem, path, "score again")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from xmodbench.metrics import stats
-from xmodbench.metrics.registry import METRICS, Metric
+from xmodbench.metrics.own import metrics_of
+from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.summary import Group, competes
 from xmodbench.report.uncertainty import Measured
@@ -23,7 +24,7 @@ def comparisons(plan: Plan, group: Group, measured: dict[Cell, Measured]) -> lis
         pairs of the metric; these two are None with a ``reason`` where there can be none.
     """
     rows: list[dict[str, Any]] = []
-    for metric in METRICS.values():
+    for metric in metrics_of(plan).values():
         done = [each for each in measured.values() if competes(plan, each.item) and metric.id in each.numbers]
         if metric.headline and len(done) > 1:
             where = {"dataset": group.dataset, "source": group.source, "target": group.target, "metric": metric.id}

@@ -6,18 +6,19 @@ from pathlib import Path
 
 from xmodbench.errors import plain
 from xmodbench.files import write_text
+from xmodbench.metrics.own import OWN, metrics_of
 from xmodbench.metrics.published import contradictions
-from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
+from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.report.fairness import ELSEWHERE, NO_WALL
 from xmodbench.report.model import Report
 from xmodbench.report.published import CODES, rank_agreement
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.text import (
     BESIDE_NOTE,
-    FAMILIES,
     NONE,
     SIMULATED,
     agreement,
+    families,
     footnotes,
     group_title,
     heading,
@@ -45,8 +46,13 @@ def write_markdown(report: Report, path: Path) -> None:
     if any(report.beside.values()):
         parts += _contradictions()
     parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
-    parts += [f"- **{name}** ({_plain(heading(metric))}): {metric.definition}" for name, metric in METRICS.items()]
+    listed = metrics_of(report.plan).items()
+    parts += [f"- **{name}** ({_plain(heading(metric))}): {_definition(metric)}" for name, metric in listed]
     write_text(path, "\n\n".join(parts) + "\n")
+
+
+def _definition(metric: Metric) -> str:
+    return _plain(metric.definition) if metric.family == OWN else metric.definition
 
 
 def _group_section(report: Report, group: Group) -> str:
@@ -59,8 +65,8 @@ def _group_section(report: Report, group: Group) -> str:
         parts.append(
             "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(_plain, named))
         )
-    for name, title in FAMILIES.items():
-        parts += [f"### {title}", _family_table(report, group, family(name)), *_footnotes(report, group, name)]
+    for name, title, columns in families(report.plan):
+        parts += [f"### {title}", _family_table(report, group, columns), *_footnotes(report, group, name)]
     parts += _published(report, group)
     return "\n\n".join(parts)
 

@@ -67,7 +67,7 @@ class Report:
     @cached_property
     def measured(self) -> dict[str, dict[Cell, Measured]]:
         """What numbers owe to subjects and seeds: by group, then cell."""
-        return {group.key: measure(group) for group in self.groups}
+        return {group.key: measure(self.plan, group) for group in self.groups}
 
     @cached_property
     def entries(self) -> dict[str, list[Entry]]:

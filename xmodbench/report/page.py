@@ -16,8 +16,9 @@ from markupsafe import Markup
 from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
 from xmodbench.files import write_text
+from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.published import contradictions
-from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
+from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.metrics.stats import MIN_SUBJECTS
 from xmodbench.report import text
 from xmodbench.report.fairness import ELSEWHERE, NO_WALL
@@ -29,7 +30,7 @@ from xmodbench.report.published import CODES, Beside, rank_agreement
 from xmodbench.report.rank_plot import rank_plot
 from xmodbench.report.summary import Group
 from xmodbench.report.sweep_plots import sweep_plots
-from xmodbench.report.text import FAMILIES
+from xmodbench.report.text import families
 from xmodbench.report.trainings import training_pictures
 
 MOST_PAIRS = 3000
@@ -89,7 +90,7 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "codes": CODES,
         "comparisons": report.comparisons[:MOST_PAIRS],
         "pairs": len(report.comparisons),
-        "metrics": METRICS,
+        "metrics": metrics_of(report.plan),
         "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
         "data": _data(report),
         "data_style": Markup(inspection.style()),
@@ -126,12 +127,12 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes]) -> Sectio
         title=text.group_title(report.plan, group),
         note=". ".join(filter(None, (text.subjects_note(group), text.seeds_note(report.plan, group)))),
         simulated=report.plan.simulated(group.dataset),
-        families=[(name, title, family(name)) for name, title in FAMILIES.items()],
+        families=families(report.plan),
         methods=[[item for item in group.results if item not in controls], controls],
         published=report.beside[group.key],
         agreement=[text.agreement(found) for found in rank_agreement(group, report.beside[group.key])],
         picture=b64encode(pictures[group.key]).decode() if group.key in pictures else None,
-        notes={name: text.footnotes(report.entries[group.key], name) for name in FAMILIES},
+        notes={name: text.footnotes(report.entries[group.key], name) for name, _, _ in families(report.plan)},
     )
 
 

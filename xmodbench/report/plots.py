@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.registry import METRICS, Metric
 from xmodbench.plan.methods import shown
 from xmodbench.report.checks import answers
@@ -38,7 +39,10 @@ def dot_plot(report: Report) -> tuple[go.Figure, list[dict[str, Any]]]:
     """
     import plotly.graph_objects as go
 
-    figure, metrics = go.Figure(), [metric for metric in METRICS.values() if known_values(report, metric)]
+    figure, metrics = (
+        go.Figure(),
+        [metric for metric in metrics_of(report.plan).values() if known_values(report, metric)],
+    )
     first = next((metric for metric in metrics if metric.id == "paper.psnr"), metrics[0] if metrics else None)
     choices, several = [], any(item.replicates for item in report.results)
     for metric in metrics:

@@ -9,7 +9,8 @@ from itertools import groupby
 import numpy as np
 
 from xmodbench.metrics import stats
-from xmodbench.metrics.registry import METRICS, Metric
+from xmodbench.metrics.own import metrics_of
+from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins import Supervision
 from xmodbench.report.collect import CellResult
@@ -80,24 +81,24 @@ def competes(plan: Plan, item: CellResult) -> bool:
     return not is_control(plan, item.cell) and not item.partial
 
 
-def measure(group: Group) -> dict[Cell, Measured]:
+def measure(plan: Plan, group: Group) -> dict[Cell, Measured]:
     """The numbers of the cells of a group that have scores."""
-    return {item.cell: Measured(item) for item in group.results if item.complete}
+    return {item.cell: Measured(item, metrics_of(plan)) for item in group.results if item.complete}
 
 
 def summarise(plan: Plan, group: Group, measured: dict[Cell, Measured]) -> list[Entry]:
     """All metrics of all cells of a group, ranked; cells without scores have entries with their reason."""
-    cells = [_entries(item, measured.get(item.cell)) for item in group.results]
+    cells = [_entries(plan, item, measured.get(item.cell)) for item in group.results]
     # by metric, and back again
     columns = [list(_ranked(plan, group, list(column), measured)) for column in zip(*cells, strict=True)]
     return [entry for row in zip(*columns, strict=True) for entry in row]
 
 
-def _entries(item: CellResult, measured: Measured | None) -> list[Entry]:
+def _entries(plan: Plan, item: CellResult, measured: Measured | None) -> list[Entry]:
     if measured is None:
         reason = f"failed: {item.reason}" if item.status == "failed" else item.reason
-        return [Entry(item, metric, reason=reason) for metric in METRICS.values()]
-    return [_entry(item, metric, measured) for metric in METRICS.values()]
+        return [Entry(item, metric, reason=reason) for metric in metrics_of(plan).values()]
+    return [_entry(item, metric, measured) for metric in metrics_of(plan).values()]
 
 
 def _entry(item: CellResult, metric: Metric, measured: Measured) -> Entry:

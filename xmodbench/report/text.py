@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 
+from xmodbench.metrics.own import OWN, family_of
 from xmodbench.metrics.published import MIN_SUBJECTS
 from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Plan
 from xmodbench.report.published import Agreement
 from xmodbench.report.summary import Entry, Group
 
-FAMILIES = {"paper": "The paper's definition", "standard": "Standard definition"}
+FAMILIES = {"paper": "The paper's definition", "standard": "Standard definition", OWN: "Metrics of one's own"}
 NONE = "–"
 SIMULATED = (
     "Simulated data: these numbers test the benchmark. They say nothing about the real data set of a similar name "
     "and must not be compared with published ones."
 )
+
+
+def families(plan: Plan) -> list[tuple[str, str, list[Metric]]]:
+    """Name, title and columns of each table that a direction has."""
+    found = [(name, title, family_of(plan, name)) for name, title in FAMILIES.items()]
+    return [part for part in found if part[2]]
 
 
 def number(value: float | None, metric: Metric) -> str:

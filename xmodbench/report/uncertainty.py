@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from xmodbench.metrics import stats
-from xmodbench.metrics.registry import METRICS, PAIRED, Metric
+from xmodbench.metrics.registry import Metric
 from xmodbench.report.collect import CellResult
 from xmodbench.seeding import derive_seed
 
@@ -62,11 +62,16 @@ class Measured:
     """All numbers of a cell that has scores."""
 
     item: CellResult
+    metrics: Mapping[str, Metric]  # of the run
+
+    @cached_property
+    def _columns(self) -> list[str]:
+        return [name for name, metric in self.metrics.items() if metric.level == "image"]
 
     @cached_property
     def _scores(self) -> np.ndarray:
         """Scores of the images by seed, ``[seeds, images, metrics]``."""
-        return np.stack([run.image_scores[list(PAIRED)].to_numpy(np.float64) for run in self.item.runs])
+        return np.stack([run.image_scores[self._columns].to_numpy(np.float64) for run in self.item.runs])
 
     @cached_property
     def _subjects(self) -> list[str]:
@@ -78,13 +83,13 @@ class Measured:
         by_seed = self._scores.mean(1)
         return {
             name: Number(float(means[place]), effects[:, place], tuple(map(float, by_seed[:, place])))
-            for place, name in enumerate(PAIRED)
+            for place, name in enumerate(self._columns)
         }
 
     @cached_property
     def numbers(self) -> dict[str, Number]:
         """By metric; distances that have no value are not among them."""
-        distances = {name: self._distance(name) for name in METRICS if name not in self._paired}
+        distances = {name: self._distance(name) for name in self.metrics if name not in self._paired}
         return self._paired | {name: number for name, number in distances.items() if number is not None}
 
     def _distance(self, name: str) -> Number | None:
@@ -100,7 +105,7 @@ class Measured:
     def sums(self, metric: str) -> np.ndarray:
         """Sums over the images of each subject, ``[subjects]``, of the seeds' mean scores."""
         _, index = np.unique(np.asarray(self._subjects, dtype=str), return_inverse=True)
-        return np.bincount(index, self._scores.mean(0)[:, PAIRED.index(metric)])
+        return np.bincount(index, self._scores.mean(0)[:, self._columns.index(metric)])
 
 
 def bounded(ends: np.ndarray, metric: Metric) -> np.ndarray:

@@ -13,11 +13,14 @@ from xmodbench.commands import remake
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_file, sha256_file, write_json
 from xmodbench.metrics.distribution import distances
+from xmodbench.metrics.own import score_own
 from xmodbench.metrics.paired import foreground, score_images
 from xmodbench.metrics.placement import grey_scale, placement
 from xmodbench.metrics.probe import probe
 from xmodbench.metrics.registry import PROTOCOL
 from xmodbench.plan.config import Scoring
+from xmodbench.plugins import METRICS
+from xmodbench.plugins.discovery import locate
 from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import Expected, check_made, check_store, check_together, prepared
 from xmodbench.store import SliceStore
@@ -63,7 +66,8 @@ def score(
         rows = rows_of(translation, test)
         images = (translation.array(target), test.array(target)[rows], test.array(source)[rows])
         slices = test.slices.iloc[rows]
-        scores = pd.concat([_scored(slices, images, start) for start in range(0, len(slices), CHUNK)])
+        starts = range(0, len(slices), CHUNK)
+        scores = pd.concat([_scored(slices, images, start, settings.metrics) for start in starts])
         with atomic_file(out_csv) as temporary:
             scores.to_csv(temporary, index=False)
         real = (images[1], train.array(target))
@@ -82,6 +86,7 @@ def score(
             translation_sha256=translation.manifest["arrays"][target]["sha256"],
             test_sha256={name: test.manifest["arrays"][name]["sha256"] for name in (source, target)},
             settings=settings.model_dump(),
+            metrics_sha256={name: locate(METRICS, name).code_hash for name in settings.metrics},
         )
 
 
@@ -147,10 +152,11 @@ def _looks(images: tuple[np.ndarray, ...], subjects: list[str]) -> dict[str, Any
     }
 
 
-def _scored(slices: pd.DataFrame, images: tuple[np.ndarray, ...], start: int) -> pd.DataFrame:
+def _scored(slices: pd.DataFrame, images: tuple[np.ndarray, ...], start: int, own: list[str]) -> pd.DataFrame:
     part = slice(start, start + CHUNK)
+    chunk = tuple(array[part] for array in images)
     rows = slices.iloc[part][["id", "subject", "site"]].reset_index(drop=True)
-    return pd.concat([rows, pd.DataFrame(score_images(*(array[part] for array in images)))], axis=1)
+    return pd.concat([rows, pd.DataFrame(score_images(*chunk) | score_own(own, chunk))], axis=1)
 
 
 def _errors_on_the_way(translation: SliceStore, target: np.ndarray, source: np.ndarray) -> dict[str, dict[str, float]]:

@@ -14,6 +14,7 @@ from xmodbench.files import atomic_dir, sha256_file, write_json
 from xmodbench.learning.training import processes
 from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw
+from xmodbench.plugins.model_files import check_saved
 from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import PREPARATION, Expected, check_made, check_model, check_store, model_sha256, prepared
 from xmodbench.stages.state_folder import OWNER, owned
@@ -210,11 +211,9 @@ def adopt(saved: Path, out: Path, known: dict[str, Any] | None = None) -> str:
         known: of the volumes trained on, kept beside it.
 
     Raises:
-        UserError: there are links or special files in it, or one that bears a name of the harness's.
+        UserError: there are links, special files or pickles in it, or one that bears a name of the harness's.
     """
-    for path in sorted(saved.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise UserError("is a link or no regular file", f"model: {path.relative_to(saved)}", "save plain files")
+    check_saved(saved)
     if (saved / PREPARATION).exists():
         raise UserError("is the harness's own", f"model: {PREPARATION}", "save it under another name")
     with atomic_dir(out) as folder:

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 from pathlib import Path
+from typing import Any
 
 from xmodbench.data.download.disk import exclusive
 from xmodbench.errors import UserError
@@ -20,10 +21,13 @@ from xmodbench.stages.wall.method_job import MethodJob
 from xmodbench.stages.wall.process import PluginProcess
 
 
-def compiled(job: MethodJob) -> Path | None:
+def compiled(job: MethodJob, **options: Any) -> Path | None:
     """Folder of what the method's compilers made, which is made now where it is not there; None if it compiles nothing.
 
     A failure costs time, no result: it is said, and each job compiles for itself.
+
+    Args:
+        options: of `PluginProcess`, such as limits.
     """
     if not job.location.meta().get("compiles"):
         return None
@@ -35,7 +39,7 @@ def compiled(job: MethodJob) -> Path | None:
         with exclusive(kept.with_suffix(".lock"), wait=True):
             if not kept.is_dir():
                 job.progress.say(f"compiling {job.location.id}, once for this version of its code")
-                with PluginProcess(job, "compile") as process:
+                with PluginProcess(job, "compile", **options) as process:
                     process.perform("compile")
                     with atomic_dir(kept) as folder:
                         shutil.copytree(process.cache, folder, dirs_exist_ok=True, symlinks=True)

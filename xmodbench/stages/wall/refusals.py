@@ -12,6 +12,7 @@ from types import FrameType
 from xmodbench.errors import UserError, said
 from xmodbench.isolation import Wall
 
+WRITES = "its state, its output and a temporary folder"
 DEPTH = 12  # frames between a plugin's own line and the library function that opens a file for it
 LOOKING = frozenset(
     {"open", "os.listdir", "os.scandir", "os.chdir", "os.readlink", "glob.glob", "glob.glob/2", "os.link"}
@@ -54,24 +55,26 @@ class Refusals:
             frame = frame.f_back
         return False
 
-    def explain(self, error: Exception, where: str, seen: str) -> UserError:
+    def explain(self, error: Exception, where: str, seen: str, writes: str = WRITES) -> UserError:
         """The failure of a method in one line.
 
         Args:
             error: what the method raised; a UserError is handed on, unless it follows from a refusal.
             where: the method and the task, for the message.
             seen: what it may see.
+            writes: where it may write.
         """
         refused = next((item for item in chain(error) if isinstance(item, PermissionError)), None)
         if refused is not None and self.wall is not None:
             path = refused.filename or (self.looked_for[-1] if self.looked_for else None)
             what = f"was refused '{os.fsdecode(path)}'" if path is not None else f"was refused a connection ({refused})"
-            return UserError(
-                what, where, f"it may see {seen}, and write to its state, its output and a temporary folder"
-            )
+            return UserError(what, where, f"it may see {seen}, and write to {writes}")
         if isinstance(error, UserError):
             return error
         traceback.print_exception(error)
+        if isinstance(error, ValueError) and "read-only" in str(error):
+            fix = "copy it first: source = source.copy()"
+            return UserError("writes into an array that it was handed", where, fix)
         what = said(error)
         if self.looked_for and self.wall is not None:
             what += f", after it looked for '{self.looked_for[-1]}', which is not there for it"

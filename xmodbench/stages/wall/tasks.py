@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xmodbench.devices import resolve_device
 from xmodbench.errors import UserError
@@ -22,6 +23,7 @@ from xmodbench.stages.wall.refusals import Refusals
 if TYPE_CHECKING:
     import numpy as np
 
+TERMINATED = 128 + signal.SIGTERM
 SEEN = {
     "train": {
         "zero-shot": "the target's training slices",
@@ -42,6 +44,8 @@ class MethodTasks:
         wall: around this process; None where the kernel has none.
     """
 
+    settings_from: ClassVar[tuple[str, ...]] = ("--settings",)  # where the settings are told, for messages
+
     def __init__(self, request: dict[str, Any], wall: Wall | None):
         self.name, self.verb, self.available = request["name"], request["verb"], request["available"]
         self.progress = Progress(quiet=request["quiet"])
@@ -60,7 +64,7 @@ class MethodTasks:
             UserError: it cannot be imported, breaks the contract, or refuses the settings.
         """
         cls = self._guarded("import", lambda: load(self.location)).cls
-        self.settings = validated(cls.Config, self.given, "--settings")
+        self.settings = validated(cls.Config, self.given, *self.settings_from)
         self.method: Method = self._guarded("is made", lambda: cls(self.settings))
         text = self.settings.model_dump_json()
         control = isinstance(self.method, Control)
@@ -134,14 +138,22 @@ class MethodTasks:
         return {"intermediates": names}
 
     def _guarded(self, what: str, work: Callable[[], Any]) -> Any:
+        where = f"method '{self.name}', {what}"
         try:
             return work()
+        except SystemExit as error:
+            if error.code == TERMINATED:  # SIGTERM came, and its state is saved
+                raise
+            fix = "return when it is done, raise an exception when it fails"
+            raise UserError(f"called sys.exit({error.code!r:.60})", where, fix) from None
+        except KeyboardInterrupt:
+            raise UserError("raised KeyboardInterrupt", where, "that is for who sits at the terminal") from None
         except Exception as error:
             seen = SEEN["translate" if self.verb == "translate" else "train"]
             may = seen.get(
                 str(getattr(getattr(self, "method", None), "supervision", "")), "the source slices and its model"
             )
-            raise self.refusals.explain(error, f"method '{self.name}', {what}", may) from None
+            raise self.refusals.explain(error, where, may) from None
 
 
 def opened(path: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The process that a method's code runs in, seen from inside: first the wall, then the method, then its tasks.
+"""The process that a plugin's code runs in, seen from inside: first the wall, then the plugin, then its tasks.
 
 Imports nothing but the standard library and the wall before that stands: what is imported earlier could start threads,
 which would stay outside. Requests and answers are lines of JSON; the last answer is ``done`` with facts, or ``failed``
@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from typing import Any, TextIO
 
 from xmodbench import isolation
@@ -51,17 +54,29 @@ def _answer(channel: TextIO, work: Callable[[], dict[str, Any]]) -> None:
         os._exit(1)
 
 
-_asked: Any = None  # the conversation about one method, kept between its requests
+_asked: Any = None  # the conversation about one plugin, kept between its requests
 
 
 def _described(wall: isolation.Wall | None, request: dict[str, Any]) -> dict[str, Any]:
+    if request["limits"]:
+        _limit(**request["limits"])
     if wall is not None:
         isolation.enter(wall)
-    from xmodbench.stages.wall.tasks import MethodTasks
-
+    module, _, name = request["tasks"].partition(":")
     global _asked
-    _asked = MethodTasks(request, wall)
+    _asked = getattr(import_module(module), name)(request, wall)
     return _asked.described()
+
+
+def _limit(seconds: float, memory_mb: int, file_mb: int) -> None:
+    """Take no more than this, and end before anything else of this machine does; the seconds are counted outside."""
+    limits = {resource.RLIMIT_DATA: memory_mb * 2**20, resource.RLIMIT_FSIZE: file_mb * 2**20, resource.RLIMIT_CORE: 0}
+    for kind, wanted in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
 
 
 def _performed(request: dict[str, Any]) -> dict[str, Any]:
