@@ -36,6 +36,8 @@ class MethodMetadata(Metadata):
     """``method.yaml``."""
 
     published: str = ""
+    published_as: dict[str, dict[str, Any]] = {}
+    published_unlike: dict[str, str] = {}
     answers: Literal["target", "source", "mean", "shuffled"] | None = None
     compiles: bool = False
     deterministic: bool = False
