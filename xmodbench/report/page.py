@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from base64 import b64encode
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +12,27 @@ from markupsafe import Markup
 
 from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
-from xmodbench.files import write_text
+from xmodbench.files import atomic_dir, write_text
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
 from xmodbench.report import text
+from xmodbench.report.assets import TEMPLATES, assets
 from xmodbench.report.fairness import NO_WALL
 from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
+from xmodbench.report.pictures import Picture, Pictures
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.sweep_plots import sweep_plots
 from xmodbench.report.tables import FAMILIES
-from xmodbench.report.trainings import training_pictures
+from xmodbench.report.trainings import shown_trainings
+from xmodbench.report.viewer.section import viewer_section
 
 MOST_PAIRS = 3000
 """Pairs that the page shows: a browser can sort so many. All of them are in ``table.json``."""
-TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
-    """``report.html``; `pictures` are the groups' PNGs by key."""
+    """``report.html`` and, beside it, the folder ``report_files`` of its pictures; `pictures` are the groups' PNGs by key."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -43,18 +42,22 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
     )
     environment.filters |= {"heading": text.heading, "seconds": text.seconds, "value": text.with_interval}
     environment.globals |= {"number": text.number, "simulated_note": text.SIMULATED}
-    page = environment.get_template("report.html.j2").render(**_context(report, pictures))
+    beside = path.with_name(f"{path.stem}_files")
+    with atomic_dir(beside) as folder:
+        page = environment.get_template("report.html.j2").render(
+            **_context(report, pictures, Pictures(folder, beside.name))
+        )
     write_text(path, page)
 
 
-def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
+def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict[str, Any]:
     plan, (dots, choices) = report.plan, dot_plot(report)
     way = way_plot(report)
     failed = [item for item in report.results if not item.complete]
     return {
         "report": report,
         "plan": plan,
-        "sections": [_section(report, group, pictures) for group in report.groups],
+        "sections": [_section(report, group, pictures, kept) for group in report.groups],
         "incomplete": report.partial or bool(failed),
         "failed": failed,
         "again": os.environ.get(TYPED) or (None if plan.where.startswith("-") else command("run", plan.where)),
@@ -76,14 +79,15 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "pairs": len(report.comparisons),
         "metrics": METRICS,
         "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
-        "data": _data(report),
+        "data": _data(report, kept),
         "data_style": Markup(inspection.style()),
-        "trainings": training_pictures(report),
+        "trainings": shown_trainings(report, kept),
         "resize": _resize(report),
         "jobs": jobs(report),
         "remarks": {name: method.entry.note for name, method in report.plan.methods.items() if method.entry.note},
         "software": _software(report),
-        "assets": _assets(),
+        "viewer": viewer_section(report, kept),
+        "assets": assets(),
     }
 
 
@@ -98,11 +102,11 @@ class Section:
     families: list[tuple[str, str, list[Metric]]]
     methods: list[list[Any]]  # results of methods and of controls
     published: list[Entry]
-    picture: str | None
+    picture: Picture | None
     notes: dict[str, list[str]]  # by family: why a column is empty, and the floors of distances
 
 
-def _section(report: Report, group: Group, pictures: dict[str, bytes]) -> Section:
+def _section(report: Report, group: Group, pictures: dict[str, bytes], kept: Pictures) -> Section:
     controls = [item for item in group.results if report.control(item.cell)]
     return Section(
         group=group,
@@ -112,7 +116,7 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes]) -> Sectio
         families=[(name, title, family(name)) for name, title in FAMILIES.items()],
         methods=[[item for item in group.results if item not in controls], controls],
         published=[entry for entry in report.entries[group.key] if entry.published is not None],
-        picture=b64encode(pictures[group.key]).decode() if group.key in pictures else None,
+        picture=kept.keep(group.key, pictures[group.key]) if group.key in pictures else None,
         notes={name: text.footnotes(report.entries[group.key], name) for name in FAMILIES},
     )
 
@@ -162,13 +166,14 @@ def jobs(report: Report) -> list[Job]:
     return list(found.values())
 
 
-def _data(report: Report) -> dict[str, Markup]:
+def _data(report: Report, kept: Pictures) -> dict[str, Markup]:
     """By label, a section for each prepared data set: counts, alignment, histograms, pictures of a few subjects."""
     found = {}
     for name in report.plan.config.datasets:
         try:
             label = report.plan.dataset_label(name)
-            part = inspection.data_section(report.plan.data_dir(name), label=label, max_subjects=4, heading=3)
+            folder = report.plan.data_dir(name)
+            part = inspection.data_section(folder, label=label, max_subjects=4, heading=3, kept=kept)
         except UserError as error:
             if (report.plan.data_dir(name) / "train" / "manifest.json").is_file():
                 found[label] = Markup('<p class="reason">{}</p>').format(error)
@@ -200,23 +205,3 @@ def _resize(report: Report) -> list[str]:
         size = getattr(report.plan.datasets[name].settings, "image_size", None)
         lines.append(f"{report.plan.dataset_label(name)}: {size} × {size} pixels")
     return lines
-
-
-def _assets() -> dict[str, str]:
-    """Style and scripts, inlined: the page must work from a file without a network."""
-    from plotly.offline import get_plotlyjs
-
-    spec = find_spec("itables")
-    assert spec is not None and spec.origin is not None
-    bundle = Path(spec.origin).parent / "html" / "dt_bundle.js"
-    return {
-        "style": Markup(_read("report.css")),
-        "table_style": Markup(bundle.with_suffix(".css").read_text(encoding="utf-8")),
-        "table_code": b64encode(bundle.read_bytes()).decode(),
-        "plotly": Markup(re.sub(r"</(?=script)", r"<\\/", get_plotlyjs())),
-        "script": Markup(_read("report.js")),
-    }
-
-
-def _read(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
+
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
 
 from xmodbench.metrics.registry import METRICS, Metric
 from xmodbench.plan.methods import shown
@@ -163,10 +167,13 @@ def way_plot(report: Report) -> go.Figure | None:
 
 
 def to_html(figure: go.Figure, name: str) -> str:
-    """A ``<div>`` and its script, without plotly's own code; `name` becomes the element's id."""
-    from plotly.io import to_html as render
-
-    return render(figure, include_plotlyjs=False, full_html=False, div_id=name, config=CONFIG)
+    """A ``<div>`` and what the page's script draws into it, without plotly's own code; `name` becomes the element's id."""
+    described = Markup(htmlsafe_json_dumps(json.loads(figure.to_json()) | {"config": CONFIG}))
+    height = figure.layout.height
+    return Markup(
+        '<div id="{name}" style="min-height: {height}px"></div>\n'
+        '<script type="application/json" data-plot="{name}">{described}</script>'
+    ).format(name=name, height=height or 400, described=described)
 
 
 def _dots(report: Report, group: Group, metric: Metric, place: int) -> go.Scatter:
