@@ -119,7 +119,7 @@ def make_plan(root: Path, *, datasets=("heads", "sim_heads"), directions=None, l
         },
         "paths": {part: str(root / part) for part in ("raw", "data", "results", "work")},
         "scoring": {"bootstrap": 200},
-        "report": report,
+        "report": {"figures": False} | report,
     }
     return Plan(parse_config(config, "toy.yaml"), "toy.yaml")
 

@@ -133,6 +133,9 @@ class Reporting(Part):
 
     title: str | None = Field(None, max_length=120, description="Title of the report; the run's id if left out.")
     figure_slices: int = Field(2, ge=1, le=8, description="Test slices per direction in the figure.")
+    figures: bool = Field(
+        True, description="Whether figures for print (PDF, SVG, PNG) are drawn into the folder `figures`."
+    )
     cases: int = Field(
         60,
         ge=1,

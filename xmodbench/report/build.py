@@ -6,10 +6,19 @@ from pathlib import Path
 
 from xmodbench.errors import UserError
 from xmodbench.plan.plan import Plan
+from xmodbench.report.archive import write_archive
 from xmodbench.report.figure import write_figures
+from xmodbench.report.figures.build import write_prints
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page
+from xmodbench.report.paper_table import write_paper_table
 from xmodbench.report.tables import write_csv, write_markdown, write_table_json
+
+SENT = [
+    *("report.html", "report_files", "figures", "figure.png", "figure.svg"),
+    *("table.csv", "table.json", "table.md", "table1.tex", "table1.md", "table1.csv", "table1.html"),
+]
+"""What ``report.zip`` holds."""
 
 
 def build(plan: Plan, out_dir: Path, partial: bool) -> None:
@@ -23,5 +32,8 @@ def build(plan: Plan, out_dir: Path, partial: bool) -> None:
     write_csv(report, out_dir / "table.csv")
     write_table_json(report, out_dir / "table.json")
     write_markdown(report, out_dir / "table.md")
+    write_paper_table(report, out_dir)
+    write_prints(report, out_dir / "figures")
     pictures = write_figures(report, out_dir)
     write_page(report, pictures, out_dir / "report.html")
+    write_archive(out_dir, SENT, out_dir / "report.zip", f"{plan.config.run}-report")

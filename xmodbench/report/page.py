@@ -32,7 +32,7 @@ MOST_PAIRS = 3000
 
 
 def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
-    """``report.html`` and, beside it, the folder ``report_files`` of its pictures; `pictures` are the groups' PNGs by key."""
+    """``report.html`` and, beside it, the folder ``report_files`` of pictures; `pictures` are the groups' PNGs by key."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

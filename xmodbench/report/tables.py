@@ -98,29 +98,31 @@ def write_table_json(report: Report, path: Path) -> None:
 # -- Markdown -------------------------------------------------------------------------------------------------------------
 def write_markdown(report: Report, path: Path) -> None:
     """``table.md``: for people, a section for each data set and direction."""
-    parts = [f"# {_plain(report.title)}"]
+    parts = [f"# {markdown_text(report.title)}"]
     if report.complete < len(report.results):
         parts.append(f"> **Incomplete: {report.complete} of {len(report.results)} cells have scores.**")
     if report.not_walled:
-        parts.append(f"> **{NO_WALL}** ({', '.join(map(_plain, report.not_walled))})")
+        parts.append(f"> **{NO_WALL}** ({', '.join(map(markdown_text, report.not_walled))})")
     parts += [_group_section(report, group) for group in report.groups]
     parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
-    parts += [f"- **{name}** ({_plain(heading(metric))}): {metric.definition}" for name, metric in METRICS.items()]
+    parts += [
+        f"- **{name}** ({markdown_text(heading(metric))}): {metric.definition}" for name, metric in METRICS.items()
+    ]
     write_text(path, "\n\n".join(parts) + "\n")
 
 
 def _group_section(report: Report, group: Group) -> str:
-    parts = [f"## {_plain(group_title(report.plan, group))}", subjects_note(group).capitalize() + "."]
+    parts = [f"## {markdown_text(group_title(report.plan, group))}", subjects_note(group).capitalize() + "."]
     if report.plan.simulated(group.dataset):
         parts.insert(1, f"> **{SIMULATED}**")
     if named := report.mispaired(group):
         parts.append(
-            "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(_plain, named))
+            "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(markdown_text, named))
         )
     for name, title in FAMILIES.items():
         parts += [f"### {title}", _family_table(report, group, family(name)), *_footnotes(report, group, name)]
     if rows := published_rows(report, group):
-        parts += ["### Published", _markdown(PUBLISHED_HEADINGS, rows)]
+        parts += ["### Published", markdown_table(PUBLISHED_HEADINGS, rows)]
     return "\n\n".join(parts)
 
 
@@ -128,16 +130,16 @@ def _family_table(report: Report, group: Group, metrics: list[Metric]) -> str:
     rows: list[list[str]] = []
     controls: list[list[str]] = []
     for item in group.results:
-        label = _plain(report.plan.method_label(item.cell.method))
+        label = markdown_text(report.plan.method_label(item.cell.method))
         if item.complete:
             cells = [_best(entry) for entry in report.cell_entries(item.cell, metrics)]
         else:
-            cells = [f"{item.status}: {_plain(item.reason)}" if item.status == "failed" else item.status]
+            cells = [f"{item.status}: {markdown_text(item.reason)}" if item.status == "failed" else item.status]
             cells += [""] * (len(metrics) - 1)
         (controls if report.control(item.cell) else rows).append([label, *cells])
     if controls:
         controls.insert(0, ["*Controls*", *[""] * len(metrics)])
-    return _markdown(["Method", *(heading(metric) for metric in metrics)], rows + controls)
+    return markdown_table(["Method", *(heading(metric) for metric in metrics)], rows + controls)
 
 
 def _best(entry: Entry) -> str:
@@ -146,7 +148,7 @@ def _best(entry: Entry) -> str:
 
 def _footnotes(report: Report, group: Group, name: str) -> list[str]:
     notes = footnotes(report.entries[group.key], name)
-    return ["; ".join(map(_plain, notes)) + "."] if notes else []
+    return ["; ".join(map(markdown_text, notes)) + "."] if notes else []
 
 
 PUBLISHED_HEADINGS = ["Method", "Metric", "Ours [95 % interval]", "Published", "Published within our interval"]
@@ -162,17 +164,18 @@ def published_rows(report: Report, group: Group) -> list[list[str]]:
         within = NONE
         if entry.low is not None and entry.high is not None:
             within = "yes" if entry.low <= entry.published <= entry.high else "no"
-        label = _plain(report.plan.method_label(entry.cell.method))
+        label = markdown_text(report.plan.method_label(entry.cell.method))
         rows.append([label, heading(entry.metric), ours, f"{entry.published:g}", within])
     return rows
 
 
-def _markdown(headings: list[str], rows: list[list[str]]) -> str:
+def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown; cells are Markdown already."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _plain(text: str | None) -> str:
+def markdown_text(text: str | None) -> str:
     """Text that Markdown renders as it is, on one line."""
     text = plain(text or "")
     for mark in "\\`*_[]|~#":
