@@ -4,7 +4,7 @@
     python benchmarks/quality.py --data data/sim_ixi --source pd --target t1 --out results/quality
 
 Trains a model on the training slices, unless `--model` names a folder, and translates test slices, spread evenly over the
-subjects. Writes scores.csv (per image), quality.csv and quality.md (means with intervals from a bootstrap of whole
+subjects. Writes scores.csv (per image), quality.csv and quality.md (means with 95 % intervals over
 subjects, also of the differences from the first sampler) and the figure quality.png. A sampler whose images are already in
 the folder is not run again.
 """
@@ -21,7 +21,7 @@ from common import evaluations, machine, method, run_on, seconds, table
 
 from xmodbench.files import atomic_file, read_json, write_json, write_text
 from xmodbench.metrics.paired import score_images
-from xmodbench.metrics.stats import cluster_bootstrap
+from xmodbench.metrics.stats import between_subjects, subject_effects, t_interval
 from xmodbench.plugins import Run, TrainData
 from xmodbench.seeding import ImageGenerator
 from xmodbench.store import SliceStore
@@ -43,7 +43,6 @@ SAMPLERS = (
     ("heun", 10),
 )
 METRICS = {"paper.ssim_src": "SSIM-Src", "paper.ssim_tar": "SSIM-Tar", "paper.psnr": "PSNR (dB)"}
-RESAMPLES = 5000
 
 
 def trained(arguments, run: Run) -> Path:
@@ -102,8 +101,9 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
         row["times_faster"] = first["seconds"].iloc[0] / row["seconds"]
         for kind, values in (("", group), ("difference.", None)):
             kept = (group[names].to_numpy() - first[names].to_numpy()) if values is None else values[names].to_numpy()
-            means, intervals = cluster_bootstrap(kept, list(group["subject"]), RESAMPLES, seed=0)
-            for name, mean, low, high in zip(names, means, *intervals, strict=True):
+            means, effects = subject_effects(kept, list(group["subject"]))
+            ends = t_interval(means, between_subjects(effects))
+            for name, mean, low, high in zip(names, means, *ends, strict=True):
                 row |= {f"{kind}{name}": mean, f"{kind}{name}.low": low, f"{kind}{name}.high": high}
         rows.append(row)
     return pd.DataFrame(rows)

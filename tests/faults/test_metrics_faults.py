@@ -63,7 +63,7 @@ def empty(tmp_path, make_store):
 
 
 @fault("a slice store without slices, at any stage", "one line names the store")
-@pytest.mark.parametrize("stage", ["train", "translate", "gather", "score", "floor", "inspect"])
+@pytest.mark.parametrize("stage", ["train", "translate", "gather", "score", "real", "inspect"])
 def test_nothing_to_work_on(tmp_path, make_store, empty, stage):
     job, full = job_of(tmp_path, "toy", SEEING), make_store(tmp_path / "full")
     facts = {"status": "complete", "verb": "train", "outputs_sha256": model_sha256(tmp_path / "model")}
@@ -75,7 +75,7 @@ def test_nothing_to_work_on(tmp_path, make_store, empty, stage):
         "translate": lambda: translate(job, tmp_path / "model", empty, "pd", "t1", out, 8),
         "gather": lambda: gather([empty], full, out),
         "score": lambda: score(full, empty, full, "pd", "t1", out / "a.csv", Scoring()),
-        "floor": lambda: score(full, full, empty, "pd", "t1", out / "a.csv", Scoring()),
+        "real": lambda: score(full, full, empty, "pd", "t1", out / "a.csv", Scoring()),
         "inspect": lambda: inspect_dataset(tmp_path, out, Progress(quiet=True)),
     }
     if stage == "inspect":
@@ -127,15 +127,15 @@ def test_a_biased_distance_says_so():
     assert found["value"] > 0
     assert found["reason"] == "4 images for 1600 features: biased upwards, compare within this data set only"
     enough = np.random.default_rng(0).random((3, 9, 4))
-    assert "reason" not in distribution._with_floor(distribution.frechet_distance, enough)
+    assert "reason" not in distribution._measured(distribution.frechet_distance, enough, [])
 
 
 @fault("scores without variance", "an interval of no width")
 def test_equal_scores_have_a_narrow_interval():
-    mean, bounds = stats.cluster_bootstrap(np.full((6, 1), 0.25), list("aabbcc"), 200, seed=0)
-    assert mean == 0.25 and (bounds == 0.25).all()
+    mean, effects = stats.subject_effects(np.full((6, 1), 0.25), list("aabbcc"))
+    assert mean == 0.25 and (stats.t_interval(mean, stats.between_subjects(effects)) == 0.25).all()
     with pytest.raises(ValueError, match="there must be some"):
-        stats.resampled_means(np.zeros((0, 2)), [], 100, seed=0)
+        stats.subject_effects(np.zeros((0, 2)), [])
 
 
 @fault("a subject called NA, a site called None", "they are names like others")

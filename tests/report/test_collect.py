@@ -130,8 +130,9 @@ def test_damaged_scores_are_a_failed_cell(copied, cell, damage, message):
     [
         pytest.param("value", -0.5, "standard.frechet_hog is -0.5, outside its bounds [0, ]", marks=OUTSIDE),
         ("value", "3", "standard.frechet_hog is '3', which is not finite"),
-        ("floor", -0.5, "standard.frechet_hog is -0.5, outside its bounds"),
+        ("real_to_real", -0.5, "standard.frechet_hog is -0.5, outside its bounds"),
         ("value", True, "is True"),
+        ("without", [0.1, -0.5], "standard.frechet_hog is -0.5, outside its bounds"),
     ],
 )
 def test_distances_that_cannot_be_are_a_failed_cell(copied, cell, place, value, message):

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from xmodbench.files import write_json
 from xmodbench.metrics.registry import METRICS
@@ -33,6 +34,11 @@ def test_means_are_those_of_the_scores_within_their_intervals(report, table):
         for name in ("paper.mse", "standard.ssim_tar"):
             assert rows.loc[name, "mean"] == pytest.approx(scores[name].mean())
             assert rows.loc[name, "ci_low"] <= rows.loc[name, "mean"] <= rows.loc[name, "ci_high"]
+            by_subject = scores.groupby("subject")[name].mean()  # all have two images
+            half = t.ppf(0.975, 6) * by_subject.std() / np.sqrt(7)
+            low, high = METRICS[name].bounds
+            assert rows.loc[name, "ci_low"] == pytest.approx(max(low, scores[name].mean() - half))
+            assert rows.loc[name, "ci_high"] == pytest.approx(min(high, scores[name].mean() + half))
         assert (rows.n_images == 14).all()
         assert (rows.n_subjects == 7).all()
 
@@ -154,7 +160,9 @@ def test_json_is_strict_and_carries_everything(broken, tmp_path):
     assert value["banner"].startswith("Simulated")
     assert value["provenance"][failed.name]["score"]["versions"]["numpy"] == np.__version__
     assert {row["status"] for row in value["rows"]} == {"complete", "failed", "not run"}
-    assert value["comparisons"][0]["p"] is not None
+    row = value["comparisons"][0]
+    assert row["low"] < row["difference"] < row["high"]
+    assert (row["p"], row["reason"]) == (None, "7 subjects: a test needs 8")
 
 
 @pytest.mark.fault(

@@ -79,14 +79,14 @@ def test_hog_features_of_a_blank_image_are_finite():
     assert np.isfinite(distribution.hog_features(np.zeros((1, 64, 64), np.float32))).all()
 
 
-def test_the_proxy_sees_blur_and_gives_the_floor(monkeypatch):
+def test_the_proxy_sees_blur_and_gives_the_distance_of_real_sets(monkeypatch):
     monkeypatch.delenv(weights.VARIABLE, raising=False)
     target, train = images(40, 0), images(90, 1)
     same = distribution.distances(target[::-1], target, train, None)["standard.frechet_hog"]
     sharp = distribution.distances(images(40, 2), target, train, None)["standard.frechet_hog"]
     blurred = distribution.distances(images(40, 2, blur=5.0), target, train, None)["standard.frechet_hog"]
     assert same["value"] == pytest.approx(0, abs=1e-9)
-    assert sharp["value"] == pytest.approx(sharp["floor"], rel=0.2)
+    assert sharp["value"] == pytest.approx(sharp["real_to_real"], rel=0.2)
     assert blurred["value"] > 1.5 * sharp["value"]
 
 
@@ -94,7 +94,7 @@ def test_without_weights_fid_is_null_with_a_reason_and_torch_is_not_imported():
     code = (
         "import sys, numpy as np; from xmodbench.metrics.distribution import distances\n"
         "x = np.random.default_rng(0).random((4, 32, 32), dtype='f4'); found = distances(x, x, x, None)\n"
-        "assert found['paper.fid']['value'] is None and found['standard.kid']['value'] is None\n"
+        "assert {found[name]['value'] for name in ('paper.fid', 'standard.fid_inf', 'standard.kid')} == {None}\n"
         "assert 'FID_WEIGHTS' in found['paper.fid']['reason'], found\n"
         "assert 'torch' not in sys.modules"
     )
@@ -110,6 +110,51 @@ def test_too_few_images_give_reasons_not_numbers():
     found = distribution.distances(images(1, 0), images(1, 1), images(5, 2), None)
     assert {entry["value"] for entry in found.values()} == {None}
     assert all("two" in entry["reason"] for entry in found.values())
+
+
+@pytest.mark.fault(
+    "metrics and statistics",
+    "a distance, which is no mean over images",
+    "an interval from the distances without each subject in turn",
+)
+def test_each_subject_is_left_out_in_turn_with_its_translations_and_targets():
+    made, target, train = images(6, 0), images(6, 1), images(8, 2)
+    subjects = ["b", "a", "b", "c", "a", "c"]
+    found = distribution.distances(made, target, train, None, subjects)["standard.frechet_hog"]
+    features = [distribution.hog_features(x) for x in (made, target)]
+    for subject, value in zip("abc", found["without"], strict=True):
+        rows = [i for i, name in enumerate(subjects) if name != subject]
+        assert value == frechet_distance(*(x[rows] for x in features))
+    for few in (None, ["a"] * 6):
+        assert "without" not in distribution.distances(made, target, train, None, few)["standard.frechet_hog"]
+    assert (
+        "without" not in distribution.distances(made[:2], target[:2], train, None, ["a", "b"])["standard.frechet_hog"]
+    )
+
+
+def test_of_many_subjects_some_are_left_out_together():
+    kept = list(distribution._without_each([f"{i:03d}" for i in range(120)]))
+    assert len(kept) == distribution.MOST_GROUPS
+    assert {len(rows) for rows in kept} == {117, 118}
+
+
+def test_fid_infinity_takes_most_of_the_bias_away():
+    rng = np.random.default_rng(0)
+    pairs = rng.standard_normal((30, 2, 60, 6))  # of one distribution: the true distance is 0
+    plain, beyond = (np.mean([of(*pair) for pair in pairs]) for of in (frechet_distance, distribution.fid_infinity))
+    assert plain > 0.3
+    assert abs(beyond) < 0.3 * plain
+    a = rng.standard_normal((20, 4))
+    assert distribution.fid_infinity(a, a.copy()) == pytest.approx(0, abs=1e-9), "rows that belong together stay so"
+    assert distribution.fid_infinity(a, a[::-1]) == distribution.fid_infinity(a, a[::-1])
+
+
+def test_the_squared_mmd_is_what_kid_estimates():
+    a, b = np.random.default_rng(3).standard_normal((2, 40, 6))
+    assert distribution.squared_mmd(a, b) == pytest.approx(distribution.kernel_distance(a, b), abs=0.1)
+    by_hand = sum(((x @ y / 6 + 1) ** 3) for x in a for y in b) / 1600
+    within = [sum((x[i] @ x[j] / 6 + 1) ** 3 for i in range(40) for j in range(40) if i != j) / 1560 for x in (a, b)]
+    assert distribution.squared_mmd(a, b) == pytest.approx(sum(within) - 2 * by_hand)
 
 
 # -- the weights ----------------------------------------------------------------------------------------------------------

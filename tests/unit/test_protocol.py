@@ -6,7 +6,7 @@ from xmodbench.files import sha256_json
 from xmodbench.metrics.paired import score_images
 from xmodbench.metrics.registry import METRICS, PROTOCOL
 
-MEANINGS = {1: "5bdec4ae0def40e8"}
+MEANINGS = {1: "5bdec4ae0def40e8", 2: "1585a06535d92e9e"}
 """By protocol: hash of the metrics' ids, definitions and weights, and of the scores of fixed images to four digits."""
 
 

@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 def score(
     translation: Annotated[Path, typer.Option(help="Folder of the translations.")],
     data: Data,
-    train_data: Annotated[Path, typer.Option(help="The training store, for the floor of distribution distances.")],
+    train_data: Annotated[Path, typer.Option(help="The training store, for the distances between real slices.")],
     source: Annotated[str, typer.Option(help="Modality translated from.")],
     target: Annotated[str, typer.Option(help="Modality translated to.")],
     out: Out,

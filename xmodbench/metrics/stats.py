@@ -1,38 +1,42 @@
-"""Statistics of per-image scores: the subject, not the slice, is the unit that was sampled.
+"""Intervals and ranks of per-image scores: the subject, not the slice, is the unit that was sampled.
 
-Intervals come from a bootstrap of whole subjects, tests compare subject means, and both say so where there are too few
-subjects for them.
+Numbers are means over images, so that subjects weigh by how many images they have, everywhere alike. An interval is that
+of Student's t around such a mean, with a cluster-robust standard error: the percentile bootstrap is too narrow for the
+few subjects that test sets have (`benchmarks/coverage.py`).
+
+What a number owes to each subject is kept as its *effects*: they add up to nothing, the sum of their squares is the squared
+standard error, and those of a difference are the differences of effects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-from scipy.stats import rankdata, wilcoxon
-
-MIN_SUBJECTS = 6
-"""Below six pairs the exact Wilcoxon test cannot reach 0.05, whatever the data."""
+from scipy.stats import rankdata, t
 
 
-def bootstrap_weights(n_subjects: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each subject is drawn in each resample: int ``[resamples, n_subjects]``, rows sum to n_subjects."""
-    return np.random.default_rng(seed).multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), resamples)
+class Spread(NamedTuple):
+    """A part of a number's squared standard error: ``variance`` (any shape) estimated with ``df`` degrees of freedom."""
+
+    variance: np.ndarray
+    df: np.ndarray | float
 
 
-def resampled_means(scores: np.ndarray, subjects: Sequence[str], resamples: int, seed: int) -> np.ndarray:
-    """Mean over images of each resample of whole subjects.
+def subject_effects(scores: np.ndarray, subjects: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Means over images, and what they owe to each subject.
+
+    With subject i's share of the images w_i and its own mean m_i, its effect is w_i (m_i - mean), times a factor that makes
+    the sum of squares unbiased where all subjects' means vary alike: sqrt(k / (k - 1)) where their shares are equal. In
+    simulations this covers better than the corrections CR1 to CR3 of the same sandwich where they are not.
 
     Args:
         scores: ``[images, metrics]``.
         subjects: one per image.
-        seed: equal seeds and equal subjects give equal resamples, so methods can be compared resample by resample.
 
     Returns:
-        float64 ``[resamples, metrics]``.
+        float64 means ``[metrics]``, and effects ``[subjects, metrics]`` in the order of the subjects' names.
 
     Raises:
         ValueError: there are no scores, or one is not finite.
@@ -41,37 +45,86 @@ def resampled_means(scores: np.ndarray, subjects: Sequence[str], resamples: int,
     if not len(scores) or not np.isfinite(scores).all():
         raise ValueError("scores must be finite, and there must be some")
     names, index = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
-    sums = np.zeros((len(names), scores.shape[1]))
-    np.add.at(sums, index, scores)
-    weights = bootstrap_weights(len(names), resamples, seed)
-    return (weights @ sums) / (weights @ np.bincount(index))[:, None]
+    mean, sums, counts = scores.mean(0), np.zeros((len(names), scores.shape[1])), np.bincount(index)
+    np.add.at(sums, index, scores - mean)
+    share = counts / len(scores)
+    squares = share @ share
+    expected = (share**2 * (1 - 2 * share + squares)).sum()
+    factor = np.sqrt(squares / expected) if len(names) > 1 else 1.0
+    return mean, factor * sums / len(scores)
 
 
-def interval(samples: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """Percentile interval over the first axis: ``[2, ...]``."""
+def jackknife_effects(without: np.ndarray) -> np.ndarray:
+    """What a number that is no mean owes to each subject: from its values ``[subjects, ...]`` without each in turn."""
+    without = np.asarray(without, np.float64)
+    return np.sqrt((len(without) - 1) / len(without)) * (without.mean(0) - without)
+
+
+def between_subjects(effects: np.ndarray) -> Spread:
+    """The squared standard error that effects ``[subjects, ...]`` add up to."""
+    return Spread(np.square(effects).sum(0), len(effects) - 1)
+
+
+def between_seeds(values: np.ndarray) -> Spread:
+    """The squared standard error of a mean over seeds, of values ``[seeds, ...]``; none of a single seed."""
+    values = np.asarray(values, np.float64)
+    if len(values) < 2:
+        return Spread(np.zeros(values.shape[1:]), np.inf)
+    return Spread(values.var(0, ddof=1) / len(values), len(values) - 1)
+
+
+def t_interval(value: np.ndarray | float, *spreads: Spread, level: float = 0.95) -> np.ndarray:
+    """Student's interval around `value`: ``[2, ...]``, NaN where a spread has no degrees of freedom.
+
+    Several spreads (subjects and seeds) are added; their common degrees of freedom are Satterthwaite's.
+    """
+    value = np.asarray(value, np.float64)
+    least = min(np.min(spread.df) for spread in spreads)
+    if least < 1:
+        return np.full((2, *value.shape), np.nan)
+    total = np.sum([np.broadcast_to(spread.variance, value.shape) for spread in spreads], axis=0)
+    shares = np.sum([np.broadcast_to(spread.variance**2 / spread.df, value.shape) for spread in spreads], axis=0)
+    # without any variance the width is 0, whatever the degrees of freedom
+    df = np.divide(np.square(total), shares, out=np.full(value.shape, float(least)), where=shares > 0)
+    half = t.ppf((1 + level) / 2, df) * np.sqrt(total)
+    return np.stack([value - half, value + half])
+
+
+def resampled(value: np.ndarray, effects: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Values ``[resamples, ...]`` in resamples of subjects, to first order, with the spread that intervals have.
+
+    Args:
+        value: ``[...]``.
+        effects: ``[subjects, ...]``.
+        draws: how often each resample has each subject, ``[resamples, subjects]``.
+    """
+    return value + np.tensordot(draws - 1.0, effects, axes=1)
+
+
+def draws(n: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each of `n` is drawn in each resample: int ``[resamples, n]``, rows sum to n."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
+
+
+def percentiles(samples: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Percentile interval over the first axis, ``[2, ...]``: for ranks, which are whole numbers."""
     tail = (1 - level) / 2
     return np.quantile(samples, [tail, 1 - tail], axis=0)
 
 
-def cluster_bootstrap(
-    scores: np.ndarray, subjects: Sequence[str], resamples: int, seed: int, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over images and its percentile interval under resampling of subjects.
-
-    Returns:
-        means ``[metrics]`` and intervals ``[2, metrics]``; with one subject the interval is NaN, because nothing is known
-        about other subjects.
-    """
-    scores = np.asarray(scores, np.float64)
-    samples = resampled_means(scores, subjects, resamples, seed)
-    if len(set(subjects)) < 2:
-        return scores.mean(0), np.full((2, scores.shape[1]), np.nan)
-    return scores.mean(0), interval(samples, level)
+def ranks(values: np.ndarray, higher_is_better: bool) -> np.ndarray:
+    """Ranks along the last axis, 1 is best; ties share their mean rank."""
+    values = np.asarray(values, np.float64)
+    return rankdata(-values if higher_is_better else values, axis=-1)
 
 
-def subject_means(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Mean of each subject's images; index: subject."""
-    return scores.groupby("subject", sort=True)[list(metrics)].mean()
+# -- tests -----------------------------------------------------------------------------------------------------------------
+MIN_SUBJECTS = 8
+"""A test of k subjects cannot have a p below 2 / 2^k. Holm's adjustment takes the least of six pairs (of four methods) six
+times: with seven subjects that is 0.094, with eight 0.047."""
+
+MOST_FLIPS = 2**15
+"""Changes of sign that a test goes through: all there are up to 16 subjects, as many random ones above."""
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -84,62 +137,37 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def paired_tests(means: dict[str, pd.Series]) -> list[dict[str, Any]]:
-    """Wilcoxon signed-rank tests between all pairs of methods on their subject means, Holm-adjusted as one family.
+def sign_flips(differences: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Two-sided p-values of Fisher's randomisation test of paired differences, 1 where nothing differs.
+
+    A subject's difference could as well have had the other sign if two methods were alike; p is the share of such worlds in
+    which the sum is as far from 0. The sum is the difference of means over images, so that test, interval and table cannot
+    disagree on who is better, as a test of ranks can.
 
     Args:
-        means: subject means of one metric by method; all over the same subjects.
+        differences: subjects' sums of differences over images, ``[subjects, pairs]``.
+        seed: of the random changes of sign, where there are more than `MOST_FLIPS`.
 
     Returns:
-        One dict for each pair: ``a``, ``b``, ``difference`` (mean of a - b over subjects), ``subjects``, ``p`` and
-        ``p_holm``; these are None with a ``reason`` where there are less than `MIN_SUBJECTS` subjects.
-
-    Raises:
-        ValueError: two methods were scored on different subjects.
+        float64 ``[pairs]``.
     """
-    names = list(means)
-    for other in names[1:]:
-        if not means[names[0]].index.equals(means[other].index):
-            raise ValueError(f"{names[0]} and {other} were scored on different subjects")
-    pairs = list(combinations(names, 2))
-    if not pairs:
-        return []
-    values = {name: series.to_numpy() for name, series in means.items()}
-    subjects = len(values[names[0]])
-    shared: dict[str, Any] = {"subjects": subjects, "p": None, "p_holm": None, "reason": None}
-    if subjects < MIN_SUBJECTS:
-        shared["reason"] = f"{subjects} subjects: a test needs {MIN_SUBJECTS}"
-    rows = [{"a": a, "b": b, "difference": float((values[a] - values[b]).mean()), **shared} for a, b in pairs]
-    if subjects >= MIN_SUBJECTS:
-        p = np.concatenate(
-            [_signed_ranks(np.stack([values[a] - values[b] for a, b in some])) for some in _batches(pairs)]
-        )
-        for row, raw, adjusted in zip(rows, p, holm(p), strict=True):
-            row.update(p=float(raw), p_holm=float(adjusted))
-    return rows
+    differences = np.asarray(differences, np.float64)
+    seen = np.abs(differences.sum(0))
+    scale = np.abs(differences).sum(0)
+    reached, count = np.zeros(differences.shape[1]), 0
+    for signs in _signs(len(differences), seed):
+        # rounding must not tell a world from the one that was seen
+        reached += (np.abs(signs @ differences) >= seen - 1e-12 * scale).sum(0)
+        count += len(signs)
+    if len(differences) <= 16:
+        return reached / count
+    return (reached + 1) / (count + 1)
 
 
-def _batches(pairs: list[tuple[str, str]], size: int = 10_000) -> Iterator[list[tuple[str, str]]]:
-    return (pairs[begin : begin + size] for begin in range(0, len(pairs), size))
-
-
-def _signed_ranks(differences: np.ndarray) -> np.ndarray:
-    """P-value of Wilcoxon's test of each row of ``[pairs, subjects]``, 1 where nothing differs.
-
-    Pairs are many (some ten thousand for some hundred methods), so that they are tested at once where that changes nothing:
-    which form of the test is right depends on the zeros and ties of its own differences.
-    """
-    sizes = np.sort(np.abs(differences), axis=1)
-    plain = (sizes[:, 0] > 0) & (np.diff(sizes, axis=1) > 0).all(axis=1)
-    p = np.ones(len(differences))
-    if plain.any():
-        p[plain] = wilcoxon(differences[plain], axis=1).pvalue
-    for row in np.flatnonzero(~plain & differences.any(axis=1)):
-        p[row] = wilcoxon(differences[row]).pvalue
-    return p
-
-
-def ranks(values: np.ndarray, higher_is_better: bool) -> np.ndarray:
-    """Ranks along the last axis, 1 is best; ties share their mean rank."""
-    values = np.asarray(values, np.float64)
-    return rankdata(-values if higher_is_better else values, axis=-1)
+def _signs(n: int, seed: int, rows: int = 1024) -> Iterator[np.ndarray]:
+    """Signs ``[rows, n]``: all that there are up to 16, but for the first, which changes no size; else random ones."""
+    rng, total = np.random.default_rng(seed), min(2 ** (n - 1), MOST_FLIPS)
+    for begin in range(0, total, rows):
+        numbers = np.arange(begin, min(begin + rows, total))
+        bits = (numbers[:, None] >> np.arange(min(n, 16))) & 1 if n <= 16 else rng.integers(0, 2, (len(numbers), n))
+        yield 1.0 - 2.0 * bits

@@ -125,7 +125,7 @@ class Scoring(Part):
         description="Path or URL of pytorch-fid's Inception weights (sha256 is checked; the environment variable "
         "FID_WEIGHTS does the same). Without them the FID column says so.",
     )
-    bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamples of subjects for the confidence intervals.")
+    bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamples of subjects for the intervals of ranks.")
 
 
 class Reporting(Part):

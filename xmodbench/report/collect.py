@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,8 +36,13 @@ class CellResult:
     counts: dict[str, int] = field(default_factory=dict)
     intermediates: dict[str, dict[str, float]] = field(default_factory=dict)  # errors of images on the way, by name
     records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
-    published: dict[str, float] | None = None
+    published: dict[str, str] | None = None
     stale: bool = False  # what is there is of other data, models or settings than the plan's
+
+    @property
+    def runs(self) -> tuple[CellResult, ...]:
+        """What has scores of it, by seed."""
+        return (self,)
 
     @property
     def complete(self) -> bool:
@@ -48,6 +54,10 @@ class CellResult:
         """The scores of a cell that is complete."""
         assert self.scores is not None
         return self.scores
+
+    def subject_means(self, metrics: Sequence[str]) -> pd.DataFrame:
+        """A subject's mean of each metric, a row for each in the order of their names."""
+        return self.image_scores.groupby("subject", sort=True)[list(metrics)].mean()
 
 
 def collect(plan: Plan) -> list[CellResult]:
@@ -85,7 +95,7 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
     return result("complete", scores=scores, distances=distances, counts=counts, intermediates=intermediates)
 
 
-def _published(plan: Plan, cell: Cell) -> dict[str, float] | None:
+def _published(plan: Plan, cell: Cell) -> dict[str, str] | None:
     """The paper's numbers; simulated data have none, whatever their plugin says."""
     if plan.simulated(cell.dataset):
         return None
@@ -121,7 +131,8 @@ def _read_summary(path: Path) -> dict[str, Any]:
     try:
         for name in DISTANCES:
             found = summary["distances"][name]
-            _within_bounds(name, [value for value in (found["value"], found.get("floor")) if value is not None], path)
+            values = [found["value"], found.get("real_to_real"), *found.get("without", ())]
+            _within_bounds(name, [value for value in values if value is not None], path)
         shared = [int(summary["counts"][name]) for name in ("images", "subjects")]
         on_the_way = summary.get("intermediates", {})
         checked_names(list(on_the_way))

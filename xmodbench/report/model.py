@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from xmodbench.metrics.registry import Metric, family
+from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.checks import Check, not_better_than_controls, run_checks
 from xmodbench.report.collect import CellResult, collect
+from xmodbench.report.differences import comparisons
 from xmodbench.report.fairness import fairness_checks, not_walled
 from xmodbench.report.pairing import Found, doubtful, find_pairs, pairing_checks
-from xmodbench.report.summary import Entry, Group, comparisons, groups, is_control, summarise
+from xmodbench.report.ranking import MeanRank, counted, mean_ranks
+from xmodbench.report.summary import Entry, Group, groups, is_control, measure, summarise
+from xmodbench.report.uncertainty import Measured
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,14 @@ class Report:
         return groups(self.results)
 
     @cached_property
+    def measured(self) -> dict[str, dict[Cell, Measured]]:
+        """What numbers owe to subjects and seeds: by group, then cell."""
+        return {group.key: measure(group) for group in self.groups}
+
+    @cached_property
     def entries(self) -> dict[str, list[Entry]]:
         """All numbers, by group."""
-        return {group.key: summarise(self.plan, group) for group in self.groups}
+        return {group.key: summarise(self.plan, group, self.measured[group.key]) for group in self.groups}
 
     @cached_property
     def _by_cell(self) -> dict[tuple[Cell, str], Entry]:
@@ -65,8 +73,8 @@ class Report:
 
     @cached_property
     def comparisons(self) -> list[dict[str, Any]]:
-        """Paired tests within each group."""
-        return [row for group in self.groups for row in comparisons(self.plan, group)]
+        """Differences between methods within each group."""
+        return [row for group in self.groups for row in comparisons(self.plan, group, self.measured[group.key])]
 
     @cached_property
     def checks(self) -> list[Check]:
@@ -102,20 +110,13 @@ class Report:
         return found
 
     @cached_property
-    def mean_ranks(self) -> dict[str, dict[str, float | None]]:
-        """Mean rank of each method over the paper's ranked columns that have values: by method, then group key."""
-        metrics = [metric for metric in family("paper") if metric.ranked]
-        table = {}
-        for method in self.plan.methods:
-            cells = {
-                group.key: item.cell for group in self.groups for item in group.results if item.cell.method == method
-            }
-            if any(self.control(cell) for cell in cells.values()):
-                continue
-            ranks = {key: [e.rank for e in self.cell_entries(cell, metrics)] for key, cell in cells.items()}
-            known = {key: [rank for rank in found if rank is not None] for key, found in ranks.items()}
-            table[method] = {key: sum(found) / len(found) if found else None for key, found in known.items()}
-        return table
+    def mean_ranks(self) -> dict[str, dict[str, MeanRank]]:
+        """Mean ranks over the paper's columns: by group, then method."""
+        return {group.key: mean_ranks(self.plan, group, self.measured[group.key]) for group in self.groups}
+
+    def counted(self, group: Group) -> list[Metric]:
+        """The columns that a group's mean ranks are taken over."""
+        return counted([each for cell, each in self.measured[group.key].items() if not self.control(cell)])
 
     def control(self, cell: Cell) -> bool:
         """Whether the cell's method is a control."""

@@ -14,6 +14,7 @@ from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, write_text
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
+from xmodbench.metrics.stats import MIN_SUBJECTS
 from xmodbench.report import text
 from xmodbench.report.assets import TEMPLATES, assets
 from xmodbench.report.fairness import NO_WALL
@@ -21,6 +22,7 @@ from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
 from xmodbench.report.pictures import Picture, Pictures
 from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
+from xmodbench.report.rank_plot import rank_plot
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.sweep_plots import sweep_plots
 from xmodbench.report.tables import FAMILIES
@@ -74,7 +76,9 @@ def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict
         "protocol": PROTOCOL,
         "failed_checks": [check for check in report.checks if check.passed is False],
         "unskilled": _unskilled(report),
-        "mean_ranks": {name: ranks for name, ranks in report.mean_ranks.items() if any(ranks.values())},
+        "ranked": [name for name in plan.methods if any(name in ranks for ranks in report.mean_ranks.values())],
+        "stability": (stability := rank_plot(report)) and Markup(to_html(stability, "stability")),
+        "least": MIN_SUBJECTS,
         "comparisons": report.comparisons[:MOST_PAIRS],
         "pairs": len(report.comparisons),
         "metrics": METRICS,
@@ -103,7 +107,7 @@ class Section:
     methods: list[list[Any]]  # results of methods and of controls
     published: list[Entry]
     picture: Picture | None
-    notes: dict[str, list[str]]  # by family: why a column is empty, and the floors of distances
+    notes: dict[str, list[str]]  # by family: why a column is empty, and the distances between real slices
 
 
 def _section(report: Report, group: Group, pictures: dict[str, bytes], kept: Pictures) -> Section:

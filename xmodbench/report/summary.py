@@ -1,19 +1,19 @@
-"""From per-image scores to the numbers of the table: means, intervals, ranks and comparisons."""
+"""From per-image scores to the numbers of the table: means, intervals and ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
 from xmodbench.metrics import stats
-from xmodbench.metrics.registry import METRICS, PAIRED, Metric
+from xmodbench.metrics.registry import METRICS, Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins import Supervision
 from xmodbench.report.collect import CellResult
+from xmodbench.report.uncertainty import Measured, bounded, group_draws
 from xmodbench.seeding import derive_seed
 
 
@@ -24,9 +24,12 @@ class Entry:
     result: CellResult
     metric: Metric
     value: float | None = None
-    low: float | None = None  # 95 % interval over subjects
+    low: float | None = None  # 95 % interval over subjects, and over seeds where there are several
     high: float | None = None
-    floor: float | None = None  # of a distance: real test against real training slices
+    subject_low: float | None = None  # of subjects alone
+    subject_high: float | None = None
+    seed_sd: float | None = None  # standard deviation between seeds
+    real_to_real: float | None = None  # of a distance: between real test and real training slices
     reason: str | None = None
     rank: float | None = None  # among methods that are no controls, 1 is best
     rank_low: float | None = None
@@ -39,8 +42,8 @@ class Entry:
         return self.result.cell
 
     @property
-    def published(self) -> float | None:
-        """The paper's number for the same column, to be shown in its own block only."""
+    def published(self) -> str | None:
+        """The paper's number for the same column, as printed, to be shown in its own block only."""
         found = self.result.published
         return found.get(self.metric.published) if found and self.metric.published else None
 
@@ -71,53 +74,56 @@ def is_control(plan: Plan, cell: Cell) -> bool:
     return plan.supervision(cell.method) is Supervision.CONTROL
 
 
-def summarise(plan: Plan, group: Group) -> list[Entry]:
+def measure(group: Group) -> dict[Cell, Measured]:
+    """The numbers of the cells of a group that have scores."""
+    return {item.cell: Measured(item) for item in group.results if item.complete}
+
+
+def summarise(plan: Plan, group: Group, measured: dict[Cell, Measured]) -> list[Entry]:
     """All metrics of all cells of a group, ranked; cells without scores have entries with their reason."""
-    resamples = {item.cell: _resamples(plan, group, item) for item in group.results if item.complete}
-    cells = [_entries(item, resamples.get(item.cell)) for item in group.results]
+    cells = [_entries(item, measured.get(item.cell)) for item in group.results]
     # by metric, and back again
-    columns = [list(_ranked(plan, list(column), resamples)) for column in zip(*cells, strict=True)]
+    columns = [list(_ranked(plan, group, list(column), measured)) for column in zip(*cells, strict=True)]
     return [entry for row in zip(*columns, strict=True) for entry in row]
 
 
-def _resamples(plan: Plan, group: Group, item: CellResult) -> np.ndarray:
-    """Means of the per-image metrics in each resample of subjects; the same resamples for all methods of a group."""
-    seed = derive_seed(plan.config.seed, "bootstrap", group.key)
-    values, subjects = item.image_scores[list(PAIRED)].to_numpy(), item.image_scores["subject"].tolist()
-    return stats.resampled_means(values, subjects, plan.config.scoring.bootstrap, seed)
-
-
-def _entries(item: CellResult, resamples: np.ndarray | None) -> list[Entry]:
-    if resamples is None:
+def _entries(item: CellResult, measured: Measured | None) -> list[Entry]:
+    if measured is None:
         reason = f"failed: {item.reason}" if item.status == "failed" else item.reason
         return [Entry(item, metric, reason=reason) for metric in METRICS.values()]
-    means = item.image_scores[list(PAIRED)].mean()
-    bounds = stats.interval(resamples) if item.image_scores["subject"].nunique() > 1 else None
-    entries = []
-    for metric in METRICS.values():
-        if metric.level == "image":
-            place = PAIRED.index(metric.id)
-            low, high = (None, None) if bounds is None else map(float, bounds[:, place])
-            entries.append(Entry(item, metric, float(means[metric.id]), low, high))
-        else:
-            found = item.distances[metric.id]
-            entries.append(Entry(item, metric, found["value"], floor=found.get("floor"), reason=found.get("reason")))
-    return entries
+    return [_entry(item, metric, measured) for metric in METRICS.values()]
 
 
-def _ranked(plan: Plan, entries: list[Entry], resamples: dict[Cell, np.ndarray]) -> Iterator[Entry]:
+def _entry(item: CellResult, metric: Metric, measured: Measured) -> Entry:
+    found = item.distances.get(metric.id, {})
+    number, real, reason = (
+        measured.numbers.get(metric.id),
+        found.get("real_to_real"),
+        found.get("reason") or item.reason,
+    )
+    if number is None:
+        return Entry(item, metric, real_to_real=real, reason=reason)
+    entry = Entry(item, metric, number.value, seed_sd=number.seed_sd, real_to_real=real, reason=reason)
+    if not number.spreads or number.spreads[0].df < 1:
+        return entry
+    low, high = map(float, bounded(stats.t_interval(number.value, *number.spreads), metric))
+    one, other = map(float, bounded(stats.t_interval(number.value, number.spreads[0]), metric))
+    return replace(entry, low=low, high=high, subject_low=one, subject_high=other)
+
+
+def _ranked(plan: Plan, group: Group, entries: list[Entry], measured: dict[Cell, Measured]) -> Iterator[Entry]:
     """The entries of one metric, in their order, those that have rivals with their ranks among them."""
     rivals = [entry for entry in entries if entry.value is not None and not is_control(plan, entry.cell)]
-    if len(rivals) < 2 or not entries[0].metric.ranked:
+    metric = entries[0].metric
+    if len(rivals) < 2 or not metric.ranked:
         yield from entries
         return
-    better, places = entries[0].metric.higher_is_better, {entry.cell: place for place, entry in enumerate(rivals)}
-    ranks = stats.ranks(np.array([entry.value for entry in rivals], np.float64), better)
+    places = {entry.cell: place for place, entry in enumerate(rivals)}
+    ranks = stats.ranks(np.array([entry.value for entry in rivals], np.float64), metric.higher_is_better)
     ends = None
-    if rivals[0].low is not None:
-        column = PAIRED.index(rivals[0].metric.id)
-        shuffled = stats.ranks(np.stack([resamples[entry.cell][:, column] for entry in rivals], axis=1), better)
-        ends = stats.interval(shuffled)
+    if all(entry.low is not None for entry in rivals):
+        samples = resampled(plan, group, [measured[entry.cell] for entry in rivals], metric.id)
+        ends = stats.percentiles(stats.ranks(samples, metric.higher_is_better))
     for entry in entries:
         place = places.get(entry.cell)
         if place is None:
@@ -129,15 +135,9 @@ def _ranked(plan: Plan, entries: list[Entry], resamples: dict[Cell, np.ndarray])
         yield entry
 
 
-def comparisons(plan: Plan, group: Group) -> list[dict[str, Any]]:
-    """Paired tests between all methods (no controls) of a group on subject means, for each ranked per-image metric of
-    the readable tables; Holm's adjustment is over the pairs within one metric."""
-    done = [item for item in group.results if item.complete and not is_control(plan, item.cell)]
-    metrics = [m for m in METRICS.values() if m.level == "image" and m.ranked and m.headline]
-    means = {item.cell.method: stats.subject_means(item.image_scores, PAIRED) for item in done}
-    rows = []
-    for metric in metrics:
-        tests = stats.paired_tests({name: frame[metric.id] for name, frame in means.items()})
-        shared = {"dataset": group.dataset, "source": group.source, "target": group.target, "metric": metric.id}
-        rows += [shared | test for test in tests]
-    return rows
+def resampled(plan: Plan, group: Group, measured: list[Measured], metric: str) -> np.ndarray:
+    """Values ``[resamples, cells]`` of a metric in resamples of the subjects that the cells share."""
+    draws = group_draws(group.key, measured, plan.config.scoring.bootstrap, plan.config.seed)
+    own = [derive_seed(plan.config.seed, "seeds", each.item.cell.method, metric) for each in measured]
+    columns = [each.numbers[metric].resample(draws, seed) for each, seed in zip(measured, own, strict=True)]
+    return np.stack(columns, axis=1)

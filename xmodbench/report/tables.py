@@ -43,14 +43,17 @@ def _row(report: Report, entry: Entry) -> dict[str, Any]:
         "mean": entry.value,
         "ci_low": entry.low,
         "ci_high": entry.high,
-        "floor": entry.floor,
+        "ci_subjects_low": entry.subject_low,
+        "ci_subjects_high": entry.subject_high,
+        "sd_seeds": entry.seed_sd,
+        "real_to_real": entry.real_to_real,
         "n_images": item.counts.get("images"),
         "n_subjects": item.counts.get("subjects"),
         "rank": entry.rank,
         "rank_low": entry.rank_low,
         "rank_high": entry.rank_high,
         "best": entry.best,
-        "published": entry.published,
+        "published": None if entry.published is None else float(entry.published),
         "reason": entry.reason,
         "defined_as": metric.definition,
         "protocol": PROTOCOL,
@@ -163,9 +166,9 @@ def published_rows(report: Report, group: Group) -> list[list[str]]:
         ours = with_interval(entry) if entry.result.complete else entry.result.status
         within = NONE
         if entry.low is not None and entry.high is not None:
-            within = "yes" if entry.low <= entry.published <= entry.high else "no"
+            within = "yes" if entry.low <= float(entry.published) <= entry.high else "no"
         label = markdown_text(report.plan.method_label(entry.cell.method))
-        rows.append([label, heading(entry.metric), ours, f"{entry.published:g}", within])
+        rows.append([label, heading(entry.metric), ours, entry.published, within])
     return rows
 
 

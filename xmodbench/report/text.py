@@ -50,8 +50,7 @@ def subjects_note(group: Group) -> str:
     text = f"{images} test slices of {subjects} subject{'s' if subjects != 1 else ''}"
     if subjects == 1:
         return text + "; no intervals: one subject says nothing about others"
-    few = "; with so few subjects they are too narrow" if subjects < 10 else ""
-    return f"{text}; 95 % intervals by resampling subjects{few}"
+    return f"{text}; 95 % intervals (t, subjects as clusters, {subjects - 1} degree{'s' if subjects > 2 else ''} of freedom)"
 
 
 def seconds(value: float | None) -> str:
@@ -66,12 +65,12 @@ def seconds(value: float | None) -> str:
 
 
 def footnotes(entries: list[Entry], definition: str) -> list[str]:
-    """Why columns are empty and what the distances' floors are, each once."""
+    """Why columns are empty and what the distances between real slices are, each once."""
     shown = [entry for entry in entries if entry.metric.family == definition and entry.result.complete]
     missing = [f"{entry.metric.label}: {entry.reason}" for entry in shown if entry.reason]
-    floors = [
-        f"{entry.metric.label} between real test and real training slices: {number(entry.floor, entry.metric)}"
+    real = [
+        f"{entry.metric.label} between real test and real training slices: {number(entry.real_to_real, entry.metric)}"
         for entry in shown
-        if entry.floor is not None
+        if entry.real_to_real is not None
     ]
-    return list(dict.fromkeys(missing + floors))
+    return list(dict.fromkeys(missing + real))

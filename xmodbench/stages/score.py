@@ -40,7 +40,7 @@ def score(
     Args:
         translation_dir: slice store whose one modality is ``target``, with the test store's ids in its order.
         test_dir: store with ``source`` and ``target``.
-        train_dir: store with ``target``, for the floor of the distances.
+        train_dir: store with ``target``, for the distances between real slices.
         expect: what the plan says of the stores and of the translation.
 
     Raises:
@@ -62,8 +62,9 @@ def score(
         scores = pd.concat([_scored(test, images, start) for start in range(0, len(test.ids), CHUNK)])
         with atomic_file(out_csv) as temporary:
             scores.to_csv(temporary, index=False)
+        real = (images[1], train.array(target))
         summary = {
-            "distances": distances(images[0], images[1], train.array(target), settings.fid_weights),
+            "distances": distances(images[0], *real, settings.fid_weights, test.slices["subject"].tolist()),
             "counts": _counts(images, test),
             "intermediates": _errors_on_the_way(translation, images[1], images[2]),
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xmodbench.metrics.registry import METRICS
-from xmodbench.metrics.stats import subject_means
 from xmodbench.report.checks import answers
 from xmodbench.report.collect import CellResult
 from xmodbench.report.cost import seconds_per_image
@@ -94,7 +93,7 @@ def draw_subjects(plt, report: Report):
     figure, axes = _grid(plt, report, shown)
     for axis, group in zip(axes, shown, strict=False):
         items = _compared(report, group)
-        means = [subject_means(item.image_scores, [QUALITY.id])[QUALITY.id] for item in items]
+        means = [item.subject_means([QUALITY.id])[QUALITY.id] for item in items]
         names = [wrapped(report.plan.method_label(item.cell.method), 15, 2) for item in items]
         for subject in means[0].index:
             axis.plot(

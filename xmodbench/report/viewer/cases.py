@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from xmodbench.metrics.registry import METRICS, PAIRED, Metric
-from xmodbench.metrics.stats import subject_means
 from xmodbench.report.checks import answers
 from xmodbench.report.collect import CellResult
 from xmodbench.report.model import Report
@@ -77,7 +76,7 @@ def described(report: Report, group: Group, cases: Cases) -> dict[str, Any]:
     """What the viewer's script needs to know of a direction, pictures aside; numbers have four digits."""
     methods = [item for item in group.results if item.complete]
     frame = methods[0].image_scores.iloc[cases.points]
-    means = {item.cell.method: subject_means(item.image_scores, PAIRED) for item in methods}
+    means = {item.cell.method: item.subject_means(PAIRED) for item in methods}
     subjects = [str(name) for name in next(iter(means.values())).index]
     names = [metric.id for metric in SHOWN]
     return {

@@ -1,0 +1,112 @@
+"""All numbers of a cell with what they owe to subjects and to seeds: what intervals, differences and ranks are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from xmodbench.metrics import stats
+from xmodbench.metrics.registry import METRICS, PAIRED, Metric
+from xmodbench.report.collect import CellResult
+from xmodbench.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class Number:
+    """One metric of one cell.
+
+    Attributes:
+        value: the mean over seeds of what each has; of scores of images, the mean over images.
+        effects: what it owes to each subject, ``[subjects]``; None where that is not known.
+        seeds: the values of the seeds, one or more.
+    """
+
+    value: float
+    effects: np.ndarray | None
+    seeds: tuple[float, ...]
+
+    @property
+    def spreads(self) -> list[stats.Spread]:
+        """Its squared standard error by source: subjects, then seeds where there are several."""
+        if self.effects is None:
+            return []
+        subjects = stats.between_subjects(self.effects)
+        return [subjects, stats.between_seeds(np.array(self.seeds))] if len(self.seeds) > 1 else [subjects]
+
+    @property
+    def seed_sd(self) -> float | None:
+        """Standard deviation between seeds; None of one."""
+        return float(np.std(self.seeds, ddof=1)) if len(self.seeds) > 1 else None
+
+    def resample(self, draws: np.ndarray, seed: int) -> np.ndarray:
+        """Values ``[resamples]`` in resamples of subjects, and of its own seeds; constant where its effects are unknown."""
+        samples, resamples = np.full(len(draws), self.value), len(draws)
+        if self.effects is not None:
+            # a jackknife of many subjects leaves several out together
+            fitting = draws if draws.shape[1] == len(self.effects) else stats.draws(len(self.effects), resamples, seed)
+            samples = stats.resampled(samples, self.effects, fitting)
+        if (n := len(self.seeds)) > 1:
+            deviations = (np.array(self.seeds) - self.value) / np.sqrt(n * (n - 1))
+            samples = stats.resampled(samples, deviations, stats.draws(n, resamples, seed + 1))
+        return samples
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All numbers of a cell that has scores."""
+
+    item: CellResult
+
+    @cached_property
+    def _scores(self) -> np.ndarray:
+        """Scores of the images by seed, ``[seeds, images, metrics]``."""
+        return np.stack([run.image_scores[list(PAIRED)].to_numpy(np.float64) for run in self.item.runs])
+
+    @cached_property
+    def _subjects(self) -> list[str]:
+        return self.item.image_scores["subject"].tolist()
+
+    @cached_property
+    def _paired(self) -> dict[str, Number]:
+        means, effects = stats.subject_effects(self._scores.mean(0), self._subjects)
+        by_seed = self._scores.mean(1)
+        return {
+            name: Number(float(means[place]), effects[:, place], tuple(map(float, by_seed[:, place])))
+            for place, name in enumerate(PAIRED)
+        }
+
+    @cached_property
+    def numbers(self) -> dict[str, Number]:
+        """By metric; distances that have no value are not among them."""
+        distances = {name: self._distance(name) for name in METRICS if name not in self._paired}
+        return self._paired | {name: number for name, number in distances.items() if number is not None}
+
+    def _distance(self, name: str) -> Number | None:
+        found = [run.distances[name] for run in self.item.runs]
+        values = [entry["value"] for entry in found]
+        if any(value is None for value in values):
+            return None
+        without = [entry.get("without") or [] for entry in found]
+        known = len(without[0]) > 1 and len({len(each) for each in without}) == 1
+        effects = stats.jackknife_effects(np.mean(without, axis=0)) if known else None
+        return Number(float(np.mean(values)), effects, tuple(map(float, values)))
+
+    def sums(self, metric: str) -> np.ndarray:
+        """Sums over the images of each subject, ``[subjects]``, of the seeds' mean scores."""
+        _, index = np.unique(np.asarray(self._subjects, dtype=str), return_inverse=True)
+        return np.bincount(index, self._scores.mean(0)[:, PAIRED.index(metric)])
+
+
+def bounded(ends: np.ndarray, metric: Metric) -> np.ndarray:
+    """The ends of intervals ``[2, ...]``, none of them where the metric cannot have values."""
+    low, high = metric.bounds
+    return np.clip(ends, low, high) if (low, high) != (None, None) else ends
+
+
+def group_draws(key: str, measured: Sequence[Measured], resamples: int, seed: int) -> np.ndarray:
+    """The resamples of subjects that all methods of a group share, ``[resamples, subjects]``."""
+    subjects = len(set(measured[0].item.image_scores["subject"]))
+    return stats.draws(subjects, resamples, derive_seed(seed, "bootstrap", key))
