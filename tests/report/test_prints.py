@@ -13,9 +13,9 @@ from PIL import Image
 from xmodbench.report.archive import write_archive
 from xmodbench.report.build import SENT
 from xmodbench.report.cost import seconds_per_image
-from xmodbench.report.figures.build import drawing, drawings, write_prints
+from xmodbench.report.figures.build import drawings, write_prints
 from xmodbench.report.figures.curves import draw_cost
-from xmodbench.report.figures.files import save
+from xmodbench.report.figures.files import drawing, save
 from xmodbench.report.figures.images import chosen_rows, draw_directions
 from xmodbench.report.model import Report
 

@@ -36,6 +36,7 @@ rule score:
 rule report:
     input:
         jobs.score_files(),
+        plots=jobs.plot_files(),
     output:
         html=report(
             f"{RESULTS}/report.html",

@@ -136,6 +136,12 @@ class Reporting(Part):
     figures: bool = Field(
         True, description="Whether figures for print (PDF, SVG, PNG) are drawn into the folder `figures`."
     )
+    plots: Folder = Field(
+        "plots",
+        min_length=1,
+        description="Folder of Python files whose `plot(table)` returns a figure for the report (docs/report.md); it need "
+        "not be there.",
+    )
     cases: int = Field(
         60,
         ge=1,

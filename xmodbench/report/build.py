@@ -10,6 +10,7 @@ from xmodbench.report.archive import write_archive
 from xmodbench.report.figure import write_figures
 from xmodbench.report.figures.build import write_prints
 from xmodbench.report.model import Report
+from xmodbench.report.own_plots import own_plots
 from xmodbench.report.page import write_page
 from xmodbench.report.paper_table import write_paper_table
 from xmodbench.report.tables import write_csv, write_markdown, write_table_json
@@ -33,7 +34,8 @@ def build(plan: Plan, out_dir: Path, partial: bool) -> None:
     write_table_json(report, out_dir / "table.json")
     write_markdown(report, out_dir / "table.md")
     write_paper_table(report, out_dir)
-    write_prints(report, out_dir / "figures")
+    own = own_plots(report)
+    write_prints(report, out_dir / "figures", own)
     pictures = write_figures(report, out_dir)
-    write_page(report, pictures, out_dir / "report.html")
+    write_page(report, pictures, out_dir / "report.html", own)
     write_archive(out_dir, SENT, out_dir / "report.zip", f"{plan.config.run}-report")

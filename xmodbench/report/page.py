@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,22 +19,25 @@ from xmodbench.metrics.stats import MIN_SUBJECTS
 from xmodbench.report import text
 from xmodbench.report.assets import TEMPLATES, assets
 from xmodbench.report.fairness import NO_WALL
+from xmodbench.report.figures.build import front_picture
 from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
+from xmodbench.report.own_plots import OwnPlot
 from xmodbench.report.pictures import Picture, Pictures
-from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
+from xmodbench.report.plots import cost_plot, dot_plot, to_html, tradeoff_plot, way_plot
 from xmodbench.report.rank_plot import rank_plot
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.sweep_plots import sweep_plots
 from xmodbench.report.tables import FAMILIES
 from xmodbench.report.trainings import shown_trainings
+from xmodbench.report.verdict import verdicts
 from xmodbench.report.viewer.section import viewer_section
 
 MOST_PAIRS = 3000
 """Pairs that the page shows: a browser can sort so many. All of them are in ``table.json``."""
 
 
-def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
+def write_page(report: Report, pictures: dict[str, bytes], path: Path, own: Sequence[OwnPlot] = ()) -> None:
     """``report.html`` and, beside it, the folder ``report_files`` of pictures; `pictures` are the groups' PNGs by key."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -47,7 +51,8 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
     beside = path.with_name(f"{path.stem}_files")
     with atomic_dir(beside) as folder:
         page = environment.get_template("report.html.j2").render(
-            **_context(report, pictures, Pictures(folder, beside.name))
+            **_context(report, pictures, kept := Pictures(folder, beside.name)),
+            own=[_own(plot, kept) for plot in own],
         )
     write_text(path, page)
 
@@ -66,6 +71,9 @@ def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict
         "inspect": [command("inspect", name, "--data", plan.data_dir(name)) for name in plan.config.datasets],
         "dots": Markup(to_html(dots, "dots")),
         "choices": choices,
+        "verdicts": verdicts(report),
+        "front": (front := front_picture(report)) and kept.keep("front", front),
+        "cost": (cost := cost_plot(report)) and Markup(to_html(cost, "cost")),
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
         "sweeps": {name: Markup(to_html(plot, f"sweep-{name}")) for name, plot in sweep_plots(report).items()},
         "way": way and Markup(to_html(way, "way")),
@@ -123,6 +131,15 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes], kept: Pic
         picture=kept.keep(group.key, pictures[group.key]) if group.key in pictures else None,
         notes={name: text.footnotes(report.entries[group.key], name) for name in FAMILIES},
     )
+
+
+def _own(plot: OwnPlot, kept: Pictures) -> dict[str, Any]:
+    """One of the user's plots for the template: a picture, a plot or a problem."""
+    name, picture = f"own-{plot.name}", None
+    if plot.png:
+        picture = kept.keep(name, plot.png)
+    drawn = Markup(to_html(plot.figure, name)) if plot.figure is not None and picture is None else None
+    return {"title": plot.title, "problem": plot.problem, "picture": picture, "plot": drawn}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from markupsafe import Markup
 from xmodbench.metrics.registry import METRICS, Metric
 from xmodbench.plan.methods import shown
 from xmodbench.report.checks import answers
+from xmodbench.report.collect import CellResult
+from xmodbench.report.cost import seconds_per_image
 from xmodbench.report.model import Report
 from xmodbench.report.plot_parts import (
     COLOURS,
@@ -25,7 +27,7 @@ from xmodbench.report.plot_parts import (
     swept,
 )
 from xmodbench.report.summary import Entry, Group
-from xmodbench.report.text import heading, with_interval
+from xmodbench.report.text import heading, seconds, with_interval
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -108,6 +110,51 @@ def tradeoff_plot(report: Report) -> go.Figure:
         yaxis={"title": f"← realism: {distance.label}", "automargin": True},
     )
     return figure
+
+
+def cost_plot(report: Report) -> go.Figure | None:
+    """Seconds per image against PSNR; None where nobody says how long translations took."""
+    import plotly.graph_objects as go
+
+    metric, figure, methods = METRICS["paper.psnr"], go.Figure(), list(report.plan.methods)
+    for place, group in enumerate(report.groups):
+        done = [item for item in group.results if item.complete and not report.control(item.cell)]
+        points = [(item, each) for item in done if (each := seconds_per_image(item))]
+        if not points:
+            continue
+        entries = [report.cell_entries(item.cell, [metric])[0] for item, _ in points]
+        figure.add_scatter(
+            x=[each for _, each in points],
+            y=[entry.value for entry in entries],
+            error_y=interval_bars(entries),
+            mode="markers+text",
+            text=categories([_tradeoff_label(report, item.cell.method) for item, _ in points]),
+            textposition="top center",
+            textfont_size=11,
+            marker={
+                "size": 11,
+                "color": [COLOURS[methods.index(item.cell.method) % len(COLOURS)] for item, _ in points],
+                "symbol": SYMBOLS[place % len(SYMBOLS)],
+            },
+            name=legend_name(report, group),
+            visible=True if not figure.data else "legendonly",
+            customdata=[_took(item) for item, _ in points],
+            hovertemplate="%{text}<br>%{x:.3g} s per image on %{customdata}<br>PSNR %{y:.2f} dB<extra></extra>",
+        )
+    if not figure.data:
+        return None
+    figure.update_layout(
+        **base_layout(height=440),
+        xaxis={"type": "log", "title": "seconds per image (loading the model included)", "dtick": "D1"},
+        yaxis={"title": _axis_title(metric), "automargin": True},
+    )
+    return figure
+
+
+def _took(item: CellResult) -> str:
+    device = str(item.records["translate"].get("device", "cpu"))
+    training = item.records.get("train", {}).get("duration_s")
+    return plain(device + (f"; training took {seconds(training)}" if isinstance(training, (int, float)) else ""))
 
 
 def _tradeoff_label(report: Report, method: str) -> str:

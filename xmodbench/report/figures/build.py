@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from xmodbench.files import atomic_dir
 from xmodbench.report.figures.curves import draw_cost, draw_subjects, draw_tradeoff
-from xmodbench.report.figures.files import STYLE, save
+from xmodbench.report.figures.files import drawing, printed, save
 from xmodbench.report.figures.images import draw_cases, draw_directions
 from xmodbench.report.model import Report
+from xmodbench.report.own_plots import OwnPlot
 
 
 def drawings(report: Report) -> Iterator[tuple[str, Callable]]:
@@ -24,25 +24,22 @@ def drawings(report: Report) -> Iterator[tuple[str, Callable]]:
     yield "subjects", partial(draw_subjects, report=report)
 
 
-@contextmanager
-def drawing():
-    """Yield pyplot as figures for print use it; what was drawn is closed afterwards."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    with plt.rc_context(STYLE):
-        try:
-            yield plt
-        finally:
-            plt.close("all")
+def front_picture(report: Report) -> bytes | None:
+    """The first figure as a PNG, for the page's first screen; None where no slices can be read."""
+    with drawing() as plt:
+        figure = draw_directions(plt, report)
+        if figure is None:
+            return None
+        return printed(figure)
 
 
-def write_prints(report: Report, folder: Path) -> None:
-    """Write the folder of figures anew; it is empty where the config wants none."""
+def write_prints(report: Report, folder: Path, own: Sequence[OwnPlot] = ()) -> None:
+    """Write the folder of figures anew, the user's own among them; where the config wants none, only those."""
     with atomic_dir(folder) as temporary, drawing() as plt:
         for name, draw in drawings(report) if report.plan.config.report.figures else ():
             if (figure := draw(plt)) is not None:
                 save(figure, temporary, name)
                 plt.close(figure)
+        for plot in own:
+            if plot.png:
+                save(plot.figure, temporary, f"own-{plot.name}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xmodbench.files import atomic_file
 
@@ -51,3 +54,25 @@ def wrapped(text: str, width: int, lines: int = 3) -> str:
     import textwrap
 
     return literal("\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…")))
+
+
+@contextmanager
+def drawing(style: dict[str, Any] = STYLE) -> Iterator[Any]:
+    """Yield pyplot in a style of its own; what was drawn is closed afterwards."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(style):
+        try:
+            yield plt
+        finally:
+            plt.close("all")
+
+
+def printed(figure: Figure) -> bytes:
+    """A figure as a PNG."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=200)
+    return buffer.getvalue()

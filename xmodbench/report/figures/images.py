@@ -122,7 +122,7 @@ def _canvas(plt, report: Report, lines: list[Line], heads: tuple[str, str], *, e
     left_out = len({it.cell.method for it in report.results if not report.control(it.cell)}) - len(names)
     more = f" {left_out} more methods are in the tables." if left_out else ""
     figure.text(
-        0.01, 0.05 / height, wrapped(simulated + said + more, 135, 2), fontsize=6.5, va="bottom", color="#333333"
+        0.01, 0.05 / height, wrapped(simulated + said + more, 155, 2), fontsize=6.5, va="bottom", color="#333333"
     )
     return figure
 
