@@ -19,7 +19,7 @@ from xmodbench.metrics.stats import MIN_SUBJECTS
 from xmodbench.report import text
 from xmodbench.report.assets import TEMPLATES, assets
 from xmodbench.report.fairness import NO_WALL
-from xmodbench.report.figures.build import front_picture
+from xmodbench.report.figures.build import front_picture, way_pictures
 from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
 from xmodbench.report.own_plots import OwnPlot
@@ -76,6 +76,7 @@ def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict
         "cost": (cost := cost_plot(report)) and Markup(to_html(cost, "cost")),
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
         "sweeps": {name: Markup(to_html(plot, f"sweep-{name}")) for name, plot in sweep_plots(report).items()},
+        "ways": [kept.keep(name, png) for name, png in way_pictures(report)],
         "way": way and Markup(to_html(way, "way")),
         "all_rows": [entry for group in report.groups for entry in report.entries[group.key] if entry.metric.headline],
         "checks": report.checks,

@@ -196,7 +196,9 @@ def way_plot(report: Report) -> go.Figure | None:
     for place, item in enumerate(item for item in report.results if item.complete and item.intermediates):
         group = next(group for group in report.groups if item in group.results)
         label = f"{report.plan.method_label(item.cell.method)}, {legend_name(report, group)}"
-        steps = {int(name.rpartition("_")[2]): errors for name, errors in item.intermediates.items()}
+        steps = {int(name[6:]): errors for name, errors in item.intermediates.items() if name.startswith("after_")}
+        if not steps:
+            continue
         for to, dash in (("target", "solid"), ("source", "dot")):
             figure.add_trace(
                 go.Scatter(

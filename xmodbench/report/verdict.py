@@ -103,8 +103,8 @@ def _matched(report: Report, best: CellResult) -> list[str]:
         if cell == best.cell and labels:
             controls.setdefault(labels, []).append(report.plan.method_label(control))
     return [
-        f"{_listed(names)}, {'controls' if names[1:] else 'a control'} without skill, {'are' if names[1:] else 'is'} at least "
-        f"as good in {_listed(list(labels))}."
+        f"{_listed(names)}, {'controls' if names[1:] else 'a control'} without skill, {'are' if names[1:] else 'is'} "
+        f"at least as good in {_listed(list(labels))}."
         for labels, names in controls.items()
     ]
 

@@ -122,7 +122,7 @@ def _canvas(plt, report: Report, lines: list[Line], heads: tuple[str, str], *, e
     left_out = len({it.cell.method for it in report.results if not report.control(it.cell)}) - len(names)
     more = f" {left_out} more methods are in the tables." if left_out else ""
     figure.text(
-        0.01, 0.05 / height, wrapped(simulated + said + more, 155, 2), fontsize=6.5, va="bottom", color="#333333"
+        0.01, 0.05 / height, wrapped(simulated + said + more, 138, 2), fontsize=6.5, va="bottom", color="#333333"
     )
     return figure
 
@@ -138,13 +138,14 @@ def _draw_line(axis, line: Line, row: int, errors: bool) -> None:
         if image is None:
             axis.text(place + 0.5, row + 0.5, "no score", fontsize=7, ha="center", va="center")
             continue
-        _draw_image(axis, image, place, row, cmap="gray", vmax=1)
+        draw_image(axis, image, place, row, cmap="gray", vmax=1)
         if errors and place > 1:
             error = np.abs(np.asarray(image, np.float64) - line.target)
-            _draw_image(axis, error, place, row + 1, cmap=ERROR_COLOURS, vmax=ERROR_WINDOW)
+            draw_image(axis, error, place, row + 1, cmap=ERROR_COLOURS, vmax=ERROR_WINDOW)
 
 
-def _draw_image(axis, image: np.ndarray, place: int, row: int, **window) -> None:
+def draw_image(axis, image: np.ndarray, place: int, row: int, **window) -> None:
+    """An image [H, W] in the panel of a column and a row; `window` as `imshow` takes it, from 0 on."""
     gap = 0.012
     extent = (place + gap, place + 1 - gap, row + 1 - gap, row + gap)
     axis.imshow(image, extent=extent, vmin=0, interpolation="nearest", aspect="auto", **window)
