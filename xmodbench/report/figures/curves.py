@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from xmodbench.metrics.registry import METRICS
 from xmodbench.report.checks import answers
@@ -132,7 +133,7 @@ def _grid(plt, report: Report, groups: list[Group]):
 
 
 def _legend(figure, axes) -> None:
-    found = {}
+    found: dict[str, Any] = {}
     for axis in axes:
         found |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=min(4, len(found)), handletextpad=0.3)

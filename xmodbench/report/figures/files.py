@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from xmodbench.files import atomic_file
 
@@ -64,7 +64,7 @@ def drawing(style: dict[str, Any] = STYLE) -> Iterator[Any]:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    with plt.rc_context(style):
+    with plt.rc_context(cast(Any, style)):
         try:
             yield plt
         finally:

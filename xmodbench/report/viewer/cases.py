@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ def _filled(chosen: list[int], count: int, most: int) -> list[int]:
     taken = set(chosen)
     others = [row for row in range(count) if row not in taken]
     room = min(max(0, most - len(taken)), len(others))
-    places = np.linspace(0, len(others) - 1, room).round().astype(int) if room else []
+    places: Iterable[int] = np.linspace(0, len(others) - 1, room).round().astype(int) if room else []
     return sorted(taken | {others[place] for place in places})
 
 
