@@ -19,9 +19,9 @@ from xmodbench.errors import UserError, plain, said
 from xmodbench.generate.options import _cell as option_cell
 from xmodbench.progress import Progress
 from xmodbench.report.inspection.histogram import histogram_svg
+from xmodbench.report.markdown import markdown_table, markdown_text
 from xmodbench.report.plot_parts import plain as plot_text
 from xmodbench.report.plots import to_html
-from xmodbench.report.tables import markdown_table, markdown_text
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 some = hostile.filter(lambda text: text.strip())

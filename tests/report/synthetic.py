@@ -74,14 +74,15 @@ def write_store(folder: Path, images: dict[str, np.ndarray], subjects: list[str]
 
 
 def answer(
-    method: str, test: dict[str, np.ndarray], train: dict[str, np.ndarray], source: str, target: str
+    method: str, test: dict[str, np.ndarray], train: dict[str, np.ndarray], source: str, target: str, seed: int = 0
 ) -> np.ndarray:
-    """The translations of a toy method: what it gets right and wrong is known."""
-    real, given, rng = test[target], test[source], np.random.default_rng(5)
+    """The translations of a toy method: what it gets right and wrong is known. With a seed it is wrong by more or less."""
+    real, given, rng = test[target], test[source], np.random.default_rng(5 + seed)
+    more = 1 + 0.1 * seed
     toy = {
-        "good": lambda: gaussian_filter(real, (0, 0.6, 0.6)) + 0.02 * rng.standard_normal(real.shape),
+        "good": lambda: gaussian_filter(real, (0, 0.6, 0.6)) + 0.02 * more * rng.standard_normal(real.shape),
         "blurry": lambda: gaussian_filter(0.8 * real + 0.2 * given, (0, 2.5, 2.5)),
-        "noisy": lambda: 0.7 * real + 0.3 * given + 0.12 * rng.standard_normal(real.shape),
+        "noisy": lambda: 0.7 * real + 0.3 * given + 0.12 * more * rng.standard_normal(real.shape),
         "oracle": lambda: real,
         "copy_source": lambda: given,
         "mean_image": lambda: np.broadcast_to(train[target].mean(0), real.shape),
@@ -92,7 +93,10 @@ def answer(
 
 def write_plugins(root: Path, *, published: bool = True) -> None:
     """The toy plugins below the working folder `root`."""
-    places = "published: {name: IXI, modalities: {pd: PD, t1: T1}}\n"
+    places = (
+        "published: {name: IXI, modalities: {pd: PD, t1: T1}, settings: {image_size: 64}, unlike: {split: not said}}\n"
+    )
+    places += "slices_published: {test: {subjects: 25, pairs: 75}}\n"
     for name, simulated in (("heads", False), ("sim_heads", True)):
         meta = f"label: {name.replace('_', ' ').title()}\nsummary: toy heads\n" + (places if published else "")
         write_dataset(root, name, DATASET.format(simulated=simulated), meta)
@@ -106,12 +110,16 @@ def write_plugins(root: Path, *, published: bool = True) -> None:
         write_method(root, name, body, meta)
     for name, role in CONTROLS.items():
         meta = f"label: {name.replace('_', ' ').title()}\nsummary: toy\nanswers: {role}\n"
+        meta += "" if role == "shuffled" else "deterministic: true\n"
         write_method(root, name, METHOD.format(supervision="CONTROL"), meta)
 
 
-def make_plan(root: Path, *, datasets=("heads", "sim_heads"), directions=None, labels=None, **report) -> Plan:
+def make_plan(
+    root: Path, *, datasets=("heads", "sim_heads"), directions=None, labels=None, seeds=None, **report
+) -> Plan:
     """The plan of a toy run whose files are below `root`; `labels` by method replace the plugins' own."""
     config = {
+        "seeds": seeds,
         "run": "toy",
         "datasets": {name: {"directions": directions} for name in datasets},
         "methods": {
@@ -134,18 +142,20 @@ def finish(plan: Plan, *, subjects: int = 7, slices: int = 3, size: int = 64, sk
         for verb, record in (("acquire", ACQUIRED), ("prepare", RECORD)):
             with recorded(plan.data_dir(name), verb, record, seed=1):
                 pass
-    for cell in plan.cells:
+    for cell in plan.runs:
         if cell.method in skip:
             continue
-        model, translation = plan.model_dir(cell), plan.translation_dir(cell)
+        model, translation, seed = plan.model_dir(cell), plan.translation_dir(cell), plan.seed_of(cell)
         if model:
-            with recorded(model, "train", seed=1, device="cpu", n_train=30, code_hash="0" * 32, isolation="landlock 7"):
+            with recorded(
+                model, "train", seed=seed, device="cpu", n_train=30, code_hash="0" * 32, isolation="landlock 7"
+            ):
                 pass
         test, train = sets[cell.dataset, "test"], sets[cell.dataset, "train"]
-        images = answer(cell.method, test, train, cell.source, cell.target)
+        images = answer(cell.method, test, train, cell.source, cell.target, seed - 1)
         names = SliceStore(plan.data_dir(cell.dataset) / "test").slices["subject"].tolist()
         write_store(translation, {cell.target: images}, names)
-        with recorded(translation, "translate", seed=1, device="cpu", n_test=len(images), isolation="landlock 7"):
+        with recorded(translation, "translate", seed=seed, device="cpu", n_test=len(images), isolation="landlock 7"):
             pass
         run_score(plan, cell)
     return plan
@@ -177,7 +187,8 @@ def show() -> None:
     root.mkdir(parents=True, exist_ok=True)
     os.chdir(root)
     write_plugins(root)
-    plan = make_plan(root, title="Toy heads <script>alert(1)</script>")
+    seeds = [1, 2, 3] if "seeds" in sys.argv[3:] else None
+    plan = make_plan(root, title="Toy heads <script>alert(1)</script>", seeds=seeds)
     if not plan.scores_file(plan.cells[-1]).is_file():
         finish(plan, size=int(sys.argv[2]) if len(sys.argv) > 2 else 64)
     build_report(plan, plan.results, False)

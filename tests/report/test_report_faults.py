@@ -18,9 +18,10 @@ from xmodbench.plan.config import parse_config
 from xmodbench.plan.plan import Plan
 from xmodbench.report import build_report, figure, page
 from xmodbench.report.collect import collect_cell
+from xmodbench.report.markdown import write_markdown
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page
-from xmodbench.report.tables import long_table, write_markdown
+from xmodbench.report.tables import long_table
 
 
 def fault(case, outcome):

@@ -12,8 +12,9 @@ from scipy.stats import t
 from xmodbench.files import write_json
 from xmodbench.metrics.registry import METRICS
 from xmodbench.report import build_report
+from xmodbench.report.markdown import write_markdown
 from xmodbench.report.model import Report
-from xmodbench.report.tables import long_table, write_csv, write_markdown, write_table_json
+from xmodbench.report.tables import long_table, write_csv, write_table_json
 
 
 @pytest.fixture

@@ -58,6 +58,12 @@ EMPTY = fault("an empty list or mapping where something has to be")
             "compute.threads: input should be greater than or equal to 1",
             marks=fault("zero where there must be one at least"),
         ),
+        pytest.param(
+            {"scoring": {"fid_sha256": "0" * 64}},
+            "scoring.fid_sha256: is not that of pytorch-fid's Inception weights (6726825d",
+            marks=fault("the hash of other weights than those that define FID"),
+        ),
+        ({"scoring": {"fid_sha256": "6726"}}, "scoring.fid_sha256: is not that of"),
         pytest.param({"compute": {"threads": "four"}}, "compute.threads: ", marks=fault("a word for a number")),
         pytest.param({"run": None}, "run: ", marks=fault("nothing for a text")),
         pytest.param({"methods": {}}, "methods: ", marks=EMPTY),

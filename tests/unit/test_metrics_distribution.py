@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 from xmodbench.errors import UserError
 from xmodbench.metrics import distribution, weights
 from xmodbench.metrics.distribution import frechet_distance
+from xmodbench.metrics.registry import DISTANCES
 
 
 def by_matrix_root(a, b):
@@ -149,6 +150,23 @@ def test_fid_infinity_takes_most_of_the_bias_away():
     assert distribution.fid_infinity(a, a[::-1]) == distribution.fid_infinity(a, a[::-1])
 
 
+def test_with_weights_there_are_fid_its_extrapolation_and_kid(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "fid_weights", lambda setting: tmp_path / "weights.pth")
+    columns = np.random.default_rng(0).standard_normal((64 * 64, 8))
+    seen = lambda x, path: x.reshape(len(x), -1) @ columns / 64  # noqa: E731
+    monkeypatch.setattr("xmodbench.metrics.inception.inception_features", seen)
+    made, target, train = images(12, 0), images(12, 1), images(12, 2)
+    found = distribution.distances(made, target, train, "weights.pth", list("aabbccddeeff"))
+    assert set(found) == set(DISTANCES)
+    fid, beyond, kid = (found[name] for name in ("paper.fid", "standard.fid_inf", "standard.kid"))
+    assert beyond["value"] < fid["value"], "the bias is upwards"
+    assert beyond["value"] == distribution.fid_infinity(seen(made, None), seen(target, None))
+    assert (len(fid["without"]), len(kid["without"])) == (6, 6) and "without" not in beyond
+    assert all(entry["real_to_real"] is not None for entry in (fid, beyond, kid))
+    few = distribution.distances(made[:3], target[:3], train, "weights.pth", list("abc"))
+    assert few["paper.fid"]["value"] is not None and few["standard.fid_inf"]["value"] is None
+
+
 def test_the_squared_mmd_is_what_kid_estimates():
     a, b = np.random.default_rng(3).standard_normal((2, 40, 6))
     assert distribution.squared_mmd(a, b) == pytest.approx(distribution.kernel_distance(a, b), abs=0.1)
@@ -212,6 +230,10 @@ def test_a_path_may_come_from_the_environment_and_must_be_right(served, monkeypa
     assert weights.fid_weights(None) == folder / weights.NAME
     with pytest.raises(UserError, match="no such file"):
         weights.fid_weights(str(tmp_path / "absent.pth"))
+    # where a config has the address, as the shipped ones have, a copy at hand is not fetched again
+    monkeypatch.setenv(weights.VARIABLE, str(folder / weights.NAME))
+    assert weights.fid_weights("http://127.0.0.1:9/nobody") == folder / weights.NAME
+    assert not weights.cache_dir().exists()
     (tmp_path / "other.pth").write_bytes(b"?")
     with pytest.raises(UserError, match="not pytorch-fid's Inception weights"):
         weights.fid_weights(str(tmp_path / "other.pth"))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from xmodbench.files import REPOSITORY
+from xmodbench.metrics.weights import OFFICIAL_URL, SHA256
 from xmodbench.plan.config import load_config
 from xmodbench.plan.jobs import Jobs
 from xmodbench.plan.plan import Plan
@@ -28,6 +29,14 @@ def paper() -> Plan:
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "folder"])
 def test_every_config_can_be_planned(name):
     assert plan_of(name).cells
+
+
+def test_configs_with_real_data_know_where_the_weights_of_fid_are():
+    for name in CONFIGS:
+        plan = plan_of(name) if name != "folder" else None
+        if plan and not all(map(plan.simulated, plan.datasets)):
+            scoring = plan.config.scoring
+            assert (scoring.fid_weights, scoring.fid_sha256) == (OFFICIAL_URL, SHA256), name
 
 
 def test_the_paper_has_six_tasks_and_trains_each_method_six_times(paper):

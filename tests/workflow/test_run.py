@@ -116,6 +116,21 @@ def test_changing_a_setting_reruns_its_cells(work):
     assert work.planned()["prepare"] == 1
 
 
+def test_more_seeds_add_to_a_finished_run(work):
+    work.write_config(seeds=[3, 4])
+    before = {path: path.stat().st_mtime_ns for path in work.results.rglob("record.json")}
+    done = work.run()
+    assert done.returncode == 0, done.stderr
+    after = {path: path.stat().st_mtime_ns for path in work.results.rglob("record.json")}
+    assert before.items() <= after.items(), "the first seed's are kept"
+    new = {path.relative_to(work.results).parts[:2] for path in after.keys() - before.keys()}
+    assert new == {(part, "gradient.seed-4") for part in ("models", "parts", "translations")}
+    record = json.loads((work.results / "translations/gradient.seed-4/heads/pd-to-t1/record.json").read_text())
+    assert (record["seed"], record["plugin"], record["name"]) == (4, "gradient", "gradient.seed-4")
+    rows = [row for row in json.loads((work.results / "table.json").read_text())["rows"] if row["method"] == "gradient"]
+    assert {row["n_seeds"] for row in rows if row["mean"] is not None} == {2}
+
+
 def test_another_config_with_the_same_run_name_is_refused(work):
     other = work.folder / "other.yaml"
     other.write_text(work.config.read_text().replace("seed: 3", "seed: 4"))

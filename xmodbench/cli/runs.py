@@ -53,8 +53,8 @@ def check(config: Config) -> None:
 
     path = find_config(config)
     plan = Plan(load_config(path), str(path))
-    models = len({plan.model_dir(cell) for cell in plan.cells} - {None})
-    typer.echo(f"{path}: {len(plan.cells)} cells, {models} trainings, run '{plan.config.run}'")
+    models = len({plan.model_dir(cell) for cell in plan.runs} - {None})
+    typer.echo(f"{path}: {len(plan.runs)} cells, {models} trainings, run '{plan.config.run}'")
 
 
 PLACES = ("config", "profiles", "methods", "data_prep", "workflow")

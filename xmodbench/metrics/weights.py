@@ -7,8 +7,8 @@ from pathlib import Path
 
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_file, sha256_file
+from xmodbench.plan.config import FID_SHA256 as SHA256
 
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 NAME = "pt_inception-2015-12-05-6726825d.pth"
 OFFICIAL_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"
 VARIABLE = "FID_WEIGHTS"
@@ -22,19 +22,20 @@ def fid_weights(setting: str | None) -> Path:
     """A checked local file of the weights.
 
     Args:
-        setting: path or URL; the environment variable ``FID_WEIGHTS`` if None. A URL is downloaded once into the cache
-            folder (``$XDG_CACHE_HOME/xmodbench``).
+        setting: path or URL; the environment variable ``FID_WEIGHTS`` if None, or where that names a path and this a URL:
+            it is one and the same file. A URL is downloaded once into the cache folder (``$XDG_CACHE_HOME/xmodbench``).
 
     Raises:
         WeightsUnavailable: nothing is set, or the download failed.
         UserError: a path that does not exist, or a file that is not these weights.
     """
-    setting = setting or os.environ.get(VARIABLE)
-    if not setting:
+    given = [where for where in (setting, os.environ.get(VARIABLE)) if where]
+    if not given:
         raise WeightsUnavailable(f"no Inception weights: set scoring.fid_weights or {VARIABLE}")
-    if setting.startswith(("https://", "http://")):
-        return _downloaded(setting)
-    path = Path(setting).expanduser()
+    local = [where for where in given if not where.startswith(("https://", "http://"))]
+    if not local:
+        return _downloaded(given[0])
+    path = Path(local[0]).expanduser()
     if not path.is_file():
         raise UserError("no such file of Inception weights", path, f"get it from {OFFICIAL_URL}")
     return _checked(path, str(path))

@@ -25,6 +25,10 @@ def _writable(path: str) -> str:
     return path
 
 
+FID_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of ``pt_inception-2015-12-05-6726825d.pth``, the weights that define FID in pytorch-fid and torch-fidelity alike."""
+
+OneSeed = Annotated[int, Field(ge=0, lt=2**31)]
 Folder = Annotated[str, AfterValidator(_writable)]
 
 
@@ -123,9 +127,21 @@ class Scoring(Part):
     fid_weights: str | None = Field(
         None,
         description="Path or URL of pytorch-fid's Inception weights (sha256 is checked; the environment variable "
-        "FID_WEIGHTS does the same). Without them the FID column says so.",
+        "FID_WEIGHTS does the same). A URL is downloaded once. Without them the FID column says so, and why.",
+    )
+    fid_sha256: str | None = Field(
+        None,
+        description="SHA-256 of these weights, or its first digits, eight at least, as their file's name states them. It is "
+        "known (6726825d...) and always checked: with other weights it would be no FID. Here it is for the record.",
     )
     bootstrap: int = Field(1000, ge=100, le=100_000, description="Resamples of subjects for the intervals of ranks.")
+
+    @field_validator("fid_sha256")
+    @classmethod
+    def _of_the_weights(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) < 8 or not FID_SHA256.startswith(value.lower())):
+            raise ValueError(f"is not that of pytorch-fid's Inception weights ({FID_SHA256})")
+        return value
 
 
 class Reporting(Part):
@@ -154,13 +170,27 @@ class BenchmarkConfig(Part):
     """A benchmark run: data sets x directions x methods."""
 
     run: Id = Field(description="Name of the run; outputs go to `<paths.results>/<run>`.")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(1, description="Seed of everything random.")
+    seed: OneSeed = Field(1, description="Seed of everything random.")
+    seeds: list[OneSeed] | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Seeds to train and translate with, each in turn, such as `[1, 2, 3]`: replicates, whose spread the "
+        "report shows. Data are prepared and split with `seed` alone. If left out: `seed`.",
+    )
     datasets: dict[Id, DatasetEntry] = Field(min_length=1, description="Data sets by id.")
     methods: dict[Id, MethodEntry] = Field(min_length=1, description="Methods by id, in the order of the table.")
     paths: Paths = Field(default_factory=Paths, description="Folders.")
     compute: Compute = Field(default_factory=Compute, description="Resources of jobs.")
     scoring: Scoring = Field(default_factory=Scoring, description="Metrics.")
     report: Reporting = Field(default_factory=Reporting, description="Report.")
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, value: list[int] | None) -> list[int] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("holds a seed twice")
+        return value
 
     @field_validator("datasets", "methods", mode="before")
     @classmethod

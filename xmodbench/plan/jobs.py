@@ -25,6 +25,7 @@ from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, file
 from xmodbench.plan.claim import check_claim
 from xmodbench.plan.config import parse_config
 from xmodbench.plan.lifeline import STARTED_BY
+from xmodbench.plan.methods import Training, read_replicate
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plan.resources import Resources, training_of, verb_of
 from xmodbench.plugins import METHODS, Method, Plugin, RemoteFile, find
@@ -101,23 +102,25 @@ class Jobs:
         return "|".join(self.config.datasets)
 
     def methods(self) -> str:
-        """Constraint of the wildcard ``method``."""
-        return "|".join(self.plan.methods)
+        """Constraint of the wildcard ``method``: names of methods, with the seed where it is not the run's own."""
+        return _any_of(re.escape(cell.replicate) for cell in self.plan.runs)
 
     def trainings(self) -> str:
         """Constraint of the wildcard ``training``: names under which models are kept."""
-        return _any_of(name for _, name in self.plan.trainings)
+        return _any_of(re.escape(name) for _, name in self.plan.trainings)
 
     def pretrainings(self) -> str:
         """Constraint of the wildcard ``pretraining``: names of first phases."""
-        return _any_of(name for _, name in self.plan.pretrainings)
+        return _any_of(re.escape(name) for _, name in self.plan.pretrainings)
 
     def methods_in_parts(self, divided: bool) -> str:
         """Constraint of ``method`` where translations are divided among jobs, or where they are not."""
-        return _any_of(name for name, method in self.plan.methods.items() if (method.translate_jobs > 1) == divided)
+        several = {name: method.translate_jobs > 1 for name, method in self.plan.methods.items()}
+        return _any_of(re.escape(cell.replicate) for cell in self.plan.runs if several[cell.method] == divided)
 
     def _cell(self, wildcards) -> Cell:
-        return Cell(wildcards.method, wildcards.dataset, wildcards.source, wildcards.target)
+        method, seed = read_replicate(wildcards.method)
+        return Cell(method, wildcards.dataset, wildcards.source, wildcards.target, seed)
 
     # -- data sets --------------------------------------------------------------------------------------------------
     def dataset_options(self, wildcards) -> list[str]:
@@ -165,7 +168,7 @@ class Jobs:
         """Options of train and pretrain that come from the config; what only translation uses is not among them."""
         training = training_of(self.plan, wildcards)
         plugin = self._plugin_option(training.plugin, training.name)
-        return [*plugin, "--settings", training.settings, *self._seed(), *self._arithmetic()]
+        return [*plugin, "--settings", training.settings, *self._seed(training), *self._arithmetic()]
 
     def pretrained_option(self, wildcards) -> list[str]:
         """``--pretrained`` with its folder, for a training in two phases."""
@@ -208,14 +211,14 @@ class Jobs:
 
     def method_options(self, wildcards) -> list[str]:
         """Options of translate that come from the config."""
-        name = wildcards.method
-        plugin = self._plugin_option(self.plan.methods[name].plugin, name)
-        settings = ["--settings", self.plan.settings(name, wildcards.dataset)]
-        return [*plugin, *settings, *self._seed(), *self._arithmetic()]
+        cell = self._cell(wildcards)
+        plugin = self._plugin_option(self.plan.methods[cell.method].plugin, cell.replicate)
+        settings = ["--settings", self.plan.settings(cell.method, cell.dataset)]
+        return [*plugin, *settings, *self._seed(cell), *self._arithmetic()]
 
     def method_code(self, wildcards) -> str:
         """Hash of the code that translates."""
-        return self._method_code(self.plan.methods[wildcards.method].plugin)
+        return self._method_code(self.plan.methods[self._cell(wildcards).method].plugin)
 
     def _method_code(self, plugin: Plugin[Method]) -> str:
         return self._code_hash(plugin.id) + package_hash("plugins/contract.py", "seeding.py")
@@ -245,7 +248,7 @@ class Jobs:
 
     def score_files(self) -> list[str]:
         """All per-image scores of the run."""
-        return [str(self.plan.scores_file(cell)) for cell in self.plan.cells]
+        return [str(self.plan.scores_file(cell)) for cell in self.plan.runs]
 
     def plot_files(self) -> list[str]:
         """The user's own plots for the report."""
@@ -292,8 +295,8 @@ class Jobs:
     def _plugin_option(self, plugin: Plugin, name: str) -> list[str]:
         return ["--plugin", plugin.id] if plugin.id != name else []
 
-    def _seed(self) -> list[str]:
-        return ["--seed", str(self.config.seed)]
+    def _seed(self, made: Cell | Training | None = None) -> list[str]:
+        return ["--seed", str(self.config.seed if made is None else self.plan.seed_of(made))]
 
     def _arithmetic(self) -> list[str]:
         return ["--tf32"] if self.config.compute.tf32 else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,15 +22,23 @@ class Training:
     """Models that are trained: those of one plugin with one set of training settings, on one data set.
 
     Attributes:
-        name: folder of the models, and their name in logs: the id of the first method that asked for them.
+        name: folder of the models, and their name in logs: the id of the first method that asked for them, with the seed
+            where it is not the run's own.
         settings: as JSON, without the options of translation.
         pretraining: the first phase of a training in two, which other trainings may share.
+        seed: of a replicate; None for the run's own.
     """
 
     name: str
     plugin: Plugin[Method]
     settings: str
     pretraining: Training | None = None
+    seed: int | None = None
+
+    def at(self, seed: int | None) -> Training:
+        """The same with another seed."""
+        first = self.pretraining and self.pretraining.at(seed)
+        return replace(self, name=replicate_name(self.name, seed), pretraining=first, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -59,9 +67,29 @@ class PlannedMethod:
         return ", ".join([label, *(f"{name} {shown(value)}" for name, value in self.point.items())])
 
     @property
+    def deterministic(self) -> bool:
+        """Whether there is no chance in it, so that another seed changes nothing."""
+        return bool(self.plugin.meta.get("deterministic", False))
+
+    @property
     def translate_jobs(self) -> int:
         """Jobs among which a direction's slices are divided."""
         return self.entry.translate_jobs or int(self.plugin.meta.get("resources", {}).get("translate_jobs", 1))
+
+
+SEED = ".seed-"
+"""Between a name and the seed of a replicate, in paths; ids hold no dot."""
+
+
+def replicate_name(name: str, seed: int | None) -> str:
+    """A method's or training's name in paths; the run's own seed (None) is not in it."""
+    return name if seed is None else f"{name}{SEED}{seed}"
+
+
+def read_replicate(name: str) -> tuple[str, int | None]:
+    """What `replicate_name` put together."""
+    own, _, seed = name.partition(SEED)
+    return own, int(seed) if seed else None
 
 
 def planned_methods(

@@ -6,7 +6,7 @@ The Snakefile and the report are both written against this module; it imports no
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
 from xmodbench.plan.config import BenchmarkConfig
-from xmodbench.plan.methods import PlannedMethod, Training, planned_methods
+from xmodbench.plan.methods import PlannedMethod, Training, planned_methods, replicate_name
 from xmodbench.plugins import DATASETS, METHODS, Dataset, Kind, Plugin, Supervision, available, find
 from xmodbench.plugins.discovery import P
 from xmodbench.plugins.settings import Settings, validated
@@ -22,12 +22,13 @@ from xmodbench.plugins.settings import Settings, validated
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the benchmark: a method translating one data set in one direction."""
+    """One cell of the benchmark: a method translating one data set in one direction; or its replicate with another seed."""
 
     method: str
     dataset: str
     source: str
     target: str
+    seed: int | None = None  # None: the run's own
 
     @property
     def direction(self) -> str:
@@ -37,7 +38,12 @@ class Cell:
     @property
     def name(self) -> str:
         """File-name stem of the cell's scores."""
-        return f"{self.method}.{self.dataset}.{self.direction}"
+        return f"{self.replicate}.{self.dataset}.{self.direction}"
+
+    @property
+    def replicate(self) -> str:
+        """The method's name in paths, with the seed where it is not the run's own."""
+        return replicate_name(self.method, self.seed)
 
 
 class Plan:
@@ -95,13 +101,37 @@ class Plan:
     # -- cells ------------------------------------------------------------------------------------------------------
     @cached_property
     def cells(self) -> list[Cell]:
-        """All cells, by data set, direction and method in the config's order."""
+        """All cells, by data set, direction and method in the config's order; of replicates the first."""
         return [
-            Cell(method, dataset, source, target)
+            Cell(method, dataset, source, target, self.seeds(method)[0])
             for dataset, pairs in self.directions.items()
             for source, target in pairs
             for method in self.methods
         ]
+
+    def seeds(self, method: str) -> list[int | None]:
+        """Seeds that a method is trained and translates with; None is the run's own. Without chance there is but that."""
+        if self.config.seeds is None or self.methods[method].deterministic:
+            return [None]
+        return [None if seed == self.config.seed else seed for seed in self.config.seeds]
+
+    def replicates(self, cell: Cell) -> list[Cell]:
+        """A cell with each of its seeds."""
+        return [replace(cell, seed=seed) for seed in self.seeds(cell.method)]
+
+    @cached_property
+    def runs(self) -> list[Cell]:
+        """All cells with all their seeds: what is translated and scored."""
+        return [each for cell in self.cells for each in self.replicates(cell)]
+
+    def run_label(self, cell: Cell) -> str:
+        """The method's name in tables, with the seed where there are several."""
+        several = len(self.seeds(cell.method)) > 1
+        return self.method_label(cell.method) + (f", seed {self.seed_of(cell)}" if several else "")
+
+    def seed_of(self, made: Cell | Training) -> int:
+        """The seed a cell or training is made with."""
+        return self.config.seed if made.seed is None else made.seed
 
     def supervision(self, method: str) -> Supervision:
         """What the method may see."""
@@ -113,15 +143,17 @@ class Plan:
 
     def training(self, cell: Cell) -> Training | None:
         """The training whose models translate a cell; None for controls that need none."""
-        return self.methods[cell.method].trainings.get(cell.dataset)
+        training = self.methods[cell.method].trainings.get(cell.dataset)
+        return training and training.at(cell.seed)
 
     @cached_property
     def trainings(self) -> dict[tuple[str, str], Training]:
         """All trainings, by data set and name."""
         return {
-            (dataset, training.name): training
-            for method in self.methods.values()
+            (dataset, training.at(seed).name): training.at(seed)
+            for name, method in self.methods.items()
             for dataset, training in method.trainings.items()
+            for seed in self.seeds(name)
         }
 
     @cached_property
@@ -176,12 +208,12 @@ class Plan:
 
     def translation_dir(self, cell: Cell) -> Path:
         """Folder of the cell's translations: a slice store with the one modality ``target``."""
-        return self.results / "translations" / cell.method / cell.dataset / cell.direction
+        return self.results / "translations" / cell.replicate / cell.dataset / cell.direction
 
     def part_dirs(self, cell: Cell) -> list[Path]:
         """Folders of the parts of a translation that is divided among jobs; none where one job does it."""
         jobs = self.methods[cell.method].translate_jobs
-        root = self.results / "parts" / cell.method / cell.dataset / cell.direction
+        root = self.results / "parts" / cell.replicate / cell.dataset / cell.direction
         return [] if jobs == 1 else [root / f"{part}-of-{jobs}" for part in range(1, jobs + 1)]
 
     def scores_file(self, cell: Cell) -> Path:
@@ -210,12 +242,12 @@ class Plan:
 
     def trained(self, training: Training) -> dict[str, Any]:
         """What the models of a training, or of its first phase, have to be made with."""
-        return {"plugin": training.plugin.id, "seed": self.config.seed, "settings": json.loads(training.settings)}
+        return {"plugin": training.plugin.id, "seed": self.seed_of(training), "settings": json.loads(training.settings)}
 
     def translated(self, cell: Cell) -> dict[str, Any]:
         """What the translations of a cell have to be made with."""
         plugin, settings = self.methods[cell.method].plugin, self.settings(cell.method, cell.dataset)
-        return {"plugin": plugin.id, "seed": self.config.seed, "settings": json.loads(settings)}
+        return {"plugin": plugin.id, "seed": self.seed_of(cell), "settings": json.loads(settings)}
 
     def plan_hash(self) -> str:
         """Hash of everything the report depends on beside the scores."""

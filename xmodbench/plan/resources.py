@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xmodbench.devices import visible_gpus
-from xmodbench.plan.methods import Training
+from xmodbench.plan.methods import Training, read_replicate
 from xmodbench.plan.plan import Plan
 from xmodbench.plugins.job_resources import JobResources
 
@@ -68,7 +68,7 @@ class Resources:
         """What the plugin's YAML asks for, for this kind of job; what it does not say has the defaults there."""
         verb = verb_of(wildcards)
         methods = self.plan.methods
-        own = methods[wildcards.method] if verb == "translate" else training_of(self.plan, wildcards)
+        own = methods[read_replicate(wildcards.method)[0]] if verb == "translate" else training_of(self.plan, wildcards)
         resources = own.plugin.meta.get("resources", {})
         asked = resources | resources.get(verb, {})
         return JobResources(**{name: asked[name] for name in JobResources.model_fields if name in asked})

@@ -31,6 +31,7 @@ class Metadata(BaseModel):
     licence: str = ""
     answers: str = ""
     compiles: bool = False
+    deterministic: bool = False
     files: list[str] = []
     smoke: dict[str, Any] = {}
     resources: Resources = Resources()

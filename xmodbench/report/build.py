@@ -9,11 +9,12 @@ from xmodbench.plan.plan import Plan
 from xmodbench.report.archive import write_archive
 from xmodbench.report.figure import write_figures
 from xmodbench.report.figures.build import write_prints
+from xmodbench.report.markdown import write_markdown
 from xmodbench.report.model import Report
 from xmodbench.report.own_plots import own_plots
 from xmodbench.report.page import write_page
 from xmodbench.report.paper_table import write_paper_table
-from xmodbench.report.tables import write_csv, write_markdown, write_table_json
+from xmodbench.report.tables import write_csv, write_table_json
 
 SENT = [
     *("report.html", "report_files", "figures", "figure.png", "figure.svg"),
@@ -25,7 +26,7 @@ SENT = [
 def build(plan: Plan, out_dir: Path, partial: bool) -> None:
     """See `xmodbench.report.build_report`."""
     report = Report.read(plan, partial)
-    old = [item for item in report.results if item.stale]
+    old = [item for item in report.runs if item.stale]
     if old and not partial:
         cell, more = old[0].cell, f" and {len(old) - 1} other cells" if old[1:] else ""
         raise UserError(str(old[0].reason), f"{plan.results}: {cell.name}{more}", "or see with --partial what there is")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -39,10 +39,17 @@ class CellResult:
     published: dict[str, str] | None = None
     stale: bool = False  # what is there is of other data, models or settings than the plan's
 
+    replicates: tuple[CellResult, ...] = ()  # where there are several seeds: what each of them made
+
+    @property
+    def every(self) -> tuple[CellResult, ...]:
+        """By seed what was made, or why not."""
+        return self.replicates or (self,)
+
     @property
     def runs(self) -> tuple[CellResult, ...]:
         """What has scores of it, by seed."""
-        return (self,)
+        return tuple(run for run in self.every if run.complete)
 
     @property
     def complete(self) -> bool:
@@ -62,17 +69,41 @@ class CellResult:
 
 def collect(plan: Plan) -> list[CellResult]:
     """All cells of the plan, in its order; those of one data set and direction were scored on the same slices."""
-    results: list[CellResult] = []
     firsts: dict[tuple[str, str], tuple[str, pd.DataFrame]] = {}
-    for item in (collect_cell(plan, cell) for cell in plan.cells):
-        if item.scores is not None:
-            slices = item.scores[["id", "subject"]]
-            first = firsts.setdefault((item.cell.dataset, item.cell.direction), (item.cell.method, slices))
-            if not slices.equals(first[1]):
-                problem = f"scored on other slices than '{first[0]}'; run again"
-                item = CellResult(item.cell, "failed", problem, records=item.records, published=item.published)
-        results.append(item)
-    return results
+    found = []
+    for cell in plan.cells:
+        runs = [_of_the_same_slices(collect_cell(plan, each), firsts) for each in plan.replicates(cell)]
+        found.append(runs[0] if len(runs) == 1 else together(plan, runs))
+    return found
+
+
+def _of_the_same_slices(item: CellResult, firsts: dict[tuple[str, str], tuple[str, pd.DataFrame]]) -> CellResult:
+    """The cell, unless the first one of its direction was scored on other slices."""
+    if item.scores is None:
+        return item
+    slices = item.scores[["id", "subject"]]
+    first = firsts.setdefault((item.cell.dataset, item.cell.direction), (item.cell.method, slices))
+    if slices.equals(first[1]):
+        return item
+    problem = f"scored on other slices than '{first[0]}'; run again"
+    return CellResult(item.cell, "failed", problem, records=item.records, published=item.published)
+
+
+def together(plan: Plan, runs: list[CellResult]) -> CellResult:
+    """The cell that replicates with several seeds make up: each image has the mean of its scores.
+
+    Seeds without scores are left out, and said; where none has any, the cell is what the first of them is.
+    """
+    done, missing = [run for run in runs if run.complete], [run for run in runs if not run.complete]
+    lost = "; ".join(f"seed {plan.seed_of(run.cell)} {run.status}" for run in missing)
+    if not done:
+        worst = next((run for run in runs if run.status == "failed"), runs[0])
+        reason = worst.reason if worst.status == "not run" else f"seed {plan.seed_of(worst.cell)}: {worst.reason}"
+        return replace(worst, cell=runs[0].cell, reason=reason, replicates=tuple(runs))
+    names, scores = list(PAIRED), done[0].image_scores.copy()
+    scores[names] = sum(run.image_scores[names] for run in done) / len(done)
+    reason = f"{len(done)} of {len(runs)} seeds ({lost})" if missing else None
+    return replace(done[0], cell=runs[0].cell, scores=scores, reason=reason, replicates=tuple(runs))
 
 
 def collect_cell(plan: Plan, cell: Cell) -> CellResult:
@@ -96,8 +127,11 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
 
 
 def _published(plan: Plan, cell: Cell) -> dict[str, str] | None:
-    """The paper's numbers; simulated data have none, whatever their plugin says."""
-    if plan.simulated(cell.dataset):
+    """The paper's numbers; simulated data and ``short`` presets have none, whatever their plugins say."""
+    if (
+        plan.simulated(cell.dataset)
+        or getattr(plan.methods[cell.method].settings[cell.dataset], "preset", None) == "short"
+    ):
         return None
     method, dataset = plan.methods[cell.method].plugin, plan.dataset_plugins[cell.dataset]
     return published(method.meta.get("published"), dataset.meta.get("published"), cell.source, cell.target)

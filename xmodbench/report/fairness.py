@@ -22,10 +22,10 @@ TRUTH = "paper.mse"
 def fairness_checks(plan: Plan, group: Group) -> list[Check]:
     """Of each method with scores: none of its images is the truth, and it looked for no more than it was handed."""
     found = []
-    for item in group.results:
-        if not item.complete or is_control(plan, item.cell):
+    for item in (run for result in group.results for run in result.runs):
+        if is_control(plan, item.cell):
             continue
-        label, equal = plan.method_label(item.cell.method), images_like_the_truth(item)
+        label, equal = plan.run_label(item.cell), images_like_the_truth(item)
         seen = f"{equal} of {len(item.image_scores)} images" if equal else "no image"
         text = "is handed no test target, so no image of its equals one"
         found.append(Check(group, label, text, TRUTH, seen, not equal))

@@ -113,7 +113,7 @@ def _column(report: Report, item: CellResult, test: SliceStore, chosen: list[int
     if not item.complete:
         return Column(label, None, item.reason if item.status == "failed" else "not run")
     try:
-        store = SliceStore(report.plan.translation_dir(item.cell))
+        store = SliceStore(report.plan.translation_dir(item.runs[0].cell))
         images = store.array(item.cell.target)[chosen]
     except (UserError, IndexError) as error:
         return Column(label, None, str(error))

@@ -14,6 +14,7 @@ from xmodbench.report.collect import CellResult, collect
 from xmodbench.report.differences import comparisons
 from xmodbench.report.fairness import fairness_checks, not_walled
 from xmodbench.report.pairing import Found, doubtful, find_pairs, pairing_checks
+from xmodbench.report.published import Beside, beside
 from xmodbench.report.ranking import MeanRank, counted, mean_ranks
 from xmodbench.report.summary import Entry, Group, groups, is_control, measure, summarise
 from xmodbench.report.uncertainty import Measured
@@ -37,10 +38,15 @@ class Report:
         """The report's title."""
         return self.plan.config.report.title or self.plan.config.run
 
+    @cached_property
+    def runs(self) -> list[CellResult]:
+        """What was to be made: cells, each seed of them by itself."""
+        return [run for item in self.results for run in item.every]
+
     @property
     def complete(self) -> int:
-        """How many cells have scores."""
-        return sum(item.complete for item in self.results)
+        """How many of these have scores."""
+        return sum(run.complete for run in self.runs)
 
     @property
     def simulated(self) -> list[str]:
@@ -97,7 +103,7 @@ class Report:
     @cached_property
     def not_walled(self) -> list[str]:
         """Labels of the methods that no wall kept from the test targets."""
-        return not_walled(self.plan, self.results)
+        return not_walled(self.plan, self.runs)
 
     @cached_property
     def unskilled(self) -> dict[tuple[Cell, str], list[Metric]]:
@@ -113,6 +119,12 @@ class Report:
     def mean_ranks(self) -> dict[str, dict[str, MeanRank]]:
         """Mean ranks over the paper's columns: by group, then method."""
         return {group.key: mean_ranks(self.plan, group, self.measured[group.key]) for group in self.groups}
+
+    @cached_property
+    def beside(self) -> dict[str, list[Beside]]:
+        """The paper's numbers beside ours, by group."""
+        of = {group.key: (self.entries[group.key], self.measured[group.key]) for group in self.groups}
+        return {key: beside(self.plan, *numbers) for key, numbers in of.items()}
 
     def counted(self, group: Group) -> list[Metric]:
         """The columns that a group's mean ranks are taken over."""

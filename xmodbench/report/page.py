@@ -14,6 +14,7 @@ from markupsafe import Markup
 from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, write_text
+from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
 from xmodbench.metrics.stats import MIN_SUBJECTS
 from xmodbench.report import text
@@ -25,10 +26,11 @@ from xmodbench.report.model import Report
 from xmodbench.report.own_plots import OwnPlot
 from xmodbench.report.pictures import Picture, Pictures
 from xmodbench.report.plots import cost_plot, dot_plot, to_html, tradeoff_plot, way_plot
+from xmodbench.report.published import CODES, Beside, rank_agreement
 from xmodbench.report.rank_plot import rank_plot
-from xmodbench.report.summary import Entry, Group
+from xmodbench.report.summary import Group
 from xmodbench.report.sweep_plots import sweep_plots
-from xmodbench.report.tables import FAMILIES
+from xmodbench.report.text import FAMILIES
 from xmodbench.report.trainings import shown_trainings
 from xmodbench.report.verdict import verdicts
 from xmodbench.report.viewer.section import viewer_section
@@ -47,7 +49,12 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path, own: Sequ
         lstrip_blocks=True,
     )
     environment.filters |= {"heading": text.heading, "seconds": text.seconds, "value": text.with_interval}
-    environment.globals |= {"number": text.number, "simulated_note": text.SIMULATED}
+    environment.globals |= {
+        "beside_note": text.BESIDE_NOTE,
+        "signed": text.signed,
+        "number": text.number,
+        "simulated_note": text.SIMULATED,
+    }
     beside = path.with_name(f"{path.stem}_files")
     with atomic_dir(beside) as folder:
         page = environment.get_template("report.html.j2").render(
@@ -60,7 +67,7 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path, own: Sequ
 def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict[str, Any]:
     plan, (dots, choices) = report.plan, dot_plot(report)
     way = way_plot(report)
-    failed = [item for item in report.results if not item.complete]
+    failed = [item for item in report.runs if not item.complete]
     return {
         "report": report,
         "plan": plan,
@@ -88,6 +95,8 @@ def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict
         "ranked": [name for name in plan.methods if any(name in ranks for ranks in report.mean_ranks.values())],
         "stability": (stability := rank_plot(report)) and Markup(to_html(stability, "stability")),
         "least": MIN_SUBJECTS,
+        "contradictions": contradictions() if any(report.beside.values()) else [],
+        "codes": CODES,
         "comparisons": report.comparisons[:MOST_PAIRS],
         "pairs": len(report.comparisons),
         "metrics": METRICS,
@@ -114,7 +123,8 @@ class Section:
     simulated: bool
     families: list[tuple[str, str, list[Metric]]]
     methods: list[list[Any]]  # results of methods and of controls
-    published: list[Entry]
+    published: list[Beside]
+    agreement: list[str]
     picture: Picture | None
     notes: dict[str, list[str]]  # by family: why a column is empty, and the distances between real slices
 
@@ -124,11 +134,12 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes], kept: Pic
     return Section(
         group=group,
         title=text.group_title(report.plan, group),
-        note=text.subjects_note(group),
+        note=". ".join(filter(None, (text.subjects_note(group), text.seeds_note(report.plan, group)))),
         simulated=report.plan.simulated(group.dataset),
         families=[(name, title, family(name)) for name, title in FAMILIES.items()],
         methods=[[item for item in group.results if item not in controls], controls],
-        published=[entry for entry in report.entries[group.key] if entry.published is not None],
+        published=report.beside[group.key],
+        agreement=[text.agreement(found) for found in rank_agreement(group, report.beside[group.key])],
         picture=kept.keep(group.key, pictures[group.key]) if group.key in pictures else None,
         notes={name: text.footnotes(report.entries[group.key], name) for name in FAMILIES},
     )
@@ -176,7 +187,7 @@ class Job:
 def jobs(report: Report) -> list[Job]:
     """The jobs of all cells, each once (a zero-shot model serves several cells)."""
     found: dict[tuple[str, str], Job] = {}
-    for item in report.results:
+    for item in report.runs:
         cell, plan, training = item.cell, report.plan, report.plan.training(item.cell)
         names = dict.fromkeys(("acquire", "prepare"), cell.dataset) | dict.fromkeys(("translate", "score"), cell.name)
         if training:

@@ -19,9 +19,9 @@ from xmodbench.errors import plain
 from xmodbench.files import write_text
 from xmodbench.metrics.registry import PROTOCOL, family
 from xmodbench.report.collect import CellResult
+from xmodbench.report.markdown import markdown_table, markdown_text
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Entry
-from xmodbench.report.tables import markdown_table, markdown_text
 from xmodbench.report.text import NONE, SIMULATED, subjects_note
 
 NAME = "table1"

@@ -46,15 +46,16 @@ def dot_plot(report: Report) -> tuple[go.Figure, list[dict[str, Any]]]:
 
     figure, metrics = go.Figure(), [metric for metric in METRICS.values() if known_values(report, metric)]
     first = next((metric for metric in metrics if metric.id == "paper.psnr"), metrics[0] if metrics else None)
-    choices = []
+    choices, several = [], any(item.replicates for item in report.results)
     for metric in metrics:
         traces = [_dots(report, group, metric, place) for place, group in enumerate(report.groups)]
+        traces += [_seeds(report, group, metric, place) for place, group in enumerate(report.groups)] if several else []
         figure.add_traces([trace.update(visible=metric is first) for trace in traces])
         choices.append(
             {
                 "label": f"{heading(metric)}, {metric.family}",
                 "chosen": metric is first,
-                "visible": [other is metric for other in metrics for _ in report.groups],
+                "visible": [other is metric for other in metrics for _ in traces],
                 "title": _axis_title(metric),
                 "range": _axis_range(traces),
             }
@@ -240,11 +241,31 @@ def _dots(report: Report, group: Group, metric: Metric, place: int) -> go.Scatte
         mode="markers",
         orientation="h",
         offsetgroup=group.key,
+        legendgroup=group.key,
         marker={"size": 9, "color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)]},
         name=legend_name(report, group),
         customdata=[with_interval(entry) for entry in entries],
         hovertext=[plain(label) for label in labels],
         hovertemplate="%{hovertext}<br>%{customdata}<extra></extra>",
+    )
+
+
+def _seeds(report: Report, group: Group, metric: Metric, place: int) -> go.Scatter:
+    """A tick for the value of each seed, where a method has several."""
+    import plotly.graph_objects as go
+
+    found = [report.cell_entries(item.cell, [metric])[0] for item in group.results if len(item.runs) > 1]
+    labels = categories([report.plan.method_label(entry.cell.method) for entry in found])
+    return go.Scatter(
+        x=[value for entry in found for value in entry.seeds],
+        y=[label for label, entry in zip(labels, found, strict=True) for _ in entry.seeds],
+        mode="markers",
+        orientation="h",
+        offsetgroup=group.key,
+        legendgroup=group.key,
+        showlegend=False,
+        marker={"size": 13, "symbol": "line-ns-open", "color": COLOURS[place % len(COLOURS)], "line": {"width": 1.5}},
+        hovertemplate="one seed: %{x:.5g}<extra></extra>",
     )
 
 

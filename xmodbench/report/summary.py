@@ -28,7 +28,8 @@ class Entry:
     high: float | None = None
     subject_low: float | None = None  # of subjects alone
     subject_high: float | None = None
-    seed_sd: float | None = None  # standard deviation between seeds
+    seeds: tuple[float, ...] = ()  # what each seed has
+    seed_sd: float | None = None  # standard deviation between them
     real_to_real: float | None = None  # of a distance: between real test and real training slices
     reason: str | None = None
     rank: float | None = None  # among methods that are no controls, 1 is best
@@ -96,14 +97,11 @@ def _entries(item: CellResult, measured: Measured | None) -> list[Entry]:
 
 def _entry(item: CellResult, metric: Metric, measured: Measured) -> Entry:
     found = item.distances.get(metric.id, {})
-    number, real, reason = (
-        measured.numbers.get(metric.id),
-        found.get("real_to_real"),
-        found.get("reason") or item.reason,
-    )
+    number, real, reason = measured.numbers.get(metric.id), found.get("real_to_real"), found.get("reason")
     if number is None:
         return Entry(item, metric, real_to_real=real, reason=reason)
-    entry = Entry(item, metric, number.value, seed_sd=number.seed_sd, real_to_real=real, reason=reason)
+    entry = Entry(item, metric, number.value, real_to_real=real, reason=reason)
+    entry = replace(entry, seeds=number.seeds, seed_sd=number.seed_sd)
     if not number.spreads or number.spreads[0].df < 1:
         return entry
     low, high = map(float, bounded(stats.t_interval(number.value, *number.spreads), metric))

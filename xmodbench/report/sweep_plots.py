@@ -67,7 +67,7 @@ def _figure(report: Report, option: str, families: dict[str, Points]) -> go.Figu
         cells = {item.cell.method: item.cell for item in group.results}
         for column, metric in enumerate(metrics, 1):
             for line in (*_levels(report, cells, metric, families), *_lines(report, cells, metric, option, families)):
-                line.showlegend = row == column == 1
+                line.showlegend = row == column == 1 and line.name is not None
                 figure.add_trace(line, row, column)
     figure.update_layout(**base_layout(height + ABOVE + BELOW))
     figure.update_layout(margin={"t": ABOVE, "b": BELOW, "r": 28}, legend_y=-58 / height)
@@ -77,7 +77,7 @@ def _figure(report: Report, option: str, families: dict[str, Points]) -> go.Figu
 
 
 def _lines(report: Report, cells: dict[str, Cell], metric: Metric, option: str, families) -> Iterator[go.Scatter]:
-    """A line with intervals for each family; a cell without a value is a gap."""
+    """A line with intervals for each family, and a tick for each of several seeds; a cell without a value is a gap."""
     import plotly.graph_objects as go
 
     for place, (family, points) in enumerate(families.items()):
@@ -97,6 +97,20 @@ def _lines(report: Report, cells: dict[str, Cell], metric: Metric, option: str, 
             ],
             hovertemplate="%{fullData.name}<br>%{customdata}<extra></extra>",
         )
+        several = [
+            (value, one)
+            for value, entry in zip(points, entries, strict=True)
+            for one in entry.seeds[1:] and entry.seeds
+        ]
+        if several:
+            yield go.Scatter(
+                x=[value for value, _ in several],
+                y=[one for _, one in several],
+                mode="markers",
+                marker={"size": 9, "symbol": "line-ew-open", "color": COLOURS[place % len(COLOURS)]},
+                legendgroup=family,
+                hovertemplate="one seed: %{y:.5g}<extra></extra>",
+            )
 
 
 def _levels(report: Report, cells: dict[str, Cell], metric: Metric, families) -> Iterator[go.Scatter]:

@@ -1,4 +1,4 @@
-"""The table of a run as CSV (long), JSON and Markdown."""
+"""The table of a run as CSV (long) and JSON."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from typing import Any
 
 import pandas as pd
 
-from xmodbench.errors import plain
-from xmodbench.files import atomic_file, write_json, write_text
-from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
-from xmodbench.report.fairness import NO_WALL, isolation
+from xmodbench.files import atomic_file, write_json
+from xmodbench.metrics.registry import METRICS, PROTOCOL
+from xmodbench.report.fairness import isolation
 from xmodbench.report.model import Report
-from xmodbench.report.summary import Entry, Group
-from xmodbench.report.text import NONE, SIMULATED, footnotes, group_title, heading, subjects_note, with_interval
-
-FAMILIES = {"paper": "The paper's definition", "standard": "Standard definition"}
+from xmodbench.report.published import CODES, Beside
+from xmodbench.report.summary import Entry
+from xmodbench.report.text import SIMULATED
 
 
 def long_table(report: Report) -> pd.DataFrame:
     """A row for each cell and metric, the published value in a column of its own."""
-    return pd.DataFrame([_row(report, entry) for group in report.groups for entry in report.entries[group.key]])
+    return pd.DataFrame(_rows(report))
 
 
-def _row(report: Report, entry: Entry) -> dict[str, Any]:
+def _rows(report: Report) -> list[dict[str, Any]]:
+    beside = {id(row.entry): row for rows in report.beside.values() for row in rows}
+    entries = [entry for group in report.groups for entry in report.entries[group.key]]
+    return [_row(report, entry, beside.get(id(entry))) for entry in entries]
+
+
+def _row(report: Report, entry: Entry, row: Beside | None) -> dict[str, Any]:
     plan, item, metric = report.plan, entry.result, entry.metric
     return {
         "run": plan.config.run,
@@ -46,6 +50,7 @@ def _row(report: Report, entry: Entry) -> dict[str, Any]:
         "ci_subjects_low": entry.subject_low,
         "ci_subjects_high": entry.subject_high,
         "sd_seeds": entry.seed_sd,
+        "n_seeds": len(entry.seeds) or None,
         "real_to_real": entry.real_to_real,
         "n_images": item.counts.get("images"),
         "n_subjects": item.counts.get("subjects"),
@@ -54,7 +59,11 @@ def _row(report: Report, entry: Entry) -> dict[str, Any]:
         "rank_high": entry.rank_high,
         "best": entry.best,
         "published": None if entry.published is None else float(entry.published),
-        "reason": entry.reason,
+        "published_difference": row and row.difference,
+        "published_low": row and row.low,
+        "published_high": row and row.high,
+        "published_unlike": " ".join(row.reasons) if row else None,
+        "reason": entry.reason or item.reason,
         "defined_as": metric.definition,
         "protocol": PROTOCOL,
     }
@@ -62,14 +71,13 @@ def _row(report: Report, entry: Entry) -> dict[str, Any]:
 
 def write_csv(report: Report, path: Path) -> None:
     """``table.csv``: the long table."""
-    table = long_table(report).astype({"n_images": "Int64", "n_subjects": "Int64"})
+    table = long_table(report).astype(dict.fromkeys(("n_images", "n_subjects", "n_seeds"), "Int64"))
     with atomic_file(path) as temporary:
         table.to_csv(temporary, index=False)
 
 
 def write_table_json(report: Report, path: Path) -> None:
     """``table.json``: the long table with everything else the page shows."""
-    rows = [_row(report, entry) for group in report.groups for entry in report.entries[group.key]]
     checks = [
         {
             "dataset": check.group.dataset,
@@ -83,104 +91,22 @@ def write_table_json(report: Report, path: Path) -> None:
         "run": report.plan.config.run,
         "title": report.title,
         "seed": report.plan.config.seed,
+        "seeds": report.plan.config.seeds or [report.plan.config.seed],
         "protocol": PROTOCOL,
-        "cells": len(report.results),
+        "cells": len(report.runs),
         "complete": report.complete,
         "simulated": report.simulated,
         "banner": SIMULATED if report.simulated else None,
         "metrics": {name: asdict(metric) for name, metric in METRICS.items()},
-        "rows": rows,
+        "rows": _rows(report),
         "comparisons": report.comparisons,
+        "mean_ranks": {
+            key: {name: asdict(rank) for name, rank in found.items()} for key, found in report.mean_ranks.items()
+        },
+        "published": [row.as_dict() for rows in report.beside.values() for row in rows],
+        "published_unlike": CODES,
         "checks": checks,
-        "isolation": {item.cell.name: isolation(item) for item in report.results},
-        "provenance": {item.cell.name: item.records for item in report.results},
+        "isolation": {item.cell.name: isolation(item) for item in report.runs},
+        "provenance": {item.cell.name: item.records for item in report.runs},
     }
     write_json(path, value)
-
-
-# -- Markdown -------------------------------------------------------------------------------------------------------------
-def write_markdown(report: Report, path: Path) -> None:
-    """``table.md``: for people, a section for each data set and direction."""
-    parts = [f"# {markdown_text(report.title)}"]
-    if report.complete < len(report.results):
-        parts.append(f"> **Incomplete: {report.complete} of {len(report.results)} cells have scores.**")
-    if report.not_walled:
-        parts.append(f"> **{NO_WALL}** ({', '.join(map(markdown_text, report.not_walled))})")
-    parts += [_group_section(report, group) for group in report.groups]
-    parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
-    parts += [
-        f"- **{name}** ({markdown_text(heading(metric))}): {metric.definition}" for name, metric in METRICS.items()
-    ]
-    write_text(path, "\n\n".join(parts) + "\n")
-
-
-def _group_section(report: Report, group: Group) -> str:
-    parts = [f"## {markdown_text(group_title(report.plan, group))}", subjects_note(group).capitalize() + "."]
-    if report.plan.simulated(group.dataset):
-        parts.insert(1, f"> **{SIMULATED}**")
-    if named := report.mispaired(group):
-        parts.append(
-            "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(markdown_text, named))
-        )
-    for name, title in FAMILIES.items():
-        parts += [f"### {title}", _family_table(report, group, family(name)), *_footnotes(report, group, name)]
-    if rows := published_rows(report, group):
-        parts += ["### Published", markdown_table(PUBLISHED_HEADINGS, rows)]
-    return "\n\n".join(parts)
-
-
-def _family_table(report: Report, group: Group, metrics: list[Metric]) -> str:
-    rows: list[list[str]] = []
-    controls: list[list[str]] = []
-    for item in group.results:
-        label = markdown_text(report.plan.method_label(item.cell.method))
-        if item.complete:
-            cells = [_best(entry) for entry in report.cell_entries(item.cell, metrics)]
-        else:
-            cells = [f"{item.status}: {markdown_text(item.reason)}" if item.status == "failed" else item.status]
-            cells += [""] * (len(metrics) - 1)
-        (controls if report.control(item.cell) else rows).append([label, *cells])
-    if controls:
-        controls.insert(0, ["*Controls*", *[""] * len(metrics)])
-    return markdown_table(["Method", *(heading(metric) for metric in metrics)], rows + controls)
-
-
-def _best(entry: Entry) -> str:
-    return f"**{with_interval(entry)}**" if entry.best else with_interval(entry)
-
-
-def _footnotes(report: Report, group: Group, name: str) -> list[str]:
-    notes = footnotes(report.entries[group.key], name)
-    return ["; ".join(map(markdown_text, notes)) + "."] if notes else []
-
-
-PUBLISHED_HEADINGS = ["Method", "Metric", "Ours [95 % interval]", "Published", "Published within our interval"]
-
-
-def published_rows(report: Report, group: Group) -> list[list[str]]:
-    """The paper's numbers beside ours, a row for each method and metric the paper has."""
-    rows = []
-    for entry in report.entries[group.key]:
-        if entry.published is None:
-            continue
-        ours = with_interval(entry) if entry.result.complete else entry.result.status
-        within = NONE
-        if entry.low is not None and entry.high is not None:
-            within = "yes" if entry.low <= float(entry.published) <= entry.high else "no"
-        label = markdown_text(report.plan.method_label(entry.cell.method))
-        rows.append([label, heading(entry.metric), ours, entry.published, within])
-    return rows
-
-
-def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown; cells are Markdown already."""
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def markdown_text(text: str | None) -> str:
-    """Text that Markdown renders as it is, on one line."""
-    text = plain(text or "")
-    for mark in "\\`*_[]|~#":
-        text = text.replace(mark, f"\\{mark}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

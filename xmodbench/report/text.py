@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
+from xmodbench.metrics.published import MIN_SUBJECTS
 from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Plan
+from xmodbench.report.published import Agreement
 from xmodbench.report.summary import Entry, Group
 
+FAMILIES = {"paper": "The paper's definition", "standard": "Standard definition"}
 NONE = "–"
 SIMULATED = (
     "Simulated data: these numbers test the benchmark. They say nothing about the real data set of a similar name "
@@ -30,6 +35,27 @@ def with_interval(entry: Entry) -> str:
     return f"{number(entry.value, entry.metric)} {bounds}"
 
 
+BESIDE_NOTE = (
+    "Ours less the published number, with a 95 % interval that allows for our error, for the published number's own and for "
+    "its rounding. The paper gives no errors: as many subjects as it tested are taken to differ as much as ours. With fewer "
+    f"than {MIN_SUBJECTS} test subjects on either side there is no verdict. What else may make them differ is said by codes."
+)
+
+
+def signed(value: float, low: float | None, high: float | None, metric: Metric) -> str:
+    """A difference with its sign, ``+1.2 [-0.3, +2.7]``; without the interval where there is none."""
+    shown = [f"{end:+.{metric.digits}f}".replace("-", "−") for end in (value, low, high) if end is not None]
+    return shown[0] if len(shown) == 1 else f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def agreement(found: Agreement) -> str:
+    """Kendall's tau of a metric for people."""
+    if not math.isfinite(found.tau):
+        return f"{found.metric.label}: no order, all alike"
+    tau = f"{found.tau:+.2f}".replace("-", "−")
+    return f"{found.metric.label}: Kendall's τ = {tau} ({found.methods} methods, p = {found.p:.2g})"
+
+
 def heading(metric: Metric) -> str:
     """A column's heading: label, unit and the arrow towards better (none where the metric is not ranked)."""
     unit = f" ({metric.unit})" if metric.unit else ""
@@ -51,6 +77,20 @@ def subjects_note(group: Group) -> str:
     if subjects == 1:
         return text + "; no intervals: one subject says nothing about others"
     return f"{text}; 95 % intervals (t, subjects as clusters, {subjects - 1} degree{'s' if subjects > 2 else ''} of freedom)"
+
+
+def seeds_note(plan: Plan, group: Group) -> str | None:
+    """How many seeds the group's numbers are means of, and which methods have fewer; None where there is one for each."""
+    several = [item for item in group.results if item.replicates]
+    if not several:
+        return None
+    wanted = max(len(item.replicates) for item in several)
+    fewer = [f"{plan.method_label(item.cell.method)}: {item.reason}" for item in several if item.reason]
+    text = (
+        f"Means of {wanted} seeds, each trained and translated anew; ± is the standard deviation between seeds, and "
+        "intervals allow for subjects and seeds. Without chance in it a method has one"
+    )
+    return "; ".join([text, *fewer])
 
 
 def seconds(value: float | None) -> str:

@@ -31,7 +31,7 @@ class ShownTraining:
 
 def training_pictures(report: Report) -> list[TrainingPictures]:
     """All trainings of the run that left pictures, in the plan's order, each once."""
-    folders = {report.plan.model_dir(item.cell): item.cell for item in report.results if "train" in item.records}
+    folders = {report.plan.model_dir(item.cell): item.cell for item in report.runs if "train" in item.records}
     found = []
     for model, cell in folders.items():
         training = report.plan.training(cell)

@@ -38,8 +38,11 @@ class Number:
 
     @property
     def seed_sd(self) -> float | None:
-        """Standard deviation between seeds; None of one."""
-        return float(np.std(self.seeds, ddof=1)) if len(self.seeds) > 1 else None
+        """Standard deviation between seeds; None of one, 0 where it is but rounding."""
+        if len(self.seeds) < 2:
+            return None
+        found = float(np.std(self.seeds, ddof=1))
+        return found if found > 1e-12 * abs(self.value) else 0.0
 
     def resample(self, draws: np.ndarray, seed: int) -> np.ndarray:
         """Values ``[resamples]`` in resamples of subjects, and of its own seeds; constant where its effects are unknown."""

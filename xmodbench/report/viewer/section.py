@@ -37,6 +37,7 @@ def viewer_section(report: Report, pictures: Pictures) -> Markup | None:
         style=Markup(_read("viewer.css")),
         script=Markup(_read("viewer.js")),
         simulated=any(group["simulated"] for group in shown),
+        seeds=any(item.replicates for item in report.results),
         left_out=[group for group in shown if len(group["pictured"]) < group["all"]],
     ))  # fmt: skip
 
