@@ -11,10 +11,16 @@ from xmodbench.plugins import Run, TrainData
 from .settings import MidiffusionSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
     import torch
 
     from xmodbench.learning.diffusion.model import DiffusionModel
     from xmodbench.learning.diffusion.samplers import Noise
+    from xmodbench.seeding import ImageGenerator
+
+    from .watch import Watch
 
 
 class MIDiffusion(DiffusionMethod):
@@ -22,6 +28,7 @@ class MIDiffusion(DiffusionMethod):
 
     Config = MidiffusionSettings
     translation_settings = MidiffusionSettings.SAMPLING
+    watch: Watch | None = None
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on target slices: the clean slice stands in for the source."""
@@ -44,13 +51,37 @@ class MIDiffusion(DiffusionMethod):
         super().load(directory, run)
         note_path(self.model.settings, self.model.settings.normalise_sample, run)
 
+    def intermediates(self) -> tuple[str, ...]:
+        """Noisy images and LMI maps of ``keep_steps`` steps."""
+        return tuple(f"{kind}_{step}" for step in self._watched_steps() for kind in ("noisy", "lmi"))
+
+    def _watched_steps(self) -> tuple[int, ...]:
+        settings = self.model.settings
+        if not self.settings.keep_steps or settings.augment_test or "cross" not in settings.channels:
+            return ()
+        from .watch import watched_steps
+
+        return watched_steps(self.settings.keep_steps, settings.sampling_steps)
+
+    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
+        """Translate ``source`` [N,1,H,W]; leaves the intermediates."""
+        if steps := self._watched_steps():
+            from .watch import Watch
+
+            self.watch = Watch(self.model.settings, steps)
+        found = super().translate(source, generators)
+        if self.watch is not None:
+            self.intermediate_images, self.watch = self.watch.images(), None
+        return found
+
     def draw(self, model: DiffusionModel, images: torch.Tensor, noise: Noise) -> torch.Tensor:
         """Images drawn from pure noise, guided by the sources `images` [B, 1, H, W]."""
         from xmodbench.learning.diffusion.samplers import sample
 
         from .guidance import SourceGuide
 
-        return sample(model, SourceGuide(model, images), noise)
+        condition = SourceGuide(model, images)
+        return sample(model, self.watch.watched(condition) if self.watch else condition, noise)
 
     @classmethod
     def compile_kernels(cls) -> None:

@@ -59,7 +59,7 @@ class MidiffusionSettings(DiffusionSettings):
         "own": {**OWN, **LMI_RELEASED, **REPAIRED},
     }
 
-    SAMPLING: ClassVar[frozenset[str]] = DiffusionSettings.SAMPLING | {"normalise_sample"}
+    SAMPLING: ClassVar[frozenset[str]] = DiffusionSettings.SAMPLING | {"normalise_sample", "keep_steps"}
 
     preset: Literal["released", "released_consistent", "paper_ve", "short", "own"] = Field(
         "released_consistent",
@@ -97,6 +97,13 @@ class MidiffusionSettings(DiffusionSettings):
     normalise_train: bool | None = Field(None, description="Symmetric uncertainty in training (code: always).")
     normalise_sample: bool | None = Field(
         None, description="The same in sampling (code: off for CuRIOUS and Gold Atlas, on for IXI)."
+    )
+    keep_steps: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="So many steps of sampling whose noisy images and LMI maps are kept and shown in the report; none with "
+        "augment_test, or without the channel cross. Changes no translation.",
     )
     eps: float | None = Field(None, gt=0, description="Guard of divisions and logarithms (code: 1e-10).")
     log_base: float | None = Field(None, gt=1, description="Base of the logarithm (code: 2; paper: e implied).")

@@ -19,7 +19,7 @@ from xmodbench.errors import UserError, plain, said
 from xmodbench.generate.options import _cell as option_cell
 from xmodbench.progress import Progress
 from xmodbench.report.inspection.histogram import histogram_svg
-from xmodbench.report.markdown import _markdown, _plain
+from xmodbench.report.markdown import markdown_table, markdown_text
 from xmodbench.report.plot_parts import plain as plot_text
 from xmodbench.report.plots import to_html
 
@@ -93,20 +93,20 @@ def cells(markdown: str, *, text: bool = True) -> list[list[str]]:
 )
 @given(st.lists(st.lists(hostile, min_size=3, max_size=3), min_size=1, max_size=3))
 def test_columns_of_a_table_stay(rows):
-    escaped = [[_plain(text) for text in row] for row in rows]
-    assert cells(_markdown(escaped[0], escaped)) == [[plain(text) for text in row] for row in [rows[0], *rows]]
+    escaped = [[markdown_text(text) for text in row] for row in rows]
+    assert cells(markdown_table(escaped[0], escaped)) == [[plain(text) for text in row] for row in [rows[0], *rows]]
 
 
 @given(some)
 def test_a_heading_is_one_heading(title):
-    tokens = READER.parse(f"# {_plain(title)}\n")
+    tokens = READER.parse(f"# {markdown_text(title)}\n")
     assert [token.type for token in tokens] == ["heading_open", "inline", "heading_close"]
     assert "".join(child.content for child in tokens[1].children) == plain(title)
 
 
 @given(some)
 def test_the_tables_of_options_keep_their_columns(text):
-    rows = cells(_markdown(["a", "b"], [[option_cell(text), "1"]]), text=False)
+    rows = cells(markdown_table(["a", "b"], [[option_cell(text), "1"]]), text=False)
     assert [len(row) for row in rows] == [2, 2]
 
 

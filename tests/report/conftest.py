@@ -55,5 +55,6 @@ def built(finished, tmp_path_factory):
     out = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(finished)
-        build_report(synthetic.make_plan(finished, directions=DIRECTIONS, title="Toy <b>heads</b>"), out, False)
+        plan = synthetic.make_plan(finished, directions=DIRECTIONS, title="Toy <b>heads</b>", figures=True)
+        build_report(plan, out, False)
     return out

@@ -127,7 +127,7 @@ def make_plan(
         },
         "paths": {part: str(root / part) for part in ("raw", "data", "results", "work")},
         "scoring": {"bootstrap": 200, "metrics": list(metrics)},
-        "report": report,
+        "report": {"figures": False} | report,
     }
     return Plan(parse_config(config, "toy.yaml"), "toy.yaml")
 

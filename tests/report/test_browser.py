@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
+from tests.report.browser import NEEDED, open_page, opened, resize, show, wait_for
 from xmodbench.files import write_json
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (shutil.which("chromium") and shutil.which("chromedriver")),
-        reason="needs Debian's packages chromium and chromium-driver",
-    ),
-]
-OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage"
-)
+pytestmark = NEEDED
 
 
 @pytest.fixture(scope="module")
@@ -31,32 +21,8 @@ def page(built):
 
 @pytest.fixture(scope="module")
 def driver(page, tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    for option in [*OPTIONS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    browser = webdriver.Chrome(options=options, service=service)
-    try:
-        browser.get("about:blank")
-        browser.get_log("performance")  # what the browser's own start page asked for
-        browser.get(page.as_uri())
-        wait_for(browser, "document.documentElement.dataset.tables === 'ready'")
+    with opened(page, tmp_path_factory.mktemp("profile")) as browser:
         yield browser
-    finally:
-        browser.quit()
-
-
-def wait_for(browser, condition: str) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 30).until(lambda it: it.execute_script(f"return {condition}"))
-
-
-def resize(browser, width: int) -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
 def test_no_errors_and_no_request_beyond_the_file(driver, page):
@@ -64,7 +30,9 @@ def test_no_errors_and_no_request_beyond_the_file(driver, page):
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     asked = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
     asked = {url for url in asked if not url.startswith(("data:", "blob:", "chrome:"))}
-    assert asked == {page.as_uri()}
+    assert page.as_uri() in asked
+    beside = (page.parent / "report_files").as_uri()
+    assert all(url.startswith(beside) for url in asked - {page.as_uri()})
 
 
 def test_images_and_plots_are_drawn(driver):
@@ -74,7 +42,10 @@ def test_images_and_plots_are_drawn(driver):
     )
     assert len(sizes) == 2
     assert all(width > 400 and shown > 300 for width, shown in sizes)
+    show(driver, "#images img")
+    wait_for(driver, "document.querySelector('#images img').currentSrc.endsWith('.png')")  # as it was drawn
     for name in ("dots", "tradeoff"):
+        show(driver, f"#{name}")
         wait_for(driver, f"document.querySelectorAll('#{name} .scatterlayer .point').length > 3")
 
 
@@ -110,6 +81,8 @@ def test_the_table_sorts_by_value_and_filters(driver):
 
 
 def test_the_menu_changes_the_plotted_metric(driver):
+    show(driver, "#dots")
+    wait_for(driver, "document.querySelector('#dots .xtitle')")
     driver.execute_script(
         "const menu = document.getElementById('metric');"
         "menu.value = [...menu.options].find((option) => option.textContent.startsWith('NMI')).value;"
@@ -123,7 +96,6 @@ def test_the_menu_changes_the_plotted_metric(driver):
 def test_a_phone_has_no_sideways_scrolling(driver):
     resize(driver, 360)
     try:
-        wait_for(driver, "window.innerWidth === 360")
         wait_for(driver, "document.documentElement.scrollWidth === document.documentElement.clientWidth")
     finally:
         resize(driver, 1280)
@@ -132,12 +104,15 @@ def test_a_phone_has_no_sideways_scrolling(driver):
 def test_printing_opens_all_folds(driver):
     driver.execute_cdp_cmd("Page.printToPDF", {})
     assert driver.execute_script("return [...document.querySelectorAll('details')].every((part) => part.open)")
+    names = driver.execute_script(
+        "return [...document.querySelectorAll('script[data-plot]')].map((it) => it.dataset.plot)"
+    )
+    assert all(driver.execute_script("return document.getElementById(arguments[0]).data", name) for name in names)
 
 
 def test_hostile_text_does_not_run(driver, copied, tmp_path):
     write_json(copied.model_dir(copied.cells[0]) / "failure.json", {"error": "<img src=x onerror='window.hit=1'>"})
     write_page(Report.read(copied, True), {}, tmp_path / "report.html")
-    driver.get((tmp_path / "report.html").as_uri())
-    wait_for(driver, "document.documentElement.dataset.tables === 'ready'")
+    open_page(driver, tmp_path / "report.html")
     assert driver.execute_script("return window.hit === undefined")
     assert "onerror='window.hit=1'" in driver.find_element("id", "continue").text

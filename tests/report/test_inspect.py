@@ -14,7 +14,7 @@ from xmodbench.errors import UserError
 from xmodbench.plugins import DATASETS, available, find
 from xmodbench.progress import Progress
 from xmodbench.report.inspection.alignment import residual_shift
-from xmodbench.report.inspection.montage import EDGE_COLOUR, TILE, data_uri, montage
+from xmodbench.report.inspection.montage import EDGE_COLOUR, TILE, data_uri, jpeg, montage
 from xmodbench.report.inspection.page import inspect_dataset
 from xmodbench.report.inspection.section import chosen_subjects, data_section
 from xmodbench.store import StoreWriter
@@ -191,7 +191,7 @@ def test_margins_of_air_are_cut_off():
     height, width, _ = montage({"a": wide, "b": wide}, tile=96).shape
     assert width == 98
     assert 3 * 25 < height < 3 * 45
-    assert data_uri(np.zeros((4, 4, 3), np.uint8)).startswith("data:image/jpeg;base64,")
+    assert data_uri(jpeg(np.zeros((4, 4, 3), np.uint8))).startswith("data:image/jpeg;base64,")
 
 
 def test_what_is_not_prepared_is_said(tmp_path):

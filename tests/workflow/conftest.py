@@ -66,6 +66,7 @@ class Work:
             "methods": {"gradient": {"translate_jobs": 2}, "copy_source": {}, "oracle": {}},
             "compute": {"device": "cpu", "threads": 1},
             "scoring": {"bootstrap": 100},
+            "report": {"figures": False},
             **changes,
         }
         self.config.write_text(yaml.safe_dump(values))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -22,14 +23,29 @@ PARTS = 2  # jobs that translate for the first of them
 
 
 def test_a_run_makes_everything(finished):
-    for name in ("report.html", "table.csv", "table.json", "table.md", "figure.png", "figure.svg"):
-        assert (finished.results / name).stat().st_size > 500, name
+    named = ("report.html", "report.zip", "table.csv", "table.json", "table.md", "figure.png", "figure.svg")
+    for name in (*named, *(f"table1.{kind}" for kind in ("tex", "md", "csv", "html"))):
+        assert (finished.results / name).stat().st_size > 200, name
     scores = sorted((finished.results / "scores").glob("*.csv"))
     assert len(scores) == CELLS
     frame = pd.read_csv(finished.results / "scores" / "oracle.heads.pd-to-t1.csv")
     assert (frame["paper.mse"] == 0).all()
     assert set(frame["subject"]) == {"sub2", "sub3"}
     assert str(finished.results.relative_to(finished.folder) / "report.html") in finished.output
+
+
+def test_snakemake_s_own_report_has_page_tables_and_figures_with_captions(work):
+    # the run draws no figures for print: one stands for them
+    (work.results / "figures").joinpath("cost.png").write_bytes((work.results / "figure.png").read_bytes())
+    done = work.snakemake("--report", "sent.zip")
+    assert done.returncode == 0, done.stderr
+    with ZipFile(work.folder / "sent.zip") as archive:
+        names = archive.namelist()
+        page = archive.read("sent/report.html").decode()
+    for file in ("report.html", "figure.png", "table.csv", "table1.html", "cost.png"):
+        assert any(name.endswith(f"/{file}") for name in names), file
+    for caption in ("layout of the paper", "A figure for print", "95 % confidence interval"):
+        assert caption in page
 
 
 def test_every_output_has_its_record(finished):

@@ -36,6 +36,7 @@ rule score:
 rule report:
     input:
         jobs.score_files(),
+        plots=jobs.plot_files(),
     output:
         html=report(
             f"{RESULTS}/report.html",
@@ -55,9 +56,25 @@ rule report:
             category="Benchmark",
             labels={"output": "table"},
         ),
+        paper=report(
+            f"{RESULTS}/table1.html",
+            caption="../report/table1.rst",
+            category="Benchmark",
+            labels={"output": "table 1"},
+        ),
+        figures=report(
+            directory(f"{RESULTS}/figures"),
+            patterns=["{name}.png"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
+        ),
         svg=f"{RESULTS}/figure.svg",
         json=f"{RESULTS}/table.json",
         markdown=f"{RESULTS}/table.md",
+        manuscript=multiext(f"{RESULTS}/table1", ".tex", ".md", ".csv"),
+        pictures=directory(f"{RESULTS}/report_files"),
+        archive=f"{RESULTS}/report.zip",
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:

@@ -257,6 +257,21 @@ class Reporting(Part):
 
     title: str | None = Field(None, max_length=120, description="Title of the report; the run's id if left out.")
     figure_slices: int = Field(2, ge=1, le=8, description="Test slices per direction in the figure.")
+    figures: bool = Field(
+        True, description="Whether figures for print (PDF, SVG, PNG) are drawn into the folder `figures`."
+    )
+    plots: Folder = Field(
+        "plots",
+        min_length=1,
+        description="Folder of Python files whose `plot(table)` returns a figure for the report (docs/report.md); it need "
+        "not be there.",
+    )
+    cases: int = Field(
+        60,
+        ge=1,
+        le=2000,
+        description="Test slices per direction whose pictures are kept beside the report, to be looked at one by one.",
+    )
 
 
 class BenchmarkConfig(Part):

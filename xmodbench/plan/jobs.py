@@ -305,6 +305,10 @@ class Jobs:
         """All per-image scores of the run."""
         return [str(self.plan.scores_file(cell)) for cell in self.plan.runs]
 
+    def plot_files(self) -> list[str]:
+        """The user's own plots for the report."""
+        return [str(path) for path in self.plan.plot_files()]
+
     def report_code(self) -> str:
         """Hash of the report's code and of the settings it shows."""
         return package_hash("report") + self.plan.plan_hash()[:16]

@@ -243,6 +243,11 @@ class Plan:
         ``<stem>.record.json``."""
         return self.results / "scores" / f"{cell.name}.csv"
 
+    def plot_files(self) -> list[Path]:
+        """The user's own plots for the report, by name; none where there is no such folder. Names with ``_`` first are left
+        alone."""
+        return sorted(path for path in Path(self.config.report.plots).glob("*.py") if not path.name.startswith("_"))
+
     # -- what decides results ---------------------------------------------------------------------------------------
     def dataset_settings(self, dataset: str) -> str:
         """The data set's settings as JSON, defaults filled in."""

@@ -12,7 +12,10 @@ __all__ = ["build_report"]
 
 
 def build_report(plan: Plan, out_dir: Path, partial: bool) -> None:
-    """Write ``table.csv``, ``table.json``, ``table.md``, ``figure.png``, ``figure.svg`` and ``report.html``.
+    """Write all files of a report.
+
+    These are the tables (``table.*``, ``table1.*``), ``figure.*``, the folder ``figures``, ``report.html`` with its pictures
+    in ``report_files``, and ``report.zip``, which holds all of them.
 
     Args:
         plan: the run; cells without complete scores are shown as failed or not run.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,11 @@ class CellResult:
         return self.status == "complete"
 
     @property
+    def whole(self) -> bool:
+        """Whether all test slices have scores, so that those of several cells go side by side."""
+        return self.complete and self.partial is None
+
+    @property
     def partial(self) -> str | None:
         """What of the test slices is scored, where it is not all of them: such scores are shown and not ranked."""
         images, of = self.counts.get("images"), self.counts.get("of")
@@ -71,6 +76,10 @@ class CellResult:
         """The scores of a cell that is complete."""
         assert self.scores is not None
         return self.scores
+
+    def subject_means(self, metrics: Sequence[str]) -> pd.DataFrame:
+        """A subject's mean of each metric, a row for each in the order of their names."""
+        return self.image_scores.groupby("subject", sort=True)[list(metrics)].mean()
 
 
 def collect(plan: Plan) -> list[CellResult]:

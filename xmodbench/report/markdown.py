@@ -31,39 +31,39 @@ from xmodbench.report.text import (
 
 def write_markdown(report: Report, path: Path) -> None:
     """``table.md``: for people, a section for each data set and direction."""
-    parts = [f"# {_plain(report.title)}"]
+    parts = [f"# {markdown_text(report.title)}"]
     if report.complete < len(report.runs):
         parts.append(f"> **Incomplete: {report.complete} of {len(report.runs)} cells have scores.**")
     if report.merged_from:
-        parts.append(f"Merged from {', '.join(map(_plain, report.merged_from))}.")
-        parts += [f"> Left out: {_plain(line)}" for line in report.left_out]
+        parts.append(f"Merged from {', '.join(map(markdown_text, report.merged_from))}.")
+        parts += [f"> Left out: {markdown_text(line)}" for line in report.left_out]
     if report.not_walled:
-        parts.append(f"> **{NO_WALL}** ({', '.join(map(_plain, report.not_walled))})")
+        parts.append(f"> **{NO_WALL}** ({', '.join(map(markdown_text, report.not_walled))})")
     if report.made_elsewhere:
-        declared = [f"{_plain(label)}: {supervision}" for label, supervision in report.made_elsewhere.items()]
+        declared = [f"{markdown_text(label)}: {supervision}" for label, supervision in report.made_elsewhere.items()]
         parts.append(f"> **{ELSEWHERE}** (declared: {', '.join(declared)})")
     parts += [_group_section(report, group) for group in report.groups]
     if any(report.beside.values()):
         parts += _contradictions()
     parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
     listed = metrics_of(report.plan).items()
-    parts += [f"- **{name}** ({_plain(heading(metric))}): {_definition(metric)}" for name, metric in listed]
+    parts += [f"- **{name}** ({markdown_text(heading(metric))}): {_definition(metric)}" for name, metric in listed]
     write_text(path, "\n\n".join(parts) + "\n")
 
 
 def _definition(metric: Metric) -> str:
-    return _plain(metric.definition) if metric.family == OWN else metric.definition
+    return markdown_text(metric.definition) if metric.family == OWN else metric.definition
 
 
 def _group_section(report: Report, group: Group) -> str:
-    parts = [f"## {_plain(group_title(report.plan, group))}", subjects_note(group).capitalize() + "."]
+    parts = [f"## {markdown_text(group_title(report.plan, group))}", subjects_note(group).capitalize() + "."]
     if seeds := seeds_note(report.plan, group):
-        parts.append(_plain(seeds) + ".")
+        parts.append(markdown_text(seeds) + ".")
     if report.plan.simulated(group.dataset):
         parts.insert(1, f"> **{SIMULATED}**")
     if named := report.mispaired(group):
         parts.append(
-            "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(_plain, named))
+            "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(markdown_text, named))
         )
     for name, title, columns in families(report.plan):
         parts += [f"### {title}", _family_table(report, group, columns), *_footnotes(report, group, name)]
@@ -75,19 +75,19 @@ def _family_table(report: Report, group: Group, metrics: list[Metric]) -> str:
     rows: list[list[str]] = []
     controls: list[list[str]] = []
     for item in group.results:
-        label = _plain(report.plan.method_label(item.cell.method))
+        label = markdown_text(report.plan.method_label(item.cell.method))
         marks = ["made elsewhere"] if report.plan.predictions(item.cell) else []
         if marks := [*marks, *filter(None, [item.partial])]:
             label += f" ({', '.join(marks)})"
         if item.complete:
             cells = [_best(entry) for entry in report.cell_entries(item.cell, metrics)]
         else:
-            cells = [f"{item.status}: {_plain(item.reason)}" if item.status == "failed" else item.status]
+            cells = [f"{item.status}: {markdown_text(item.reason)}" if item.status == "failed" else item.status]
             cells += [""] * (len(metrics) - 1)
         (controls if report.control(item.cell) else rows).append([label, *cells])
     if controls:
         controls.insert(0, ["*Controls*", *[""] * len(metrics)])
-    return _markdown(["Method", *(heading(metric) for metric in metrics)], rows + controls)
+    return markdown_table(["Method", *(heading(metric) for metric in metrics)], rows + controls)
 
 
 def _best(entry: Entry) -> str:
@@ -96,7 +96,7 @@ def _best(entry: Entry) -> str:
 
 def _footnotes(report: Report, group: Group, name: str) -> list[str]:
     notes = footnotes(report.entries[group.key], name)
-    return ["; ".join(map(_plain, notes)) + "."] if notes else []
+    return ["; ".join(map(markdown_text, notes)) + "."] if notes else []
 
 
 OURS, DIFFERENCE = "Ours [95 % interval]", "Ours − published [95 % interval]"
@@ -110,7 +110,7 @@ def published_rows(report: Report, group: Group) -> list[list[str]]:
         entry = row.entry
         ours = with_interval(entry) if entry.result.complete else entry.result.status
         found = NONE if row.difference is None else signed(row.difference, row.low, row.high, entry.metric)
-        label = _plain(report.plan.method_label(entry.cell.method))
+        label = markdown_text(report.plan.method_label(entry.cell.method))
         codes = ", ".join(row.reasons)
         rows.append([label, heading(entry.metric), ours, str(entry.published), found, row.verdict or NONE, codes])
     return rows
@@ -123,26 +123,28 @@ def _published(report: Report, group: Group) -> list[str]:
     used = dict.fromkeys(code for row in report.beside[group.key] for code in row.reasons)
     legend = "; ".join(f"**{code}**: {CODES[code]}" for code in used)
     ranks = "; ".join(map(agreement, rank_agreement(group, report.beside[group.key])))
-    parts = ["### Published", BESIDE_NOTE, _markdown(PUBLISHED_HEADINGS, rows), f"{legend}."]
+    parts = ["### Published", BESIDE_NOTE, markdown_table(PUBLISHED_HEADINGS, rows), f"{legend}."]
     return parts + ([f"Order of the methods, ours and the paper's: {ranks}."] if ranks else [])
 
 
 def _contradictions() -> list[str]:
     rows = [
-        [_plain(row[name]) for name in ("dataset", "direction", "about", "says", "but")] for row in contradictions()
+        [markdown_text(row[name]) for name in ("dataset", "direction", "about", "says", "but")]
+        for row in contradictions()
     ]
     return [
         "## Where the paper contradicts itself",
-        _markdown(["Data set", "Direction", "About", "It says", "But"], rows),
+        markdown_table(["Data set", "Direction", "About", "It says", "But"], rows),
     ]
 
 
-def _markdown(headings: list[str], rows: list[list[str]]) -> str:
+def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown; cells are Markdown already."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _plain(text: str | None) -> str:
+def markdown_text(text: str | None) -> str:
     """Text that Markdown renders as it is, on one line."""
     text = plain(text or "")
     for mark in "\\`*_[]|~#":

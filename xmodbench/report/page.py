@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +13,36 @@ from markupsafe import Markup
 
 from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
-from xmodbench.files import write_text
+from xmodbench.files import atomic_dir, write_text
 from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.metrics.stats import MIN_SUBJECTS
 from xmodbench.report import text
+from xmodbench.report.assets import TEMPLATES, assets
 from xmodbench.report.fairness import ELSEWHERE, NO_WALL
+from xmodbench.report.figures.build import front_picture, way_pictures
 from xmodbench.report.imported import imported_notes
 from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
-from xmodbench.report.plots import dot_plot, to_html, tradeoff_plot, way_plot
+from xmodbench.report.own_plots import OwnPlot
+from xmodbench.report.pictures import Picture, Pictures
+from xmodbench.report.plots import cost_plot, dot_plot, to_html, tradeoff_plot, way_plot
 from xmodbench.report.published import CODES, Beside, rank_agreement
 from xmodbench.report.rank_plot import rank_plot
 from xmodbench.report.summary import Group
 from xmodbench.report.sweep_plots import sweep_plots
 from xmodbench.report.text import families
-from xmodbench.report.trainings import training_pictures
+from xmodbench.report.trainings import shown_trainings
+from xmodbench.report.verdict import verdicts
+from xmodbench.report.viewer.section import viewer_section
 
 MOST_PAIRS = 3000
 """Pairs that the page shows: a browser can sort so many. All of them are in ``table.json``."""
-TEMPLATES = Path(__file__).with_name("templates")
 
 
-def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
-    """``report.html``; `pictures` are the groups' PNGs by key."""
+def write_page(report: Report, pictures: dict[str, bytes], path: Path, own: Sequence[OwnPlot] = ()) -> None:
+    """``report.html`` and, beside it, the folder ``report_files`` of pictures; `pictures` are the groups' PNGs by key."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -54,26 +57,35 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path) -> None:
         "number": text.number,
         "simulated_note": text.SIMULATED,
     }
-    page = environment.get_template("report.html.j2").render(**_context(report, pictures))
+    beside = path.with_name(f"{path.stem}_files")
+    with atomic_dir(beside) as folder:
+        page = environment.get_template("report.html.j2").render(
+            **_context(report, pictures, kept := Pictures(folder, beside.name)),
+            own=[_own(plot, kept) for plot in own],
+        )
     write_text(path, page)
 
 
-def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
+def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict[str, Any]:
     plan, (dots, choices) = report.plan, dot_plot(report)
     way = way_plot(report)
     failed = [item for item in report.runs if not item.complete]
     return {
         "report": report,
         "plan": plan,
-        "sections": [_section(report, group, pictures) for group in report.groups],
+        "sections": [_section(report, group, pictures, kept) for group in report.groups],
         "incomplete": report.partial or bool(failed),
         "failed": failed,
         "again": os.environ.get(TYPED) or (None if plan.where.startswith("-") else command("run", plan.where)),
         "inspect": [command("inspect", name, "--data", plan.data_dir(name)) for name in plan.config.datasets],
         "dots": Markup(to_html(dots, "dots")),
         "choices": choices,
+        "verdicts": verdicts(report),
+        "front": (front := front_picture(report)) and kept.keep("front", front),
+        "cost": (cost := cost_plot(report)) and Markup(to_html(cost, "cost")),
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
         "sweeps": {name: Markup(to_html(plot, f"sweep-{name}")) for name, plot in sweep_plots(report).items()},
+        "ways": [kept.keep(name, png) for name, png in way_pictures(report)],
         "way": way and Markup(to_html(way, "way")),
         "all_rows": [entry for group in report.groups for entry in report.entries[group.key] if entry.metric.headline],
         "checks": report.checks,
@@ -92,15 +104,16 @@ def _context(report: Report, pictures: dict[str, bytes]) -> dict[str, Any]:
         "pairs": len(report.comparisons),
         "metrics": metrics_of(report.plan),
         "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
-        "data": _data(report),
+        "data": _data(report, kept),
         "data_style": Markup(inspection.style()),
-        "trainings": training_pictures(report),
+        "trainings": shown_trainings(report, kept),
         "resize": _resize(report),
         "jobs": jobs(report),
         "remarks": {name: method.entry.note for name, method in report.plan.methods.items() if method.entry.note},
         "imported": imported_notes(report),
         "software": _software(report),
-        "assets": _assets(),
+        "viewer": viewer_section(report, kept),
+        "assets": assets(),
     }
 
 
@@ -116,11 +129,11 @@ class Section:
     methods: list[list[Any]]  # results of methods and of controls
     published: list[Beside]
     agreement: list[str]
-    picture: str | None
+    picture: Picture | None
     notes: dict[str, list[str]]  # by family: why a column is empty, and the distances between real slices
 
 
-def _section(report: Report, group: Group, pictures: dict[str, bytes]) -> Section:
+def _section(report: Report, group: Group, pictures: dict[str, bytes], kept: Pictures) -> Section:
     controls = [item for item in group.results if report.control(item.cell)]
     return Section(
         group=group,
@@ -131,9 +144,18 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes]) -> Sectio
         methods=[[item for item in group.results if item not in controls], controls],
         published=report.beside[group.key],
         agreement=[text.agreement(found) for found in rank_agreement(group, report.beside[group.key])],
-        picture=b64encode(pictures[group.key]).decode() if group.key in pictures else None,
+        picture=kept.keep(group.key, pictures[group.key]) if group.key in pictures else None,
         notes={name: text.footnotes(report.entries[group.key], name) for name, _, _ in families(report.plan)},
     )
+
+
+def _own(plot: OwnPlot, kept: Pictures) -> dict[str, Any]:
+    """One of the user's plots for the template: a picture, a plot or a problem."""
+    name, picture = f"own-{plot.name}", None
+    if plot.png:
+        picture = kept.keep(name, plot.png)
+    drawn = Markup(to_html(plot.figure, name)) if plot.figure is not None and picture is None else None
+    return {"title": plot.title, "problem": plot.problem, "picture": picture, "plot": drawn}
 
 
 @dataclass(frozen=True)
@@ -183,13 +205,14 @@ def jobs(report: Report) -> list[Job]:
     return list(found.values())
 
 
-def _data(report: Report) -> dict[str, Markup]:
+def _data(report: Report, kept: Pictures) -> dict[str, Markup]:
     """By label, a section for each prepared data set: counts, alignment, histograms, pictures of a few subjects."""
     found = {}
     for name in report.plan.config.datasets:
         try:
             label = report.plan.dataset_label(name)
-            part = inspection.data_section(report.plan.data_dir(name), label=label, max_subjects=4, heading=3)
+            folder = report.plan.data_dir(name)
+            part = inspection.data_section(folder, label=label, max_subjects=4, heading=3, kept=kept)
         except UserError as error:
             if (report.plan.data_dir(name) / "train" / "manifest.json").is_file():
                 found[label] = Markup('<p class="reason">{}</p>').format(error)
@@ -221,23 +244,3 @@ def _resize(report: Report) -> list[str]:
         size = getattr(report.plan.datasets[name].settings, "image_size", None)
         lines.append(f"{report.plan.dataset_label(name)}: {size} × {size} pixels")
     return lines
-
-
-def _assets() -> dict[str, str]:
-    """Style and scripts, inlined: the page must work from a file without a network."""
-    from plotly.offline import get_plotlyjs
-
-    spec = find_spec("itables")
-    assert spec is not None and spec.origin is not None
-    bundle = Path(spec.origin).parent / "html" / "dt_bundle.js"
-    return {
-        "style": Markup(_read("report.css")),
-        "table_style": Markup(bundle.with_suffix(".css").read_text(encoding="utf-8")),
-        "table_code": b64encode(bundle.read_bytes()).decode(),
-        "plotly": Markup(re.sub(r"</(?=script)", r"<\\/", get_plotlyjs())),
-        "script": Markup(_read("report.js")),
-    }
-
-
-def _read(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")

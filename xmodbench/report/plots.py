@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
+
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
 
 from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.registry import METRICS, Metric
 from xmodbench.plan.methods import shown
 from xmodbench.report.checks import answers
+from xmodbench.report.collect import CellResult
+from xmodbench.report.cost import seconds_per_image
 from xmodbench.report.model import Report
 from xmodbench.report.plot_parts import (
     COLOURS,
@@ -22,7 +28,7 @@ from xmodbench.report.plot_parts import (
     swept,
 )
 from xmodbench.report.summary import Entry, Group
-from xmodbench.report.text import heading, with_interval
+from xmodbench.report.text import heading, seconds, with_interval
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -111,6 +117,51 @@ def tradeoff_plot(report: Report) -> go.Figure:
     return figure
 
 
+def cost_plot(report: Report) -> go.Figure | None:
+    """Seconds per image against PSNR; None where nobody says how long translations took."""
+    import plotly.graph_objects as go
+
+    metric, figure, methods = METRICS["paper.psnr"], go.Figure(), list(report.plan.methods)
+    for place, group in enumerate(report.groups):
+        done = [item for item in group.results if item.whole and not report.control(item.cell)]
+        points = [(item, each) for item in done if (each := seconds_per_image(item))]
+        if not points:
+            continue
+        entries = [report.cell_entries(item.cell, [metric])[0] for item, _ in points]
+        figure.add_scatter(
+            x=[each for _, each in points],
+            y=[entry.value for entry in entries],
+            error_y=interval_bars(entries),
+            mode="markers+text",
+            text=categories([_tradeoff_label(report, item.cell.method) for item, _ in points]),
+            textposition="top center",
+            textfont_size=11,
+            marker={
+                "size": 11,
+                "color": [COLOURS[methods.index(item.cell.method) % len(COLOURS)] for item, _ in points],
+                "symbol": SYMBOLS[place % len(SYMBOLS)],
+            },
+            name=legend_name(report, group),
+            visible=True if not figure.data else "legendonly",
+            customdata=[_took(item) for item, _ in points],
+            hovertemplate="%{text}<br>%{x:.3g} s per image on %{customdata}<br>PSNR %{y:.2f} dB<extra></extra>",
+        )
+    if not figure.data:
+        return None
+    figure.update_layout(
+        **base_layout(height=440),
+        xaxis={"type": "log", "title": "seconds per image (loading the model included)", "dtick": "D1"},
+        yaxis={"title": _axis_title(metric), "automargin": True},
+    )
+    return figure
+
+
+def _took(item: CellResult) -> str:
+    device = str(item.records["translate"].get("device", "cpu"))
+    training = item.records.get("train", {}).get("duration_s")
+    return plain(device + (f"; training took {seconds(training)}" if isinstance(training, (int, float)) else ""))
+
+
 def _tradeoff_label(report: Report, method: str) -> str:
     """The method's name; of a sweep, in full at its ends and only the value between them."""
     planned = report.plan.methods[method]
@@ -150,7 +201,9 @@ def way_plot(report: Report) -> go.Figure | None:
     for place, item in enumerate(item for item in report.results if item.complete and item.intermediates):
         group = next(group for group in report.groups if item in group.results)
         label = f"{report.plan.method_label(item.cell.method)}, {legend_name(report, group)}"
-        steps = {int(name.rpartition("_")[2]): errors for name, errors in item.intermediates.items()}
+        steps = {int(name[6:]): errors for name, errors in item.intermediates.items() if name.startswith("after_")}
+        if not steps:
+            continue
         for to, dash in (("target", "solid"), ("source", "dot")):
             figure.add_trace(
                 go.Scatter(
@@ -168,10 +221,13 @@ def way_plot(report: Report) -> go.Figure | None:
 
 
 def to_html(figure: go.Figure, name: str) -> str:
-    """A ``<div>`` and its script, without plotly's own code; `name` becomes the element's id."""
-    from plotly.io import to_html as render
-
-    return render(figure, include_plotlyjs=False, full_html=False, div_id=name, config=CONFIG)
+    """A ``<div>`` and what the page's script draws into it, without plotly's own code; `name` becomes the element's id."""
+    described = Markup(htmlsafe_json_dumps(json.loads(figure.to_json()) | {"config": CONFIG}))
+    height = figure.layout.height
+    return Markup(
+        '<div id="{name}" style="min-height: {height}px"></div>\n'
+        '<script type="application/json" data-plot="{name}">{described}</script>'
+    ).format(name=name, height=height or 400, described=described)
 
 
 def _dots(report: Report, group: Group, metric: Metric, place: int) -> go.Scatter:

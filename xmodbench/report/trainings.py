@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xmodbench.report.model import Report
+from xmodbench.report.pictures import Picture, Pictures
 
 LOSSES, SNAPSHOTS = "loss.png", "snapshots"
 
 
 @dataclass(frozen=True)
 class TrainingPictures:
-    """Pictures of one training as base64: PNG of the losses, and PNGs of snapshots by step, ascending.
+    """Pictures of one training: PNG of the losses, and PNGs of snapshots by step, ascending.
 
     ``length`` says how long a training went on that slices were held out of.
     """
 
     title: str
-    losses: str
-    snapshots: list[tuple[int, str]]
+    losses: Path
+    snapshots: list[tuple[int, Path]]
+    length: str | None = None
+
+
+@dataclass(frozen=True)
+class ShownTraining:
+    """The same on the page."""
+
+    title: str
+    losses: Picture | None
+    snapshots: list[tuple[int, Picture]]
     length: str | None = None
 
 
@@ -43,10 +53,10 @@ def training_pictures(report: Report) -> list[TrainingPictures]:
             where = f"{report.plan.dataset_label(cell.dataset)}, {model.name.replace('-from-', ' from ')}"
             pictures = [path for path in (folder / SNAPSHOTS).glob("step-*.png") if path.stem[5:].isdecimal()]
             steps = {int(path.stem[5:]): path for path in pictures}
-            snapshots = [(step, _encoded(steps[step])) for step in sorted(steps)]
+            snapshots = sorted(steps.items())
             phase = "" if folder == model else f", {folder.name}"
             title, length = f"{name}{phase}, {where}", None if phase else length_note(records[model])
-            found.append(TrainingPictures(title, _encoded(folder / LOSSES), snapshots, length))
+            found.append(TrainingPictures(title, folder / LOSSES, snapshots, length))
     return found
 
 
@@ -65,5 +75,12 @@ def length_note(record: dict[str, Any]) -> str | None:
     return f"{text} Training ended at its limit."
 
 
-def _encoded(path: Path) -> str:
-    return b64encode(path.read_bytes()).decode()
+def shown_trainings(report: Report, kept: Pictures) -> list[ShownTraining]:
+    """All trainings for the page; a picture that cannot be read is left out."""
+    shown = []
+    for number, training in enumerate(training_pictures(report)):
+        steps = [(step, kept.keep_file(f"training-{number}-step-{step}", path)) for step, path in training.snapshots]
+        pictures = [(step, picture) for step, picture in steps if picture]
+        losses = kept.keep_file(f"training-{number}-losses", training.losses)
+        shown.append(ShownTraining(training.title, losses, pictures, training.length))
+    return [training for training in shown if training.losses or training.snapshots]

@@ -37,13 +37,18 @@ def montage(images: dict[str, np.ndarray], slices: int = SLICES, tile: int = TIL
     return np.concatenate([np.concatenate(line, axis=1) for line in lines], axis=0)
 
 
-def data_uri(picture: np.ndarray, quality: int = 82) -> str:
-    """A picture as the address of a JPEG that carries itself, so that a page is one file."""
+def jpeg(picture: np.ndarray, quality: int = 82) -> bytes:
+    """A picture as a JPEG."""
     from PIL import Image
 
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality, optimize=True, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def data_uri(encoded: bytes) -> str:
+    """The address of a JPEG that carries itself, so that a page is one file."""
+    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
 
 
 def _extent(stacks: list[np.ndarray]) -> tuple[slice, slice]:

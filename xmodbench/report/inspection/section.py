@@ -22,7 +22,8 @@ from xmodbench.report.inspection.facts import (
     told_if_damaged,
 )
 from xmodbench.report.inspection.histogram import COLOURS, histogram_svg
-from xmodbench.report.inspection.montage import data_uri, montage
+from xmodbench.report.inspection.montage import data_uri, jpeg, montage
+from xmodbench.report.pictures import Pictures
 
 _TEMPLATES = Environment(
     loader=PackageLoader("xmodbench.report.inspection"), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -53,6 +54,7 @@ def data_section(
     tile: int = 96,
     heading: int = 2,
     progress: Progress | None = None,
+    kept: Pictures | None = None,
 ) -> DataSection:
     """Describe one prepared data set.
 
@@ -65,12 +67,15 @@ def data_section(
             histograms always have all.
         tile: side of one slice in the pictures, pixels.
         heading: level of the section's heading, 1 to 4.
+        kept: keeps the pictures in a folder, with small ones in the page; without it, they are in the page as they are.
 
     Raises:
         UserError: the data set is not prepared, or its manifest or list is damaged.
     """
     with told_if_damaged(data_dir):
-        return _section(Path(data_dir), label, published, max_subjects, tile, heading, progress or Progress(quiet=True))
+        return _section(
+            Path(data_dir), label, published, max_subjects, tile, heading, progress or Progress(quiet=True), kept
+        )
 
 
 def _section(
@@ -81,6 +86,7 @@ def _section(
     tile: int,
     heading: int,
     progress: Progress,
+    kept: Pictures | None,
 ) -> DataSection:
     """See `data_section`."""
     if published is None:
@@ -88,10 +94,12 @@ def _section(
     facts = collect_facts(Path(data_dir), published, progress)
     stores = open_stores(Path(data_dir))
     shown = chosen_subjects(facts, max_subjects)
-    pictures = [
-        (subject, data_uri(montage(dict(subject_images(stores[subject.split], subject.name, facts.modalities)), tile=tile)))
-        for subject in progress.track(shown, "pictures", total=len(shown))
-    ]  # fmt: skip
+    pictures = []
+    for number, subject in enumerate(progress.track(shown, "pictures", total=len(shown))):
+        images = dict(subject_images(stores[subject.split], subject.name, facts.modalities))
+        picture = jpeg(montage(images, tile=tile))
+        full = kept.keep(f"{Path(data_dir).name}-{number}", picture, "jpg") if kept else None
+        pictures.append((subject, full.small if full else data_uri(picture), full))
     histograms = {
         name: histogram_svg(
             [(s.name, s.split, s.histograms[name]) for s in facts.subjects],

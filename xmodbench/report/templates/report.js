@@ -1,8 +1,12 @@
+// What the page holds packed: gzip in base 64
+const unpack = async (id) => {
+  const packed = Uint8Array.from(atob(document.getElementById(id).textContent.trim()), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+};
+const blobOf = (code) => URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
 // Turns the plain tables into sortable, filterable ones. Without scripts they stay readable.
 (async () => {
-  const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const code = document.getElementById("table-code").textContent.trim();
-  const url = URL.createObjectURL(new Blob([decode(code)], { type: "text/javascript" }));
+  const url = blobOf(await unpack("table-code"));
   const { default: DataTable } = await import(url);
   URL.revokeObjectURL(url);
   // numbers: what has none comes last, whichever way they are sorted
@@ -27,6 +31,32 @@
   pairs?.closest("details").addEventListener("toggle", () => make("pairs"));
   document.documentElement.dataset.tables = "ready";
 })();
+// What is far down the page waits until it is nearly in sight, or until the page is printed
+const later = (element, act) => {
+  const once = () => { near.disconnect(); window.removeEventListener("beforeprint", once); act(); };
+  const near = new IntersectionObserver((entries) => entries.some(({ isIntersecting }) => isIntersecting) && once(), { rootMargin: "400px" });
+  near.observe(element);
+  window.addEventListener("beforeprint", once);
+};
+// Plots stand in the page as JSON and are drawn by plotly
+(async () => {
+  const src = blobOf(await unpack("plotly-code"));
+  await new Promise((onload, onerror) => document.head.append(Object.assign(document.createElement("script"), { src, onload, onerror })));
+  URL.revokeObjectURL(src);
+  for (const described of document.querySelectorAll("script[data-plot]")) {
+    const place = document.getElementById(described.dataset.plot);
+    const { data, layout, config } = JSON.parse(described.textContent);
+    later(place, () => Plotly.newPlot(place, data, layout, config));
+  }
+  document.documentElement.dataset.plots = "ready";
+  document.dispatchEvent(new Event("plots-ready"));
+})();
+// Small pictures give way to those of the folder beside the page, where it is there
+document.querySelectorAll("img[data-full]").forEach((picture) => later(picture, () => {
+  const full = new Image();
+  full.onload = () => (picture.src = full.src);
+  full.src = picture.dataset.full;
+}));
 // The menu above the dot plot
 document.getElementById("metric")?.addEventListener("change", (event) => {
   const { visible, title, range } = JSON.parse(document.getElementById("choices").textContent)[event.target.value];
