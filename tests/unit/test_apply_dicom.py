@@ -98,6 +98,18 @@ def test_which_series_is_asked_where_there_are_several(tmp_path, trained):
     assert read_json(tmp_path / "out.record.json")["series"]["description"] == "T1 tra late"
 
 
+def test_no_folder_of_anything_else_is_replaced(tmp_path, trained):
+    given = series(tmp_path / "scan")
+    for name in ("0001.dcm", "notes.txt"):
+        (tmp_path / name / "mine").mkdir(parents=True)
+        (tmp_path / name / "mine" / name).touch()
+        with pytest.raises(UserError, match="is there already, and no result of this command; name a new folder"):
+            run(trained, tmp_path, given, f"{name}/mine")
+        assert (tmp_path / name / "mine" / name).is_file()
+    with pytest.raises(UserError, match="is there already"):
+        run(trained, tmp_path, given, "")
+
+
 def test_messages_name_what_was_given(tmp_path, trained):
     given = series(tmp_path / "scan", kind="ct", description="CT")
     with pytest.raises(UserError, match=rf"^{given}: values go down to -1"):

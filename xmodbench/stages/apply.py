@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +109,26 @@ def _single(item: Item, wish: Wish) -> list[Item]:
     return [item]
 
 
+def _check_free(item: Item) -> None:
+    """Refuse to put a series into the place of a folder that holds anything but an earlier result.
+
+    Raises:
+        UserError: it does.
+    """
+    if not item.dicom or not item.out.exists():
+        return
+    others = (
+        [path for path in item.out.iterdir() if not re.fullmatch(r"\d{4,}\.dcm", path.name)]
+        if item.out.is_dir()
+        else [1]
+    )
+    if others or (any(item.out.iterdir()) and not item.record.is_file()):
+        raise UserError("is there already, and no result of this command", item.out, "name a new folder")
+
+
 def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
     """Translate one item and write what comes of it; of an earlier result nothing stays that might pass for this one's."""
+    _check_free(item)
     item.out.parent.mkdir(parents=True, exist_ok=True)
     with recorded(item.out.parent, "apply", file=item.record.name, input_path=str(item.given)) as record:
         with tempfile.TemporaryDirectory(prefix="xmodbench-apply-") as scratch:
