@@ -14,8 +14,8 @@ among the threads (no ``convert_layout``), with Triton 3.6 and with the locked o
     instructions around the walk and 199 for two bins of it (269 at the border): about 2,500 for a pixel of a smooth slice.
     At four a clock, on 132 processors of 1.755 GHz, a map of 128 x 128 takes 44 us, if the reference is as busy as noise
     67 us. Its logarithms alone would take 17 us, 9 * 13 * 32 for a pixel, of which a processor makes 16 a clock; its
-    multiply-adds, two for each of these cells and 49 outer products of 13 x 32, 15 us. Memory does not count: two grey levels
-    in and a value out are 12 bytes, and the table of kernel values (62 KB) stays in the first cache.
+    multiply-adds, two for each of these cells and 49 outer products of 13 x 32, 15 us. Memory does not count: 12 bytes go in
+    and out, and the table of kernel values (62 KB) stays in the first cache.
     Where the reference window is constant (background) the pixel is skipped.
     Logarithms are the GPU's approximate ones: errors of their documented size move the map by less than 1e-6 (simulated);
     reciprocals, too, whose last digit may be off.

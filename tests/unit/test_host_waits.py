@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +21,7 @@ from xmodbench_methods.midiffusion import guidance  # noqa: E402
 
 IMAGES = np.random.default_rng(0).random((5, 1, 16, 16), dtype=np.float32)
 META = torch.device("meta")
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
 class Traffic(TorchDispatchMode):
@@ -43,11 +44,11 @@ class Traffic(TorchDispatchMode):
         return found
 
 
-def model_with(**changes) -> DiffusionModel:
+def model_with(device: torch.device | str = META, **changes) -> DiffusionModel:
     wanted = {"preset": "short", "width": 8, "sampling_steps": 2, "batch_size": 2, **changes}
     settings = METHOD.Config(**wanted).resolved()
     model = DiffusionModel.new(settings, 1 + len(settings.channels))
-    model.network.to(META)
+    model.network.to(device)
     return model
 
 
@@ -95,3 +96,38 @@ def test_the_traffic_is_noticed():
         for wait in (lambda: x.sum().item(), lambda: x.cpu(), lambda: x.nonzero(), lambda: bool((x > 0).any())):
             with pytest.raises((AssertionError, RuntimeError, NotImplementedError)):
                 wait()
+
+
+@contextmanager
+def no_waiting():
+    """Within the block torch refuses to wait for the GPU."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+@pytest.mark.gpu
+@cuda
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpmpp_2m"])
+def test_a_gpu_is_not_waited_for_in_sampling(sampler):
+    model = model_with("cuda", sampler=sampler)
+    source = torch.from_numpy(IMAGES[:2]).cuda()
+    noise = image_noise([ImageGenerator(1), ImageGenerator(2)], (16, 16), "cuda")
+    sample(model, guidance.SourceGuide(model, source), noise)
+    with no_waiting():
+        sample(model, guidance.SourceGuide(model, source), noise)
+
+
+@pytest.mark.gpu
+@cuda
+def test_a_gpu_is_not_waited_for_in_a_training_step(tmp_path, quiet):
+    model = model_with("cuda")
+    guide = guidance.TrainingGuide(model, IMAGES, quiet)
+    training = diffusion_training.DiffusionTraining(model, IMAGES, guide, Run(1, "cuda", tmp_path, quiet), None)
+    for step in range(2):
+        training.step(step)
+    with no_waiting():
+        training.step(2)

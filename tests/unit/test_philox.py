@@ -90,6 +90,21 @@ def test_the_fused_kernel_makes_the_same_numbers_in_the_interpreter():
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_the_fused_kernel_compiles_for_an_h100_without_conversions():
+    pytest.importorskip("triton", reason="no Triton for this platform")
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from xmodbench.learning.philox_triton import BLOCK, normals
+
+    kinds = {"out": "*fp32", "seeds": "*i64", "draws": "*i64", "count": "i32", "quarter": "i32", "BLOCK": "constexpr"}
+    place = (normals.arg_names.index("BLOCK"),)
+    source = ASTSource(fn=normals, signature=kinds, constexprs={place: BLOCK})
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True})
+    assert compiled.metadata.shared == 0 and "convert_layout" not in compiled.asm["ttgir"]
+
+
 def test_a_kernel_that_fails_is_not_used():
     """On a CPU it cannot be launched at all."""
     pytest.importorskip("triton", reason="no Triton for this platform")

@@ -41,5 +41,5 @@ def normal(seeds: torch.Tensor, draws: torch.Tensor, size: Sequence[int]) -> tor
     grid = len(seeds), triton.cdiv(quarter, BLOCK)
     # otherwise Triton launches on the process's present GPU, whichever the tensors are on
     with torch.cuda.device_of(seeds):
-        normals[grid](out, seeds, draws, count, quarter, BLOCK=BLOCK)
+        normals[grid](out, seeds, draws, count, quarter, BLOCK=BLOCK, enable_fp_fusion=True)
     return out
