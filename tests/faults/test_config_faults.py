@@ -24,9 +24,9 @@ def plan(**changes):
     return Plan(parse_config({**GOOD, **changes}, "c.yaml"), "c.yaml")
 
 
-@fault("a metric that does not exist", "one line: metrics are not chosen, all of them are computed")
-def test_metrics_are_not_chosen():
-    with pytest.raises(UserError, match=r"scoring.metrics: unknown option; known: fid_weights, bootstrap \(c.yaml\)"):
+@fault("a metric of one's own that does not exist", "one line names it")
+def test_a_metric_that_does_not_exist():
+    with pytest.raises(UserError, match=r"scoring.metrics.ssmi: unknown metric; known: none \(c.yaml\)"):
         plan(scoring={"metrics": ["ssmi"]})
 
 

@@ -36,7 +36,7 @@ def cell(method: str, shift, counts=COUNTS, seed: int = 0) -> CellResult:
 
 
 def rows_of(*cells, metric="paper.psnr"):
-    return {(row["a"], row["b"]): row for row in compared([Measured(item) for item in cells], METRICS[metric])}
+    return {(row["a"], row["b"]): row for row in compared([Measured(item, METRICS) for item in cells], METRICS[metric])}
 
 
 def test_every_pair_has_its_difference_of_means_over_images_with_an_interval():

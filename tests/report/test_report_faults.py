@@ -242,8 +242,8 @@ def test_output_that_cannot_be_written(tmp_path):
     ("arguments", "expected"),
     [
         (["report", "--config", '{"run'], "--config: not valid JSON"),
-        (["check", "\x1b[31m\na"], r"\x1b[31m a: no such config file"),
-        (["check", "x" * 300], "no such config file"),
+        (["check", "\x1b[31m\na"], r"\x1b[31m a: no plugin and no config of this name"),
+        (["check", "x" * 300], "File name too long"),
     ],
 )
 def test_hostile_arguments(tmp_path, arguments, expected):
