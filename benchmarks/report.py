@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.report import synthetic
+from xmodbench.files import REPOSITORY
 from xmodbench.plan.plan import Cell, Plan
 
 TEST = {"ixi": (25, 75), "goldatlas": (4, 227), "curious": (5, 216)}
@@ -54,7 +54,7 @@ def measure(folder: Path) -> None:
     plan = paper_size(folder)
     command = [sys.executable, "-m", "xmodbench", "report", "--config", plan.config.model_dump_json()]
     began = time.perf_counter()
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
     seconds, used = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     row("built in", f"{seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU; {len(plan.cells)} cells")
     for name in ("report.html", "report_files", "figures", "report.zip"):
