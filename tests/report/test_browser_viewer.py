@@ -111,6 +111,9 @@ def test_on_a_phone_it_fits(driver):
     resize(driver, 1280)
 
 
+@pytest.mark.fault(
+    "report and command line", "the page without the folder of its pictures", "small pictures in their place"
+)
 def test_without_its_folder_small_pictures_remain(driver, page, tmp_path):
     shutil.copy(page, tmp_path / "report.html")
     open_page(driver, tmp_path / "report.html")

@@ -69,6 +69,11 @@ def test_figures_of_both_libraries_are_shown(with_plots, tmp_path):
     assert (tmp_path / "report_files" / "pictures" / "own-bars.png").is_file()
 
 
+@pytest.mark.fault(
+    "report and command line",
+    "a plot of the user's own that raises, exits, cannot be drawn or is no figure",
+    "one line in its place; the report comes all the same",
+)
 def test_whatever_fails_is_one_line_and_stops_nothing(with_plots, tmp_path):
     report = with_plots(**{name: text for name, (text, _) in BROKEN.items()}, zbars=DRAWN)
     own = own_plots(report)

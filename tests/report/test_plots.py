@@ -8,7 +8,8 @@ from tests.report.conftest import DIRECTIONS
 from tests.report.synthetic import make_plan
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page
-from xmodbench.report.plots import tradeoff_plot, way_plot
+from xmodbench.report.plots import way_plot
+from xmodbench.report.scatter_plots import tradeoff_plot
 from xmodbench.report.sweep_plots import sweep_plots
 
 STARTS = {"good": 0.6, "blurry": 0.2, "noisy": 0.4}

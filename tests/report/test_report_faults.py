@@ -138,7 +138,7 @@ def test_pictures_that_are_not_there(copied, tmp_path):
     change(copied.data_dir("heads") / "train/manifest.json", volumes={"sub00": 3})
     build_report(copied, tmp_path / "out", False)
     html = (tmp_path / "out/report.html").read_text(encoding="utf-8")
-    assert "14 of 14 cells" in html and html.count('<figure>\n<a href="report_files/pictures/') == 1
+    assert "14 of 14 cells" in html and html.count('<figure>\n<a href="report_files/pictures/') == 2
     assert "sim_heads/test/t1.npy: cannot be read" in html
     assert "the manifest or slices.csv holds what preparing does not write" in html
     shutil.rmtree(copied.data_dir("heads"))

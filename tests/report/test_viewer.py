@@ -14,6 +14,8 @@ from PIL import Image
 
 from xmodbench.metrics.registry import METRICS
 from xmodbench.report.assets import packed
+from xmodbench.report.model import Report
+from xmodbench.report.page import write_page
 from xmodbench.report.viewer.cases import Cases, choose_cases, from_worst, shown_methods
 from xmodbench.store import SliceStore
 
@@ -91,9 +93,6 @@ def test_the_page_holds_the_scores_of_the_points(built, report):
 
 
 def test_lost_translations_have_scores_but_no_picture(copied, tmp_path):
-    from xmodbench.report.model import Report
-    from xmodbench.report.page import write_page
-
     lost = next(cell for cell in copied.cells if cell.method == "good")
     shutil.rmtree(copied.translation_dir(lost))
     report = Report.read(copied, False)
@@ -107,9 +106,6 @@ def test_lost_translations_have_scores_but_no_picture(copied, tmp_path):
 
 
 def test_without_a_test_store_there_are_points_and_no_pictures(copied, tmp_path):
-    from xmodbench.report.model import Report
-    from xmodbench.report.page import write_page
-
     report = Report.read(copied, False)
     shutil.rmtree(copied.data_dir("heads") / "test")
     write_page(report, {}, tmp_path / "report.html")
@@ -117,3 +113,11 @@ def test_without_a_test_store_there_are_points_and_no_pictures(copied, tmp_path)
     assert (first["images"], first["files"], first["pictured"]) == ([], [], [])
     assert len(first["ids"]) == 14
     assert second["files"]
+
+
+def test_slices_without_pictures_are_counted(finished, plan_of, tmp_path):
+    write_page(Report.read(plan_of(finished, cases=5), False), {}, tmp_path / "report.html")
+    assert "Heads: PD → T1, 5 of 14; Sim Heads: PD → T1, 5 of 14." in (tmp_path / "report.html").read_text()
+    first = described(tmp_path / "report.html")["groups"][0]
+    assert len(first["pictured"]) == len(first["files"]) == len(list((tmp_path / first["folder"]).iterdir())) == 5
+    assert len(first["ids"]) == 14

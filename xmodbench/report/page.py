@@ -27,9 +27,11 @@ from xmodbench.report.inspection import section as inspection
 from xmodbench.report.model import Report
 from xmodbench.report.own_plots import OwnPlot
 from xmodbench.report.pictures import Picture, Pictures
-from xmodbench.report.plots import cost_plot, dot_plot, to_html, tradeoff_plot, way_plot
+from xmodbench.report.plots import dot_plot, to_html, way_plot
+from xmodbench.report.provenance import jobs, software
 from xmodbench.report.published import CODES, Beside, rank_agreement
 from xmodbench.report.rank_plot import rank_plot
+from xmodbench.report.scatter_plots import cost_plot, tradeoff_plot
 from xmodbench.report.summary import Group
 from xmodbench.report.sweep_plots import sweep_plots
 from xmodbench.report.text import families
@@ -111,7 +113,7 @@ def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict
         "jobs": jobs(report),
         "remarks": {name: method.entry.note for name, method in report.plan.methods.items() if method.entry.note},
         "imported": imported_notes(report),
-        "software": _software(report),
+        "software": software(report),
         "viewer": viewer_section(report, kept),
         "assets": assets(),
     }
@@ -158,53 +160,6 @@ def _own(plot: OwnPlot, kept: Pictures) -> dict[str, Any]:
     return {"title": plot.title, "problem": plot.problem, "picture": picture, "plot": drawn}
 
 
-@dataclass(frozen=True)
-class Job:
-    """One finished job, for the provenance table."""
-
-    name: str
-    verb: str
-    record: dict[str, Any]
-
-    @property
-    def per_image(self) -> float | None:
-        """Seconds per image of a translation."""
-        count, seconds = self.record.get("n_test"), self.seconds
-        return seconds / count if self.verb == "translate" and count and seconds is not None else None
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it took; of a translation divided among jobs, all of them together. None where nobody says."""
-        return self.record.get("parts_duration_s", self.record.get("duration_s"))
-
-    @property
-    def hashes(self) -> dict[str, str]:
-        """All hashes in the record, by name."""
-        found: dict[str, str] = {}
-        for key, value in self.record.items():
-            if "sha256" in key or "hash" in key or key == "code":
-                nested = value.items() if isinstance(value, dict) else [("", value)]
-                found |= {f"{key} {name}".strip(): str(item) for name, item in nested}
-        return found
-
-
-def jobs(report: Report) -> list[Job]:
-    """The jobs of all cells, each once (a zero-shot model serves several cells)."""
-    # by their times too: runs that were merged may each have trained one model
-    found: dict[tuple[str, str, str], Job] = {}
-    for item in report.runs:
-        cell, plan, training = item.cell, report.plan, report.plan.training(item.cell)
-        names = dict.fromkeys(("acquire", "prepare"), cell.dataset) | dict.fromkeys(("translate", "score"), cell.name)
-        if training:
-            model = f"{cell.dataset} {plan.model_name(cell)}"
-            names |= {"train": f"{training.name} {model}"}
-            names |= {"pretrain": f"{(training.pretraining or training).name} {model}"}
-        for verb, record in item.records.items():
-            shown = "import-predictions" if verb == "translate" and plan.predictions(cell) else verb
-            found.setdefault((verb, names[verb], str(record.get("started"))), Job(names[verb], shown, record))
-    return list(found.values())
-
-
 def _data(report: Report, kept: Pictures) -> dict[str, Markup]:
     """By label, a section for each prepared data set: counts, alignment, histograms, pictures of a few subjects."""
     found = {}
@@ -229,12 +184,6 @@ def _unskilled(report: Report) -> list[tuple[str, str, str, str]]:
         (where[cell], plan.method_label(cell.method), plan.method_label(control), ", ".join(m.id for m in metrics))
         for (cell, control), metrics in report.unskilled.items()
     ]
-
-
-def _software(report: Report) -> dict[str, str]:
-    """Versions of the software that scored, from the first record that has them."""
-    records = [job.record for job in jobs(report) if job.verb == "score"]
-    return records[0].get("versions", {}) if records else {}
 
 
 def _resize(report: Report) -> list[str]:

@@ -4,6 +4,13 @@ const unpack = async (id) => {
   return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 };
 const blobOf = (code) => URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+// What is far down the page waits until it is nearly in sight, or until the page is printed
+const later = (element, act) => {
+  const once = () => { near.disconnect(); window.removeEventListener("beforeprint", once); act(); };
+  const near = new IntersectionObserver((entries) => entries.some(({ isIntersecting }) => isIntersecting) && once(), { rootMargin: "400px" });
+  near.observe(element);
+  window.addEventListener("beforeprint", once);
+};
 // Turns the plain tables into sortable, filterable ones. Without scripts they stay readable.
 (async () => {
   const url = blobOf(await unpack("table-code"));
@@ -26,18 +33,14 @@ const blobOf = (code) => URL.createObjectURL(new Blob([code], { type: "text/java
     ];
     new DataTable(table, { ...options, ordering: { indicators: false }, columnControl, columnDefs });
   };
-  for (const id of ["all", "jobs"]) make(id);
+  for (const id of ["all", "jobs"]) {
+    const table = document.getElementById(id);
+    if (table) later(table, () => make(id));
+  }
   const pairs = document.getElementById("pairs");
   pairs?.closest("details").addEventListener("toggle", () => make("pairs"));
   document.documentElement.dataset.tables = "ready";
 })();
-// What is far down the page waits until it is nearly in sight, or until the page is printed
-const later = (element, act) => {
-  const once = () => { near.disconnect(); window.removeEventListener("beforeprint", once); act(); };
-  const near = new IntersectionObserver((entries) => entries.some(({ isIntersecting }) => isIntersecting) && once(), { rootMargin: "400px" });
-  near.observe(element);
-  window.addEventListener("beforeprint", once);
-};
 // Plots stand in the page as JSON and are drawn by plotly
 (async () => {
   const src = blobOf(await unpack("plotly-code"));

@@ -132,7 +132,7 @@ window.addEventListener("DOMContentLoaded", async () => {
 
   // -- the plots
   const layout = (height, more) => ({
-    height, template: "none", margin: { l: 8, r: 8, t: 8, b: 8 }, font: { size: 13 }, showlegend: false, hovermode: "closest", dragmode: false, ...more,
+    height, margin: { l: 8, r: 8, t: 8, b: 8 }, font: { size: 13 }, showlegend: false, hovermode: "closest", dragmode: false, ...more,
   });
   const grid = { gridcolor: "#e3e8ee", zeroline: false, automargin: true };
   const config = { displaylogo: false, responsive: true, displayModeBar: false };
