@@ -56,7 +56,7 @@ def check(config: Config) -> None:
     models = {plan.model_dir(cell): plan.training(cell) for cell in plan.cells}
     imported = sum(training is not None and bool(training.models) for training in models.values())
     trained = len([folder for folder in models if folder]) - imported
-    imports = f", {imported} imported models" if imported else ""
+    imports = f", {imported} imported model{'s' if imported > 1 else ''}" if imported else ""
     typer.echo(f"{path}: {len(plan.cells)} cells, {trained} trainings{imports}, run '{plan.config.run}'")
 
 

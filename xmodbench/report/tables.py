@@ -12,6 +12,7 @@ from xmodbench.errors import plain
 from xmodbench.files import atomic_file, write_json, write_text
 from xmodbench.metrics.registry import METRICS, PROTOCOL, Metric, family
 from xmodbench.report.fairness import NO_WALL, isolation
+from xmodbench.report.imported import imported_notes
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Entry, Group
 from xmodbench.report.text import NONE, SIMULATED, footnotes, group_title, heading, subjects_note, with_interval
@@ -103,6 +104,7 @@ def write_markdown(report: Report, path: Path) -> None:
         parts.append(f"> **Incomplete: {report.complete} of {len(report.results)} cells have scores.**")
     if report.not_walled:
         parts.append(f"> **{NO_WALL}** ({', '.join(map(_plain, report.not_walled))})")
+    parts += [f"> {_plain(note)}" for note in imported_notes(report)]
     parts += [_group_section(report, group) for group in report.groups]
     parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
     parts += [f"- **{name}** ({_plain(heading(metric))}): {metric.definition}" for name, metric in METRICS.items()]
