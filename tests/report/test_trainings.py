@@ -23,7 +23,7 @@ def test_pictures_of_a_training_are_found_once_and_in_order(copied):
     ("best", "done", "stopped", "said"),
     [
         (300, 400, "no longer helped", "Training stopped because more did not help (it might have taken 900 steps)."),
-        (900, 900, "limit", "They were still getting better when training ended at its limit: raise"),
+        (900, 900, "limit", "They were still getting better when training ended at its limit: more iterations"),
         (800, 900, "limit", "are used. Training ended at its limit."),
     ],
 )

@@ -11,8 +11,12 @@ import pytest
 import yaml
 
 from tests.workflow.conftest import ENVIRONMENT
-from xmodbench.data.exported import CARD
-from xmodbench.files import REPOSITORY, read_json, sha256_file
+from xmodbench.data.exported import CARD, CARD_TEXT
+from xmodbench.files import REPOSITORY, read_json, sha256_file, write_json
+from xmodbench.plan.config import load_config
+from xmodbench.plan.plan import Plan
+from xmodbench.report.imported import imported_notes
+from xmodbench.report.model import Report
 
 MODEL = "results/tiny/models/gradient/heads/t1"
 IMAGES = "translations/gradient/heads/pd-to-t1/t1.npy"
@@ -56,14 +60,39 @@ def test_the_documentation_is_true(work, monkeypatch):
     done = work.run()
     assert done.returncode == 0, done.stderr
     assert (work.results / IMAGES).read_bytes() == there
+    (work.folder / "t1.zip").touch()
     assert work.planned() == {}
-    page = (work.results / "report.html").read_text()
-    assert (
-        "Toy translates with a model that was trained elsewhere" not in page
-    )  # on the same preparation, as it happens
-
+    for name in ("report.html", "table.md"):
+        assert "that was imported (t1.zip" in (work.results / name).read_text()
     record = read_json(work.folder / MODEL / "record.json")
     assert record["verb"] == "train" and record["imported"]["sha256"] == sha256_file(work.folder / "t1.zip")
+    check_elsewhere(work, monkeypatch, record)
+
+    # another hash reruns its cells; the time alone reran nothing
+    for name in (CARD, CARD_TEXT):
+        (work.folder / "came" / name).unlink()
+    xmodbench(work.folder, "xmodbench", "export", "came", "t1.zip", "--licence", "mine")
+    planned = work.planned()
+    assert {name: count for name, count in planned.items() if name != "benchmark"} == {
+        "import_model": 1,
+        "translate_part": 2,
+        "gather": 1,
+        "score": 1,
+        "report": 1,
+    }
+
+
+def check_elsewhere(work, monkeypatch, record) -> None:
+    """The same model, had it been trained on other data: nobody knows what it has seen, and the report says so."""
+    monkeypatch.chdir(work.folder)
+    plan = Plan(load_config("config.yaml"), "config.yaml")
+    assert imported_notes(Report.read(plan, False))[0].endswith("trained on the same training slices.")
+    other = {**record["prepared"], "sha256": "0" * 64}
+    changed = {**record, "prepared": other, "imported": {**record["imported"], "other_code": True}}
+    write_json(work.folder / MODEL / "record.json", changed)
+    (note,) = imported_notes(Report.read(plan, False))
+    assert "Nothing here shows that it has not seen the test subjects of heads. Its plugin has other code" in note
+    write_json(work.folder / MODEL / "record.json", record)
 
 
 @pytest.fixture

@@ -183,5 +183,5 @@ def _check_config(name: str) -> None:
     models = {plan.model_dir(cell): plan.training(cell) for cell in plan.runs}
     imported = sum(training is not None and bool(training.models) for training in models.values())
     trained = len([folder for folder in models if folder]) - imported
-    imports = f", {imported} imported models" if imported else ""
+    imports = f", {imported} imported model{'s' if imported > 1 else ''}" if imported else ""
     typer.echo(f"{path}: {len(plan.runs)} cells, {trained} trainings{imports}, run '{plan.config.run}'")

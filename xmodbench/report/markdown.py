@@ -10,6 +10,7 @@ from xmodbench.metrics.own import OWN, metrics_of
 from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.report.fairness import ELSEWHERE, NO_WALL
+from xmodbench.report.imported import imported_notes
 from xmodbench.report.model import Report
 from xmodbench.report.published import CODES, rank_agreement
 from xmodbench.report.summary import Entry, Group
@@ -42,6 +43,7 @@ def write_markdown(report: Report, path: Path) -> None:
     if report.made_elsewhere:
         declared = [f"{markdown_text(label)}: {supervision}" for label, supervision in report.made_elsewhere.items()]
         parts.append(f"> **{ELSEWHERE}** (declared: {', '.join(declared)})")
+    parts += [f"> {markdown_text(note)}" for note in imported_notes(report)]
     parts += [_group_section(report, group) for group in report.groups]
     if any(report.beside.values()):
         parts += _contradictions()

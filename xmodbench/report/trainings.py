@@ -71,7 +71,7 @@ def length_note(record: dict[str, Any]) -> str | None:
     if stopped != "limit":
         return f"{text} Training stopped because more did not help (it might have taken {most} steps)."
     if best == done:
-        return f"{text} They were still getting better when training ended at its limit: raise `iterations`."
+        return f"{text} They were still getting better when training ended at its limit: more iterations will help."
     return f"{text} Training ended at its limit."
 
 

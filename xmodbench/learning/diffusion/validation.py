@@ -24,7 +24,7 @@ LOOKS = 64
 PASSES, LEAST = 300, 1000
 """Passes over the slices and, at least, steps that training may take where nobody says."""
 MOST = {"cpu": 4000, "cuda": 40_000}
-"""Steps at most with slices of 96 pixels, in inverse proportion to their area: half an hour of one core or so."""
+"""Steps at most with slices of 96 pixels, in inverse proportion to their area: forty minutes of one core or so."""
 
 
 def held_out(count: int, share: float) -> np.ndarray:
