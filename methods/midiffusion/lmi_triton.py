@@ -10,12 +10,12 @@ among the threads (no ``convert_layout``), with Triton 3.6 and with the locked o
     window six. Reference pixels that meet the same sliding pixel are added up first, so the nine joint histograms take 49
     outer products instead of 81. A thread is a bin of the sliding image (27 of 32 are used) and walks through the bins that
     the reference window reaches, in a smooth slice 12.5 of 27 on average, in pairs.
-    Compiled by Triton 3.9 for an H100 and zero padding: 123 registers, so that 16 warps are at work in a processor; 1092
-    instructions around the walk and 199 for two bins of it (269 at the border): about 2,500 for a pixel of a smooth slice.
-    At four a clock, on 132 processors of 1.755 GHz, a map of 128 x 128 takes 44 us, if the reference is as busy as noise
-    67 us. Its logarithms alone would take 17 us, 9 * 13 * 32 for a pixel, of which a processor makes 16 a clock; its
-    multiply-adds, two for each of these cells and 49 outer products of 13 x 32, 15 us. Memory does not count: 12 bytes go in
-    and out, and the table of kernel values (62 KB) stays in the first cache.
+    Compiled by Triton 3.9 for an H100 and zero padding: 124 registers, so that 16 warps are at work in a processor; inside
+    the border about 840 instructions around the walk and 199 for two bins of it: 2,230 for a pixel of a smooth slice. At
+    four a clock, on 132 processors of 1.755 GHz, a map of 128 x 128 takes 40 us, if the reference is as busy as noise 63 us.
+    Its logarithms alone would take 17 us, 9 * 13 * 32 for a pixel, of which a processor makes 16 a clock; its multiply-adds,
+    two for each of these cells and 49 outer products of 13 x 32, 15 us. Memory does not count: 12 bytes go in and out, and
+    the table of kernel values (62 KB) stays in the first cache.
     Where the reference window is constant (background) the pixel is skipped.
     Logarithms are the GPU's approximate ones: errors of their documented size move the map by less than 1e-6 (simulated);
     reciprocals, too, whose last digit may be off.
@@ -32,6 +32,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from .lmi_torch import padded_table_rows
@@ -56,7 +57,7 @@ def fused_map(reference: torch.Tensor, sliding: torch.Tensor, options: LmiOption
     table, *others = _constants(options, height, width, reference.device)
     sizes = (height, width, options.eps, 1 / math.log2(options.log_base))
     grid = (width, height, batch)
-    if options.search == "mosaic" and options.window == 3 and options.bins <= LANES:
+    if _mosaic(options):
         flags = {"ZERO_PAD": options.pad == "zero", "NORMALISE": options.normalise}
         mosaic_of_three[grid](*images, table, *others[:-2], out, *sizes, **flags, **COMPILER)
     else:
@@ -65,12 +66,19 @@ def fused_map(reference: torch.Tensor, sliding: torch.Tensor, options: LmiOption
     return out
 
 
+def _mosaic(options: LmiOptions) -> bool:
+    """Whether the kernel made for the released code's search covers the options."""
+    return options.search == "mosaic" and options.window == 3 and options.bins <= LANES
+
+
 @lru_cache(maxsize=16)
 def _constants(options: LmiOptions, height: int, width: int, device: torch.device) -> tuple[torch.Tensor, ...]:
     """What depends on options and size only, kept on the device: kernel values, their sums and bins, windows' positions."""
-    values, first, last = (torch.from_numpy(part) for part in trimmed_table(options))
-    table = torch.nn.functional.pad(values, (0, -options.bins % LANES)).contiguous()
+    values, first, last = trimmed_table(options)
+    if _mosaic(options):  # of a window the least and the largest level tell: those with no bin must not stand out
+        first, last = np.minimum.accumulate(first[::-1])[::-1], np.maximum.accumulate(last)
+    table = torch.nn.functional.pad(torch.from_numpy(values), (0, -options.bins % LANES)).contiguous()
     positions = [reference_positions(length, options.window, options.pad) for length in (height, width)]
     positions += [sliding_positions(length, options) for length in (height, width)]
-    found = (table, table.sum(1), first, last, *(torch.from_numpy(one).contiguous() for one in positions))
+    found = (table, table.sum(1), *(torch.from_numpy(one.copy()) for one in (first, last, *positions)))
     return tuple(tensor.to(device) for tensor in found)

@@ -173,37 +173,45 @@ def _most(v):
 
 
 @triton.jit
+def _largest(
+    table, levels_s, levels_y, mass_s, mass_y, low, high, borders, eps, per_bit,
+    BORDER: tl.constexpr, NORMALISE: tl.constexpr,
+):  # fmt: skip
+    """The largest information between the reference window, which reaches the bins ``low <= b < high``, and the others."""
+    line, nothing = tl.arange(0, 32), tl.zeros((32,), tl.float32)
+    zeros = (nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing)
+    ones = ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0))
+    y = _nine(table, levels_y, line, 32)
+    own = _inverses(_all_meet(ones, mass_y, borders, BORDER), 9 * eps)
+    h2 = _plus_terms(zeros, _all_meet(ones, y, borders, BORDER), own, eps)
+    own_s = _inverse(_meet(ones, mass_s, borders, 1, 1, False) + 9 * eps)
+    counts_s = _meet(ones, _nine(table, levels_s, line, 32), borders, 1, 1, False)
+    h1 = own_s * tl.sum(_term(counts_s, own_s, eps))
+    inverse = _inverses(_all_meet(mass_s, mass_y, borders, BORDER), eps)
+    h12 = _plus_bins(zeros, table, levels_s, low, high, y, borders, inverse, eps, BORDER)
+    return _best(h1, h2, own, h12, inverse, eps / per_bit, NORMALISE)
+
+
+@triton.jit
 def mosaic_of_three(
     ref, slide, table, mass, first, last, ref_rows, ref_cols, out,
     height, width, eps, per_bit,
     ZERO_PAD: tl.constexpr, NORMALISE: tl.constexpr,
 ):  # fmt: skip
-    """One pixel of the map, for at most 32 bins; see the module."""
+    """One pixel of the map, for at most 32 bins; see the module. `first` and `last` rise with the level."""
     image, i, j = tl.program_id(2).to(tl.int64), tl.program_id(1), tl.program_id(0)
     plane, stride = image * (height + 1) * (width + 1), width + 1
-    levels_s = _levels(ref + plane, ref_rows, ref_cols, i, j, stride)
-    levels_y = _levels(slide + plane, ref_rows, ref_cols, i, j, stride)
-    mass_s, mass_y = _nine(mass, levels_s, 0, 1), _nine(mass, levels_y, 0, 1)
-    best, flat = eps * 0, _least(levels_s) == _most(levels_s)
-    if not (flat & (9 * mass_s[0][0] * _least(mass_y) >= FLAT_MASS)):
+    s = _levels(ref + plane, ref_rows, ref_cols, i, j, stride)
+    y = _levels(slide + plane, ref_rows, ref_cols, i, j, stride)
+    mass_s, mass_y, least, most = _nine(mass, s, 0, 1), _nine(mass, y, 0, 1), _least(s), _most(s)
+    best = eps * 0
+    if not ((least == most) & (9 * mass_s[0][0] * _least(mass_y) >= FLAT_MASS)):
+        low, high = tl.load(first + least), tl.load(last + most)
         top, bottom, left, right = i == 0, i == height - 1, j == 0, j == width - 1
         borders = top.to(tl.float32), bottom.to(tl.float32), left.to(tl.float32), right.to(tl.float32)
-        line, nothing = tl.arange(0, 32), tl.zeros((32,), tl.float32)
-        zeros = (nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing)
-        ones = ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0))
-        y = _nine(table, levels_y, line, 32)
-        own = _inverses(_all_meet(ones, mass_y, borders, ZERO_PAD), 9 * eps)
-        h2 = _plus_terms(zeros, _all_meet(ones, y, borders, ZERO_PAD), own, eps)
-        own_s = _inverse(_meet(ones, mass_s, borders, 1, 1, False) + 9 * eps)
-        counts_s = _meet(ones, _nine(table, levels_s, line, 32), borders, 1, 1, False)
-        h1 = own_s * tl.sum(_term(counts_s, own_s, eps))
-        inverse = _inverses(_all_meet(mass_s, mass_y, borders, ZERO_PAD), eps)
-        low, high = _least(_nine(first, levels_s, 0, 1)), _most(_nine(last, levels_s, 0, 1))
-        h12 = zeros
-        if ZERO_PAD:  # of the two loops one has nothing to do
-            outside = (top | bottom | left | right).to(tl.int32)
-            h12 = _plus_bins(h12, table, levels_s, low, high * outside, y, borders, inverse, eps, True)
-            high = high * (1 - outside)
-        h12 = _plus_bins(h12, table, levels_s, low, high, y, borders, inverse, eps, False)
-        best = _finished(_best(h1, h2, own, h12, inverse, eps / per_bit, NORMALISE), per_bit, NORMALISE)
+        if ZERO_PAD and (top | bottom | left | right):
+            best = _largest(table, s, y, mass_s, mass_y, low, high, borders, eps, per_bit, True, NORMALISE)
+        else:
+            best = _largest(table, s, y, mass_s, mass_y, low, high, borders, eps, per_bit, False, NORMALISE)
+        best = _finished(best, per_bit, NORMALISE)
     tl.store(out + (image * height + i) * width + j, best)
