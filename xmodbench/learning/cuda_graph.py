@@ -30,7 +30,7 @@ def replayable(
     if not run.device.startswith("cuda"):
         return work
     graphs = run.facts.setdefault("cuda_graph", {})
-    before = [tensor.clone() for tensor in state]
+    before = [tensor.detach().clone() for tensor in state]
     try:
         found = captured(work)
         graphs[name] = True

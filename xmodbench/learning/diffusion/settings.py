@@ -92,7 +92,11 @@ class DiffusionSettings(PresetSettings):
         description="Training stops after so many looks at the held-out slices without a better one; 0: never (code).",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: automatic mixed precision (code: fp32).")
-    channels_last: bool = Field(False, description="Memory layout; faster on most GPUs.")
+    channels_last: bool = Field(
+        False,
+        description="Memory layout; faster for convolutions on most GPUs, but under mixed precision group normalisation "
+        "leaves it: measure (docs/speed.md).",
+    )
     compile: bool = Field(False, description="torch.compile the network: a slow start, then faster.")
     checkpoint_s: float = Field(
         300.0, gt=0, description="The most seconds between two saves of the state for resuming; the first come sooner."
