@@ -138,4 +138,4 @@ def test_no_name_becomes_a_tag(name, label):
 def test_no_label_ends_a_script(text):
     figure = go.Figure(go.Scatter(x=[1], y=[plot_text(text)], name=plot_text(text)))
     page = to_html(figure, "dots")
-    assert page.count("</script") == 1 and Reader(page).seen <= {"div", "id", "class", "style", "script", "type"}
+    assert page.count("</script") == 1 and Reader(page).seen <= {"div", "id", "style", "script", "type", "data-plot"}

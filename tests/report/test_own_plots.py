@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.report.test_page import read
@@ -29,7 +31,7 @@ PLOTLY = (
 BROKEN = {
     "raises": ("def plot(table):\n    return table['<b>none']\n", "line 2: KeyError: '<b>none'"),
     "syntax": ("def plot(table:\n", "SyntaxError"),
-    "nothing": ("x = 1\n", "has no function plot(table)"),
+    "nothing": ("open('ran', 'w').close()\n", "has no function plot(table)"),
     "number": ("def plot(table):\n    return 3\n", "returned int, not a figure"),
     "leaves": ("import sys\ndef plot(table):\n    sys.exit(3)\n", "line 3: SystemExit: 3"),
     "undrawable": (
@@ -77,6 +79,7 @@ def test_figures_of_both_libraries_are_shown(with_plots, tmp_path):
 def test_whatever_fails_is_one_line_and_stops_nothing(with_plots, tmp_path):
     report = with_plots(**{name: text for name, (text, _) in BROKEN.items()}, zbars=DRAWN)
     own = own_plots(report)
+    assert not Path("ran").exists()  # what has no plot is not run
     write_page(report, {}, tmp_path / "report.html", own)
     write_prints(report, tmp_path / "figures", own)
     _, text = read(tmp_path / "report.html")

@@ -15,7 +15,7 @@ def write_archive(folder: Path, names: list[str], path: Path, top: str) -> None:
     """Zip files and folders of `folder` below one folder `top`; the same files give the same bytes."""
     found = [folder / name for name in names]
     files = [file for place in found for file in ([place] if place.is_file() else files_below(place))]
-    with atomic_file(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED) as archive:
+    with atomic_file(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED, compresslevel=1) as archive:
         for file in files:
             entry = ZipInfo(f"{top}/{file.relative_to(folder).as_posix()}")
             entry.external_attr = 0o644 << 16

@@ -60,7 +60,8 @@ def write_figures(report: Report, out_dir: Path) -> dict[str, bytes]:
         for suffix in ("png", "svg"):
             with atomic_file(out_dir / f"figure.{suffix}") as temporary:
                 # no date: the same run gives the same bytes
-                whole.savefig(temporary, format=suffix, metadata={"Date": None} if suffix == "svg" else None)
+                options = {"metadata": {"Date": None}} if suffix == "svg" else {"pil_kwargs": {"compress_level": 3}}
+                whole.savefig(temporary, format=suffix, **options)
     return _cut(out_dir / "figure.png", shown)
 
 
@@ -261,6 +262,6 @@ def _cut(path: Path, shown: list[tuple[Group, Panels]]) -> dict[str, bytes]:
         scale = whole.height / sum(_height(panels) for _, panels in shown) if shown else 0
         for group, panels in shown:
             bottom, buffer = top + _height(panels) * scale, io.BytesIO()
-            whole.crop((0, round(top), whole.width, round(bottom))).convert("RGB").save(buffer, "png")
+            whole.crop((0, round(top), whole.width, round(bottom))).convert("RGB").save(buffer, "png", compress_level=3)
             pieces[group.key], top = buffer.getvalue(), bottom
     return pieces
