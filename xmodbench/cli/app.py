@@ -1,4 +1,4 @@
-"""The verbs in groups: data, methods, models, runs, results, plugins."""
+"""The verbs in groups: runs, data, methods, models, results, plugins."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def main(
     """Benchmark of zero-shot cross-modality medical image translation."""
 
 
-for group in (data, methods, models, runs, overview, results, elsewhere, plugins):
+for group in (runs, overview, data, methods, models, results, elsewhere, plugins):
     group.add_to(app)
