@@ -33,7 +33,7 @@ MORE = ("fourth", "fifth")
 
 def main() -> None:
     """Make the run, build its report, open it, and print a table."""
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--folder", type=Path, help="where to make it, and to leave it")
     options.add_argument("--size", type=int, default=128, help="pixels")
     given = options.parse_args()

@@ -93,7 +93,7 @@ def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     value = parse_yaml(text, path)
     if not isinstance(value, dict):
         found = "nothing" if value is None else f"a {'list' if isinstance(value, list) else 'text or number'}"
-        fix = "begin with `run: my-name`; `xmodbench where config` has examples"
+        fix = "begin with `run: my-name`; the shipped configs are examples"
         raise UserError(f"not a config (it holds {found}, not keys)", path, fix)
     return value
 

@@ -67,7 +67,7 @@ def test_its_scores_stand_beside_the_others(here, project, make_store):
 def test_an_edit_of_it_decides_scores_alone(here, project):
     def decisive():
         jobs = Jobs(plan(project[1]), lambda: True)
-        cell = SimpleNamespace(method="oracle", dataset="sim_ixi")
+        cell = SimpleNamespace(method="oracle", dataset="sim_ixi", source="pd", target="t1")
         return jobs.scoring_code(None), jobs.method_code(cell), jobs.dataset_code(cell), jobs.report_code()
 
     before, file = decisive(), here / "metrics/gradient_error/metric.py"

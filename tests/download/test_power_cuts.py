@@ -125,6 +125,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {f"{part.parent.name}/{part.name}": sha256_files(part.iterdir(), part) for part in parts}
 
 
+@pytest.mark.slow
 def test_cut_and_continued_it_ends_the_same(archives, tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     work = Work(tmp_path / "work", archives)

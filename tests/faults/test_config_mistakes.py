@@ -71,9 +71,9 @@ MISTAKES = {
         one("settings: {slices: {cnt: 4}}"),
         "datasets.sim_ixi.settings.slices.cnt: unknown option; did you mean 'count'?",
     ),
-    "a metric that is to be chosen": (
+    "a metric of one's own that is not there": (
         ALL + "scoring: {metrics: [psnr]}",
-        "scoring.metrics: unknown option; known: fid_weights, bootstrap",
+        "scoring.metrics.psnr: unknown metric; known: none",
     ),
     "a key for anchors": (
         "defaults: &d {preset: short}\n" + sdedit("settings: *d"),

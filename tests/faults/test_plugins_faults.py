@@ -62,7 +62,7 @@ NAMES = {
     "typo": ("label: a\nsummary: b\nresources: {gpus: 1}\n", "resources.gpus: unknown option; did you mean 'gpu'?"),
     "list": ("label: a\nsummary: b\nresources: [1]\n", "resources: "),
     "files": ("label: a\nsummary: b\nfiles: weights\n", "files: input should be a valid list"),
-    "twice": ("label: a\nsummary: b\nsmoke: 3\n", "smoke: input should be a valid dictionary"),
+    "twice": ("label: a\nsummary: b\nsmoke: 3\n", "smoke: input should be a mapping"),
 }
 
 

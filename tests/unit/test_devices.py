@@ -155,6 +155,6 @@ def test_the_config_may_allow_it_to_trainings_and_translations(allowed, tmp_path
     values = {"run": "r", "datasets": {"toy": {}}, "methods": {"toy": {}}, "compute": compute}
     jobs = Jobs(Plan(parse_config(values, "c"), "c"), lambda: True)
     training = Wildcards(fromdict={"training": "toy", "dataset": "toy", "model": "mr"})
-    translation = Wildcards(fromdict={"method": "toy", "dataset": "toy"})
+    translation = Wildcards(fromdict={"method": "toy", "dataset": "toy", "source": "ct", "target": "mr"})
     found = [jobs.training_options(training), jobs.method_options(translation)]
     assert ["--tf32" in options for options in found] == [allowed, allowed]

@@ -91,6 +91,7 @@ def pretraining(store: Path, out: Path) -> subprocess.Popen:
     return started(*command)
 
 
+@pytest.mark.slow
 def test_two_processes_resume_with_the_same_bits(make_store, tmp_path):
     store, whole, broken = make_store(tmp_path / "store", n=8, size=16), tmp_path / "whole", tmp_path / "broken"
     state = broken.with_suffix(".state") / "stylegan2_gan" / "state.json"

@@ -91,7 +91,9 @@ KILLED = "Snakemake alone is killed (SIGKILL) while a training runs"
             signal.SIGKILL, False, marks=fault(KILLED, "the training saves its state and ends, the next run goes on")
         ),
         pytest.param(
-            signal.SIGINT, True, marks=fault("Ctrl-C", "all jobs end, their state is kept, the next run goes on")
+            signal.SIGINT,
+            True,
+            marks=[fault("Ctrl-C", "all jobs end, their state is kept, the next run goes on"), pytest.mark.slow],
         ),
     ],
 )
@@ -144,6 +146,7 @@ def test_a_lock_of_another_machine_is_left_alone(slow):
 
 
 @fault("results were deleted", "what makes them runs again, and what they need")
+@pytest.mark.slow
 def test_deleted_results_are_made_again(work):
     (work.results / "figure.png").unlink()
     assert work.planned() == {"report": 1, "benchmark": 1}

@@ -71,6 +71,7 @@ def test_a_second_run_does_nothing(finished):
     assert finished.planned() == {}
 
 
+@pytest.mark.slow
 def test_a_renamed_subject_is_prepared_again_once(work):
     assert work.planned() == {}  # the copy's files have other places on the disk
     for name in ("T1", "PD"):
@@ -152,6 +153,7 @@ def changed(work, image_size=32, **changes):
     work.config.write_text(yaml.safe_dump(values | changes))
 
 
+@pytest.mark.slow
 def test_data_of_another_run_are_not_used_in_silence(work):
     """Where Snakemake does not know what its outputs were made with: a copy without its notes, or another's data folder."""
     shutil.rmtree(work.folder / ".snakemake")
@@ -172,6 +174,7 @@ def test_data_of_another_run_are_not_used_in_silence(work):
     assert json.loads((work.results / "table.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_report_by_hand_refuses_what_was_made_otherwise(work):
     command = [sys.executable, "-m", "xmodbench", "report", "--config", "config.yaml"]
 

@@ -13,6 +13,7 @@ import typer
 
 from xmodbench.cli.options import Config, configs, example
 from xmodbench.cli.runs import GROUP, Set, parse_overrides
+from xmodbench.commands import command
 from xmodbench.errors import UserError, did_you_mean, printable
 
 if TYPE_CHECKING:
@@ -137,9 +138,8 @@ def _plan_of_run(run: str | None, overrides: list[str] | None) -> Plan:
     if run is None:
         runs = sorted(Path("results").glob(f"*/{CLAIM}"), key=lambda path: path.stat().st_mtime)
         if not runs:
-            raise UserError(
-                "no run in this folder", "results", "name a config, or start one with `xmodbench run CONFIG`"
-            )
+            fix = f"name a config, or start one: {command('run', 'CONFIG')}"
+            raise UserError("no run in this folder", "results", fix)
         return claimed(runs[-1].parent)
     for folder in (Path(run), Path("results") / run):
         if (folder / CLAIM).is_file() and not overrides:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmodbench.cli.options import configs, example
-from xmodbench.commands import documentation
+from xmodbench.commands import command, documentation
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.plugins import available, find
 from xmodbench.plugins.discovery import KINDS
@@ -84,7 +84,7 @@ def new(
         f"name it in a config: {USE[kind] % plugin_id}",
     ]
     if folder.resolve() != Path.cwd():
-        steps.insert(0, f"cd {folder}, where `xmodbench` finds it")
+        steps.insert(0, f"cd {folder}, where it is found")
     typer.echo("\nNext:")
     for number, step in enumerate(steps, start=1):
         typer.echo(f"  {number}. {step}")
@@ -167,7 +167,7 @@ def _of_kind(name: str, asked: str | None) -> str:
         raise UserError(f"is a {' and a '.join(found)}", name, f"say which with --kind {found[0]}")
     known = [other for names in ids.values() for other in names]
     raise UserError(
-        "no plugin and no config of this name", name, did_you_mean(name, known) or "see `xmodbench plugins`"
+        "no plugin and no config of this name", name, did_you_mean(name, known) or f"see {command('plugins')}"
     )
 
 

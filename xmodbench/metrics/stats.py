@@ -2,7 +2,7 @@
 
 Numbers are means over images, so that subjects weigh by how many images they have, everywhere alike. An interval is that
 of Student's t around such a mean, with a cluster-robust standard error: the percentile bootstrap is too narrow for the
-few subjects that test sets have (`benchmarks/coverage.py`).
+few subjects that test sets have (`benchmarks/interval_coverage.py`).
 
 What a number owes to each subject is kept as its *effects*: they add up to nothing, the sum of their squares is the squared
 standard error, and those of a difference are the differences of effects.

@@ -162,7 +162,7 @@ class PredictionsEntry(Part):
     )
     units: Units = Field(
         "unit",
-        description="`unit`: values are in [0, 1], as in the inputs that `xmodbench export-inputs` gives (in PNG the whole "
+        description="`unit`: values are in [0, 1], as in the inputs that others are given (in PNG the whole "
         "range of its bits); `hu`: Hounsfield units, where the data set maps the target by a fixed window.",
     )
     files: str | None = Field(

@@ -15,7 +15,10 @@ from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import FAILURE, RECORD
 
-REPORT = ("report.html", "figure.png", "table.csv", "figure.svg", "table.json", "table.md")
+REPORT = (
+    *("report.html", "report_files", "report.zip", "figure.png", "figure.svg", "figures"),
+    *("table.csv", "table.json", "table.md", "table1.html", "table1.tex", "table1.md", "table1.csv"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Job:
     @property
     def done(self) -> bool:
         """Whether all that it makes is there; Snakemake removes what it is about to make anew."""
-        return all(path.is_file() for path in self.outputs)
+        return all(path.exists() for path in self.outputs)
 
 
 class JobList:

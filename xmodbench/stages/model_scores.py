@@ -15,7 +15,7 @@ from xmodbench.records import read_record
 
 SHOWN = (
     *("run", "dataset", "simulated", "source", "target", "method", "metric", "definition", "unit", "higher_is_better"),
-    *("mean", "ci_low", "ci_high", "floor", "n_images", "n_subjects", "protocol"),
+    *("mean", "ci_low", "ci_high", "real_to_real", "n_images", "n_subjects", "protocol"),
 )
 
 
@@ -42,7 +42,9 @@ def _scores(run: Path, sha256: str) -> Iterator[dict[str, Any]]:
         made_by = {cell: records.get("translate", {}) for cell, records in table["provenance"].items()}
         rows = [row for row in table["rows"] if row["status"] == "complete" and row["mean"] is not None]
         copies = {_place(row): row["mean"] for row in rows if _copies(made_by[_cell(row)].get("plugin"))}
-        found = [row for row in rows if made_by[_cell(row)].get("model_sha256") == sha256]
+        # with several seeds a row is the mean over their models
+        alone = [row for row in rows if (row["n_seeds"] or 1) == 1]
+        found = [row for row in alone if made_by[_cell(row)].get("model_sha256") == sha256]
         yield from [{**{key: row[key] for key in SHOWN}, "copying": copies.get(_place(row))} for row in found]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from xmodbench.commands import command
 from xmodbench.data.download.remote import human_size
 from xmodbench.devices import visible_gpus
 from xmodbench.isolation import landlock_version
@@ -164,9 +165,9 @@ def _locks(plan: Plan | None) -> Fact:
 def _snakemakes_lock() -> Fact:
     who = runner()
     if who:
-        return Fact(GROUP, "Snakemake's lock", "optional", who, "wait for it: `xmodbench status` says how far it is")
+        return Fact(GROUP, "Snakemake's lock", "optional", who, f"wait for it; how far it is: {command('status')}")
     if locked():
-        fix = "nothing to do: `xmodbench run` removes it; before `snakemake`, `snakemake --unlock`"
+        fix = f"nothing to do: {command('run')} removes it; before another Snakemake, its option --unlock"
         return Fact(GROUP, "Snakemake's lock", "optional", "left by a run that was killed", fix)
     return Fact(GROUP, "Snakemake's lock", "ok", "free")
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from xmodbench.commands import command
+from xmodbench.commands import command, documentation
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.remote import SHARE_TOKEN, TOKEN, human_size
 from xmodbench.errors import UserError
@@ -74,7 +74,7 @@ def _data(name: str, dataset: Dataset, raw: Path, data: Path, wanted: list[Remot
     try:
         found = len(dataset.volumes(raw))
     except UserError as error:
-        return Fact(GROUP, name, lacking(asked), str(error), "see docs/data.md")
+        return Fact(GROUP, name, lacking(asked), str(error), f"see {documentation('data.md')}")
     return Fact(GROUP, name, "ok", f"{found} subjects in {raw}, to be prepared")
 
 
@@ -86,7 +86,7 @@ def _token(needed: bool) -> Fact:
     given = [name for name in TOKENS if os.environ.get(name, "").strip()]
     if given:
         return Fact(GROUP, "token for Zenodo", "ok", f"{' and '.join(given)} set")
-    fix = f"export {SHARE_TOKEN}=... (docs/data.md)"
+    fix = f"export {SHARE_TOKEN}=... ({documentation('data.md')})"
     return Fact(GROUP, "token for Zenodo", lacking(needed), "none", fix)
 
 

@@ -1,6 +1,6 @@
 """What intervals called 95 % cover at the subjects there are, by simulation: the table of docs/evaluation.md.
 
-    python benchmarks/coverage.py
+    python benchmarks/interval_coverage.py
 
 Scores are drawn whose true mean is known (half of their variance between subjects, half between a subject's images), and
 the intervals of `xmodbench.metrics.stats` are counted that hold it, beside the percentile bootstrap of whole subjects.

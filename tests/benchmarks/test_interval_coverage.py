@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def coverage(benchmark_modules):
-    return benchmark_modules("coverage")
+    return benchmark_modules("interval_coverage")
 
 
 @pytest.mark.fault(
