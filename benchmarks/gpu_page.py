@@ -46,7 +46,7 @@ HOURS = """\
 
 **Projections, not measurements**: the amounts that `config/paper.yaml` asks for, counted from its plan with the published
 numbers of slices, divided by the speeds above at 128 pixels. Starts of jobs, preparation and scoring are not in them. The
-first column is float32 with torch's defaults, as the config stands; the second the fastest row above, whose settings (bf16,
+first column is float32 without TF32, as the config stands; the second the fastest row above, whose settings (bf16,
 compiled, larger batches of translations) a config can ask for. Maps go at the speed of the rows they are part of; SDEdit's
 evaluations, which have none, are taken to cost as much.
 """

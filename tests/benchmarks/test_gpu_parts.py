@@ -60,6 +60,7 @@ def test_the_limits_leave_time_for_the_training(benchmark_modules):
     assert all(part.limit >= part.reserve for part in parts)
 
 
+@pytest.mark.slow
 def test_heads_are_shown_even_where_the_verbs_fail(benchmark_modules, tmp_path, make_store, monkeypatch):
     heads = benchmark_modules("gpu_heads")
     for split in ("train", "test"):

@@ -120,9 +120,8 @@ def test_loss_that_blows_up_is_one_clear_line(tmp_path, quiet):
     "a training is killed (SIGKILL) or stopped (SIGTERM), and started again",
     "resumed; ends with the same bits as one that was not (CPU)",
 )
-@pytest.mark.parametrize(
-    ("name", "how"), [("midiffusion", signal.SIGKILL), pytest.param("sdedit", signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("name", "how"), [("midiffusion", signal.SIGKILL), ("sdedit", signal.SIGTERM)])
+@pytest.mark.slow
 def test_killed_training_resumes_and_ends_with_the_same_bits(name, how, tmp_path):
     settings = {**TINY, "iterations": 40, "checkpoint_s": 1e-3}
     once, again = tmp_path / "once", tmp_path / "again"

@@ -16,10 +16,14 @@ from xmodbench.plan.claim import claim
 from xmodbench.plan.config import PredictionsEntry
 from xmodbench.plan.elsewhere import planned_predictions
 from xmodbench.report.collect import collect_cell
+from xmodbench.report.cost import seconds_per_image
 from xmodbench.report.figure import read_panels
+from xmodbench.report.figures.images import lines_of
 from xmodbench.report.markdown import _group_section
 from xmodbench.report.model import Report
+from xmodbench.report.paper_table import table_rows
 from xmodbench.report.tables import long_table
+from xmodbench.report.verdict import verdicts
 from xmodbench.store import SliceStore
 
 
@@ -64,6 +68,35 @@ def test_they_have_the_numbers_of_the_same_images_made_here(scored):
     assert report.made_elsewhere == {"Their <method>": "undeclared"}
     assert "Their <method>" not in report.not_walled
     assert not [check for check in report.checks if check.passed is False]
+
+
+def test_what_is_of_one_direction_or_partial_breaks_no_part_of_the_report(scored):
+    plan, done = scored(slice(2, 9), "--partial")
+    assert done.exit_code == 0, done.exception
+    report = Report.read(plan, partial=False)
+    assert [len(lines_of(report, group, ("median",))) for group in report.groups] == [1, 1]
+    (theirs,) = [item for item in report.results if item.cell.method == "their-method"]
+    assert seconds_per_image(theirs) is None  # what it took to read them
+    assert "Their <method> (made elsewhere, 7 of 14 slices)" in [row.method for row in table_rows(report)]
+    assert "Their" not in " ".join(sentence for verdict in verdicts(report) for sentence in verdict.sentences)
+
+
+def test_one_id_is_one_method(scored):
+    _, done = scored(slice(None), "--supervision", "zero-shot")
+    assert done.exit_code == 0, done.exception
+    words = [
+        "score",
+        "--predictions",
+        ".",
+        "--dataset",
+        "sim_heads",
+        "--direction",
+        "pd->t1",
+        "--name",
+        "Their <method>",
+    ]
+    done = CliRunner().invoke(app, [*words, "--supervision", "paired"])
+    assert "'their-method' was scored before as 'Their <method>', zero-shot" in str(done.exception)
 
 
 def test_partial_ones_are_marked_and_not_ranked(scored):

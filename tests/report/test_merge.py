@@ -14,8 +14,10 @@ from tests.report import synthetic
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
 from xmodbench.plan.claim import claim
+from xmodbench.plan.config import parse_config
 from xmodbench.report import merge
 from xmodbench.report.merge import merge_runs
+from xmodbench.report.merged_plan import union
 from xmodbench.store import SliceStore
 
 HEADS = "heads.pd-to-t1"
@@ -187,3 +189,20 @@ def test_predictions_scored_by_hand_come_along(runs, merged, finished, plan_of):
     report = merged()
     assert report.made_elsewhere == {"Theirs": "undeclared"}
     assert {item.cell.method for item in report.results if item.complete} >= {"theirs", "good", "blurry"}
+
+
+def test_what_not_all_runs_know_is_left_out_of_the_whole():
+    def config(**changes):
+        values = {"run": "r", "datasets": {"sim_ixi": {"directions": ["pd->t1"]}}, "methods": {"oracle": {}}}
+        return parse_config(values | changes, "c.yaml")
+
+    theirs = {"id": "ours", "folder": "f", "dataset": "sim_ixi", "direction": "pd->t1"}
+    one = config(scoring={"metrics": ["a", "b"]}, predictions=[theirs | {"supervision": "paired"}])
+    other = config(
+        scoring={"metrics": ["b"]},
+        methods={"oracle": {}, "ours": {"plugin": "oracle"}},
+        predictions=[theirs | {"direction": "t1->pd", "supervision": "zero-shot"}],
+    )
+    whole = union([one, other])
+    assert whole.scoring.metrics == ["b"]
+    assert list(whole.methods) == ["oracle"] and [entry.direction for entry in whole.predictions] == ["pd->t1"]

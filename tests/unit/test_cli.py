@@ -76,11 +76,10 @@ def test_overrides():
 
 def test_verbs_stand_in_groups(tmp_path):
     said = xmodbench("--help", cwd=tmp_path).stdout
-    places = [said.index(f" {group}: ") for group in ("Data", "Methods", "Runs", "Results")]
+    places = [said.index(f" {group}: ") for group in ("Runs", "Data", "Methods", "Models", "Results", "Plugins")]
     assert places == sorted(places)
-    assert (
-        places[0] < said.index(" prepare ") < places[1] < said.index(" translate ") < places[2] < said.index(" check ")
-    )
+    verbs = [said.index(f"│ {verb} ") for verb in ("status", "prepare", "translate", "export", "score", "check")]
+    assert sorted([*places, *verbs]) == [place for pair in zip(places, verbs, strict=True) for place in pair]
     assert "xmodbench run smoke" in xmodbench("run", "--help", cwd=tmp_path).stdout
 
 

@@ -115,6 +115,7 @@ def test_a_run_that_is_ended_leaves_no_orphan_and_goes_on(slow, number, everyone
 
 
 @fault("Snakemake is terminated (SIGTERM)", "what runs is finished, nothing else is started, the next run goes on")
+@pytest.mark.slow
 def test_a_terminated_run_goes_on(slow):
     job = snakemake(slow)
     wait_for(lambda: steps_of(slow.folder / STATE) > 0)

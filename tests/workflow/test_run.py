@@ -216,9 +216,13 @@ def test_results_do_not_depend_on_the_cut(finished, fresh):
 
 @pytest.mark.parametrize("profile", ["slurm", "generic"])
 def test_cluster_profiles_plan(fresh, profile):
-    done = fresh.snakemake("-n", "--profile", str(REPOSITORY / "profiles" / profile))
+    """In place of the default profile, whose one GPU is this machine's and not the cluster's."""
+    midiffusion = {"settings": {"preset": "short"}}
+    fresh.write_config(methods={"midiffusion": midiffusion}, compute={"device": "cuda", "processes": 4})
+    done = fresh.snakemake("-n", "--workflow-profile", str(REPOSITORY / "profiles" / profile))
     assert done.returncode == 0, done.stderr
-    assert "mem_mb=16000" in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "mem_mb=16000" in said and "gpu=4" in said and "provided resources: gpu" not in said.lower()
 
 
 def test_workflow_is_lint_clean(fresh):

@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
     add(rich_help_panel=GROUP, epilog=example("xmodbench prepare sim_ixi --raw raw/sim_ixi --out data/sim_ixi"))(
         prepare
     )
-    add(rich_help_panel=GROUP, epilog=example("xmodbench inspect sim_ixi"))(inspect)
+    add(rich_help_panel=GROUP, epilog=example("xmodbench inspect sim_ixi --data data/heads64/sim_ixi"))(inspect)
 
 
 def _dataset(name: str, plugin: str | None, settings: str) -> tuple[Any, Plugin, dict[str, Any]]:

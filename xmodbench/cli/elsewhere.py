@@ -154,9 +154,22 @@ def _run_with(entry: Any, config: str | None):
     path = find_config(config) if config is not None else _only_run(entry)
     found = load_config(path)
     others = [other for other in found.predictions if other.id != entry.id or other.pair != entry.pair]
+    _check_declared(entry, Plan(found, str(path)))
     plan = Plan(found.model_copy(update={"predictions": [*others, entry]}), str(path))
     check_claim(plan, [path])
     return plan, Cell(entry.id, entry.dataset, *entry.pair)
+
+
+def _check_declared(entry: Any, run: Any) -> None:
+    """Raise UserError where others of this id, scored by hand before, were said to be something else."""
+    from xmodbench.report.by_hand import entries_by_hand
+
+    for other in entries_by_hand(run):
+        same = (other.dataset, other.pair) == (entry.dataset, entry.pair)
+        if other.id == entry.id and not same and (other.label, other.supervision) != (entry.label, entry.supervision):
+            problem = f"'{entry.id}' was scored before as '{other.label}', {other.supervision}"
+            fix = f"say the same, give another --id, or delete {run.results / 'translations' / entry.id}"
+            raise UserError(problem, "score --predictions", fix)
 
 
 def _only_run(entry: Any) -> Path:

@@ -168,7 +168,7 @@ def apply(
     device: Device = "auto",
     threads: Threads = 4,
     tf32: Tf32 = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 64,
 ) -> None:
     """Translate volumes with a trained model and put them back onto their own voxels."""
     from xmodbench.stages import apply as stage

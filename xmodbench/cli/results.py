@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
     foreign = "xmodbench score --predictions theirs --dataset sim_ixi --direction 'pd->t1' --name Theirs"
     examples = (f"{scoring} --source pd --target t1 --out t1.csv", f"{foreign} --config demo")
     app.command(rich_help_panel=GROUP, epilog=example(*examples))(score)
-    places = "--translation results/demo/translations/sdedit/heads/pd-to-t1 --data data/heads/test"
+    places = "--translation results/demo/translations/sdedit/sim_ixi/pd-to-t1 --data data/heads64/sim_ixi/test"
     app.command(rich_help_panel=GROUP, epilog=example(f"xmodbench volumes {places} --out volumes --with-target"))(
         volumes
     )

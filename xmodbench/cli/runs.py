@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
         "xmodbench run smoke",
         "xmodbench run my.yaml --set seed=2 --cores 8",
         "xmodbench run paper --dry-run",
-        'xmodbench run paper --profile "$(xmodbench where profiles)/slurm"',
+        'xmodbench run paper --workflow-profile "$(xmodbench where profiles)/slurm"',
     )
     app.command(rich_help_panel=GROUP, epilog=example(*examples), context_settings=lax)(run)
     snakemake = 'snakemake -s "$(xmodbench where)/Snakefile" --cores all --directory elsewhere'

@@ -200,7 +200,7 @@ class Estimate:
             unit = done and Work(1, done.network, done.width)
             rate = unit and self.rates.find(self._plugin(job).id, "model", unit)
             yield "models", rate.of(unit) if rate and unit else None
-        elif job.rule in ("translate", "gather"):
+        elif job.rule in ("translate", "gather", "import_predictions"):
             yield "translations", None if found.test is None else found.test * image
 
 

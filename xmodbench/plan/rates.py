@@ -85,7 +85,7 @@ def _own(results: Path) -> Iterator[Rate]:
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[:MOST_RECORDS]:
         try:
             record = read_record(path.parent)
-            if record.get("plugin") in known and record.get("verb") in VERBS:
+            if record.get("plugin") in known and record.get("verb") in VERBS and not record.get("imported"):
                 yield from _rate(path.parent, record)
         except (UserError, TypeError, ValueError, AttributeError, KeyError):  # damaged, or of a plugin that has changed
             continue

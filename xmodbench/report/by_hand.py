@@ -25,7 +25,13 @@ def with_made_by_hand(plan: Plan) -> Plan:
 
 def entries_by_hand(plan: Plan) -> list[PredictionsEntry]:
     """What the config would say of them."""
-    return [entry for entry in _entries(plan) if _fits(plan, entry)]
+    known: dict[str, tuple[str, str]] = {}
+    fitting = [entry for entry in _entries(plan) if _fits(plan, entry)]
+    return [entry for entry in fitting if known.setdefault(entry.id, _words(entry)) == _words(entry)]
+
+
+def _words(entry: PredictionsEntry) -> tuple[str, str]:
+    return entry.supervision, entry.label
 
 
 def _entries(plan: Plan) -> list[PredictionsEntry]:

@@ -9,6 +9,8 @@ def seconds_per_image(item: CellResult) -> float | None:
     """Seconds of the translation's job, loading the model included, per slice; None where nobody says. Of one divided
     among jobs, all of them together."""
     record = item.records.get("translate", {})
+    if record.get("verb") == "import-predictions":
+        return None  # it says how long they took to read
     seconds, count = record.get("parts_duration_s", record.get("duration_s")), record.get("n_test")
     return _number(seconds, count)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class _Merging:
 
     def __init__(self, runs: list[RunPlan], prefer: Path | None):
         self.runs, self.prefer = runs, prefer
-        self.held: dict[Cell, _Held] = {}
+        self.held: dict[Cell, _Held] = {}  # by cell, whatever its seeds
         self.firsts: dict[tuple[str, str], _Held] = {}  # by data set and direction, what others have to agree with
         self.methods: dict[str, tuple[RunPlan, dict[str, Any]]] = {}
         self.left_out: list[str] = []
@@ -66,7 +66,7 @@ class _Merging:
         for item in collect(run):
             held = _Held(run, item)
             if not item.complete:
-                self.held.setdefault(item.cell, held)
+                self.held.setdefault(_place(item.cell), held)
                 if item.status == "failed":
                     self._leave_out(held, str(item.reason))
                 continue
@@ -74,15 +74,15 @@ class _Merging:
             reason = self._defined_otherwise(held) or _disagreement(held, self.firsts.setdefault(key, held))
             if reason is not None:
                 self._leave_out(held, reason)
-                self.held.setdefault(item.cell, _Held(run, CellResult(item.cell, "failed", reason)))
+                self.held.setdefault(_place(item.cell), _Held(run, CellResult(item.cell, "failed", reason)))
             else:
                 self._take(held)
 
     def _take(self, new: _Held) -> None:
         cell = new.item.cell
-        old = self.held.get(cell)
+        old = self.held.get(_place(cell))
         if old is None or not old.item.complete:
-            self.held[cell] = new
+            self.held[_place(cell)] = new
         elif _numbers(old) != _numbers(new):
             preferred = [
                 held for held in (old, new) if self.prefer and held.run.folder.resolve() == self.prefer.resolve()
@@ -90,7 +90,7 @@ class _Merging:
             if not preferred:
                 problem = f"{cell.name} has different numbers in {old.run.folder} and in {new.run.folder}"
                 raise UserError(problem, "merge", "say with --prefer which run's are to be taken")
-            self.held[cell] = preferred[0]
+            self.held[_place(cell)] = preferred[0]
             other = new if preferred[0] is old else old
             self._leave_out(other, f"has other numbers than {self.prefer}, which is preferred")
 
@@ -109,10 +109,17 @@ class _Merging:
         """All of it in one report."""
         homes = {cell: held.run for cell, held in self.held.items()}
         plan = MergedPlan(self.runs, homes)
-        results = [self.held[cell].item for cell in plan.cells if cell in self.held]
+        results = [self.held[_place(cell)].item for cell in plan.cells if _place(cell) in self.held]
         incomplete = any(not item.complete for item in results)
+        for name in dict.fromkeys(name for run in self.runs for name in run.config.scoring.metrics):
+            if name not in plan.config.scoring.metrics:
+                self.left_out.append(f"the metric '{name}': not all of the runs have it")
         folders = tuple(str(run.folder) for run in self.runs)
         return Report(plan, results, incomplete, merged_from=folders, left_out=tuple(self.left_out))
+
+
+def _place(cell: Cell) -> Cell:
+    return replace(cell, seed=None)
 
 
 def _numbers(held: _Held) -> list[tuple[Any, Any]]:
@@ -136,3 +143,7 @@ def _disagreements(new: _Held, first: _Held) -> Iterator[str]:
     for name, hash_ in sorted((theirs.get("test_sha256") or {}).items()):
         if (found := (ours.get("test_sha256") or {}).get(name)) != hash_:
             yield f"scored on other {name} slices than in {first.run.folder} ({str(found)[:10]}, not {str(hash_)[:10]})"
+    here, there = ((record.get("metrics_sha256") or {}) for record in (ours, theirs))
+    for name in sorted(here.keys() & there.keys()):
+        if here[name] != there[name]:
+            yield f"scored with other code of the metric '{name}' than in {first.run.folder}"

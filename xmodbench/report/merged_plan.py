@@ -8,6 +8,7 @@ from typing import Any
 
 from xmodbench.plan.claim import claimed_config
 from xmodbench.plan.config import BenchmarkConfig, parse_config
+from xmodbench.plan.imported import trained_with
 from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.by_hand import entries_by_hand
@@ -60,7 +61,8 @@ class RunPlan(Plan):
         if planned.made_elsewhere:
             return {"made elsewhere": planned.supervision, "label": planned.label}
         entry = planned.entry.model_dump(include={"settings", "per_dataset", "model_of"})
-        return {"plugin": planned.plugin.id, "point": planned.point, **entry}
+        imported = next((trained_with(each.models) for each in planned.trainings.values() if each.models), None)
+        return {"plugin": planned.plugin.id, "point": planned.point, "imported": imported, **entry}
 
 
 class MergedPlan(Plan):
@@ -115,12 +117,26 @@ def union(configs: list[BenchmarkConfig]) -> BenchmarkConfig:
             known = whole["datasets"].setdefault(name, entry)
             both = (known["directions"], entry["directions"])
             known["directions"] = None if None in both else list(dict.fromkeys(both[0] + both[1]))
-        whole["methods"] |= {name: entry for name, entry in other["methods"].items() if name not in whole["methods"]}
+        said = {entry["id"]: _declared(entry) for entry in whole["predictions"]}
+        taken = {*whole["methods"], *said}
+        whole["methods"] |= {name: entry for name, entry in other["methods"].items() if name not in taken}
         cells = {_cell(entry) for entry in whole["predictions"]}
-        whole["predictions"] += [entry for entry in other["predictions"] if _cell(entry) not in cells]
+        whole["predictions"] += [
+            entry
+            for entry in other["predictions"]
+            if _cell(entry) not in cells
+            and entry["id"] not in whole["methods"]
+            and said.get(entry["id"], _declared(entry)) == _declared(entry)
+        ]
+    own = [config.scoring.metrics for config in configs]
+    whole["scoring"]["metrics"] = [name for name in own[0] if all(name in names for names in own)]
     titles = dict.fromkeys(config.report.title or config.run for config in configs)
     whole["report"]["title"] = " + ".join(titles)[:120]
     return parse_config(whole | {"run": "merged"}, MERGED)
+
+
+def _declared(entry: dict[str, Any]) -> tuple[str, str]:
+    return entry["supervision"], entry["name"] or entry["id"]
 
 
 def _cell(entry: dict[str, Any]) -> tuple[str, str, str]:

@@ -63,9 +63,11 @@ def _row(report: Report, item: CellResult) -> Row:
     dataset = plan.dataset_label(cell.dataset)
     if plan.simulated(cell.dataset) and "simulated" not in dataset:
         dataset += " (simulated)"
+    marks = ["made elsewhere"] if plan.predictions(cell) else []
+    marks += [item.partial] if item.partial else []
     return Row(
         dataset,
-        plan.method_label(cell.method),
+        plan.method_label(cell.method) + (f" ({', '.join(marks)})" if marks else ""),
         (cell.source.upper(), cell.target.upper()),
         report.control(cell),
         report.cell_entries(cell, COLUMNS),

@@ -118,6 +118,6 @@ def footnotes(entries: list[Entry], definition: str) -> list[str]:
     real = [
         f"{entry.metric.label} between real test and real training slices: {number(entry.real_to_real, entry.metric)}"
         for entry in shown
-        if entry.real_to_real is not None
+        if entry.real_to_real is not None and not entry.result.partial
     ]
     return list(dict.fromkeys(missing + real))

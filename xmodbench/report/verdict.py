@@ -9,7 +9,7 @@ from xmodbench.report.checks import answers
 from xmodbench.report.collect import CellResult
 from xmodbench.report.differences import compared
 from xmodbench.report.model import Report
-from xmodbench.report.summary import Group
+from xmodbench.report.summary import Group, competes
 from xmodbench.report.text import group_title
 
 JUDGED = METRICS["paper.psnr"]
@@ -42,9 +42,10 @@ def verdicts(report: Report) -> list[Verdict]:
 
 
 def _sentences(report: Report, group: Group) -> list[str]:
-    done = [item for item in group.results if item.complete and not report.control(item.cell)]
+    done = [item for item in group.results if item.complete and competes(report.plan, item)]
     if not done:
-        return ["No method has scores yet."]
+        some = any(item.partial for item in group.results)
+        return ["No method has scores of all test slices yet." if some else "No method has scores yet."]
     order = _by_rank(report, group, done)
     said = [_leads(report, group, order)]
     best = order[0]

@@ -107,7 +107,7 @@ class Wish:
 
     source: str | None = None
     samples: int = 1
-    batch_size: int = 32
+    batch_size: int = 64
     force: bool = False
     orientation: str | None = None
     series: str | None = None

@@ -38,7 +38,7 @@ def _import_lines(made: dict[str, Any]) -> str:
 
 def _scores(scores: list[dict[str, Any]]) -> str:
     if not scores:
-        return "None: the run that trained it had no report, or the report is of another model."
+        return "None: the run that trained it had no report, or its report is of another model or of several seeds."
     parts = []
     for direction in dict.fromkeys((row["source"], row["target"], row["dataset"]) for row in scores):
         rows = [row for row in scores if (row["source"], row["target"], row["dataset"]) == direction]

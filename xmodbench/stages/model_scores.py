@@ -9,6 +9,7 @@ from typing import Any
 
 from xmodbench.errors import UserError
 from xmodbench.files import read_json
+from xmodbench.plan.methods import read_replicate
 from xmodbench.plugins import METHODS
 from xmodbench.plugins.discovery import locate
 from xmodbench.records import read_record
@@ -41,15 +42,17 @@ def _scores(run: Path, sha256: str) -> Iterator[dict[str, Any]]:
         table = read_json(run / "table.json")
         made_by = {cell: records.get("translate", {}) for cell, records in table["provenance"].items()}
         rows = [row for row in table["rows"] if row["status"] == "complete" and row["mean"] is not None]
-        copies = {_place(row): row["mean"] for row in rows if _copies(made_by[_cell(row)].get("plugin"))}
+        copies = {_place(row): row["mean"] for row in rows if any(map(_copies, _made(row, made_by, "plugin")))}
         # with several seeds a row is the mean over their models
-        alone = [row for row in rows if (row["n_seeds"] or 1) == 1]
-        found = [row for row in alone if made_by[_cell(row)].get("model_sha256") == sha256]
+        found = [row for row in rows if _made(row, made_by, "model_sha256") == [sha256]]
         yield from [{**{key: row[key] for key in SHOWN}, "copying": copies.get(_place(row))} for row in found]
 
 
-def _cell(row: dict[str, Any]) -> str:
-    return f"{row['method']}.{row['dataset']}.{row['source']}-to-{row['target']}"
+def _made(row: dict[str, Any], made_by: dict[str, dict[str, Any]], key: str) -> list[Any]:
+    """What the records of the translations behind a row say, seed by seed."""
+    end = f".{row['dataset']}.{row['source']}-to-{row['target']}"
+    found = [(name.removesuffix(end), made) for name, made in made_by.items() if name.endswith(end)]
+    return [made.get(key) for name, made in found if read_replicate(name)[0] == row["method"]]
 
 
 def _place(row: dict[str, Any]) -> tuple[str, ...]:

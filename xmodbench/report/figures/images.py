@@ -53,7 +53,7 @@ def lines_of(report: Report, group: Group, cases: tuple[str, ...]) -> list[Line]
     except UserError:
         return []
     images = {item.cell.method: _images(report, item, target.shape) for item in group.results}
-    shown = {name: images[name] for name in methods_shown(report)}
+    shown = {name: images.get(name) for name in methods_shown(report)}  # some are in other directions only
     return [
         Line(
             case,
@@ -75,7 +75,9 @@ def methods_shown(report: Report) -> list[str]:
 
 def _images(report: Report, item, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
-        images = SliceStore(report.plan.translation_dir(item.cell)).array(item.cell.target) if item.whole else None
+        images = (
+            SliceStore(report.plan.translation_dir(item.runs[0].cell)).array(item.cell.target) if item.whole else None
+        )
     except UserError:
         return None
     return images if images is not None and images.shape == shape else None

@@ -82,7 +82,7 @@ def _median_case(report: Report, group: Group, item: CellResult, rows) -> dict[s
     """Images [H, W] of the median case by name."""
     row = chosen_rows(report, group)["median"]
     test = SliceStore(report.plan.data_dir(group.dataset) / "test")
-    store = SliceStore(report.plan.translation_dir(item.cell))
+    store = SliceStore(report.plan.translation_dir(item.runs[0].cell))
     found = {"source": test.array(group.source)[row], "target": test.array(group.target)[row]}
     found["translation"] = store.array(group.target)[row]
     return found | {name: store.array(name)[row] for kept in rows.values() for name in kept.values()}

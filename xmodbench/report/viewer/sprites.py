@@ -30,7 +30,7 @@ def open_images(report: Report, group: Group, methods: list[CellResult]) -> dict
         return {}
     for item in methods:
         try:
-            images = SliceStore(plan.translation_dir(item.cell)).array(group.target)
+            images = SliceStore(plan.translation_dir(item.runs[0].cell)).array(group.target)
         except UserError:
             continue
         if images.shape == found["target"].shape and sum(array.shape[2] for array in found.values()) < WIDEST:
