@@ -7,7 +7,7 @@ CORES  ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-all smoke test lint format lock generate gpu-bundle clean
+.PHONY: help setup demo demo-all smoke test test-slow lint format lock generate gpu-bundle clean
 
 help:
 	@echo "make setup       create $(VENV) with the locked packages"
@@ -15,6 +15,7 @@ help:
 	@echo "make demo-all    the same on three simulated data sets"
 	@echo "make smoke       run every method, tiny, and say whether all of it works"
 	@echo "make test        run the tests, but those that take minutes"
+	@echo "make test-slow   run those"
 	@echo "make lint        check style, workflow and generated files"
 	@echo "make gpu-bundle  wheels and data that a bare GPU machine lacks (docs/gpu.md)"
 	@echo "make clean       remove results, data, training state (keeps raw volumes and $(VENV))"
@@ -43,6 +44,9 @@ smoke: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
+
+test-slow: setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: setup
 	ruff check .
