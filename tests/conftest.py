@@ -35,6 +35,11 @@ LONG = (
     "test_faults",
     "test_run",
     "test_power_cuts",
+    "test_methods",
+    "test_score_your_own",
+    "test_imported_models",
+    "test_status_of_run",
+    "test_failures",
     "test_stylegan2_processes",
     "test_wheel",
 )

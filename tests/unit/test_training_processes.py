@@ -42,6 +42,7 @@ def store(make_store, tmp_path):
     return make_store(tmp_path / "store", n=8, size=16)
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one_with_the_double_batch_and_resume(store, tmp_path, quiet):
     one, two = tmp_path / "one", tmp_path / "two"
     settings = {**SETTINGS, "batch_size": 4}

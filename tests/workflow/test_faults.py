@@ -217,6 +217,7 @@ def test_an_old_snakemake(fresh):
 
 
 @fault("spaces, quotes and umlauts in the path of the run", "it runs")
+@pytest.mark.slow
 def test_odd_paths(fresh, tmp_path_factory):
     odd = tmp_path_factory.mktemp("x") / "Kopf & 'Höhe' (1) $HOME"
     fresh.folder.rename(odd)
