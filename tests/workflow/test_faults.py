@@ -128,6 +128,7 @@ def test_a_terminated_run_goes_on(slow):
 
 
 @fault("the folder is locked by a run on another machine", "refused, naming machine and process; nothing is unlocked")
+@pytest.mark.slow
 def test_a_lock_of_another_machine_is_left_alone(slow):
     job = snakemake(slow, f"{MODEL}/record.json")
     wait_for(lambda: (slow.folder / OWNER).is_file() and steps_of(slow.folder / STATE) > 0)
@@ -229,6 +230,7 @@ def test_odd_paths(fresh, tmp_path_factory):
 
 
 @fault("another working folder (--directory), the Snakefile elsewhere", "everything lands in that folder")
+@pytest.mark.slow
 def test_another_directory(fresh, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile")]
@@ -291,6 +293,7 @@ def test_jobs_take_turns_at_a_gpu(tmp_path):
 
 
 @fault("a method fails, and --keep-going was given", "the others are finished, the report shows the failed cells")
+@pytest.mark.slow
 def test_keep_going(fresh):
     write_method(fresh.folder, "failing", FAILING)
     fresh.write_config(methods={"failing": {}, "copy_source": {}})
