@@ -81,6 +81,16 @@ def test_what_is_of_one_direction_or_partial_breaks_no_part_of_the_report(scored
     assert "Their" not in " ".join(sentence for verdict in verdicts(report) for sentence in verdict.sentences)
 
 
+def test_a_run_of_the_same_config_by_another_name_is_not_taken_for_it(scored):
+    plan, _ = scored()
+    other = plan.results.with_name("other")
+    other.mkdir()
+    write_json(other / "config.json", read_json(plan.results / "config.json"))  # as with --set run=other
+    _, done = scored()
+    assert done.exit_code == 0, done.exception
+    assert not (other / "translations").exists()
+
+
 def test_one_id_is_one_method(scored):
     _, done = scored(slice(None), "--supervision", "zero-shot")
     assert done.exit_code == 0, done.exception

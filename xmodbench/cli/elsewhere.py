@@ -187,7 +187,9 @@ def _only_run(entry: Any) -> Path:
     for claim in sorted(Path("results").glob(f"*/{CLAIM}")):
         try:
             path = Path(read_json(claim)["made_by"])
-            if entry.pair in Plan(load_config(path), str(path)).directions.get(entry.dataset, ()):
+            run = Plan(load_config(path), str(path))
+            # not where another run of this config, by --set, has its results
+            if run.results.resolve() == claim.parent.resolve() and entry.pair in run.directions.get(entry.dataset, ()):
                 found.append(path)
         except (UserError, KeyError, TypeError):
             continue  # of another program, or its config has gone
