@@ -8,7 +8,6 @@ translating), the sliding one the noisy image.
 from __future__ import annotations
 
 import math
-import warnings
 from functools import lru_cache
 from typing import Literal
 
@@ -17,6 +16,7 @@ import torch
 
 from xmodbench.commands import documentation
 from xmodbench.errors import UserError
+from xmodbench.learning.trial import works
 
 from . import lmi_torch
 from .lmi_windows import LmiOptions
@@ -115,14 +115,7 @@ def _trusted(device: torch.device, options: LmiOptions) -> bool:
         return False
     levels = torch.linspace(-60, 320, 2 * 9 * 10, device=device).round().reshape(2, 9, 10)
     want = lmi_torch.reduced_map(levels, levels.flip(2), options)
-    try:
-        worst = (_fused(levels, levels.flip(2), options) - want).abs().max().item()
-        problem = f"its map is off by {worst:.1e}" if not worst < 2e-5 else None
-    except Exception as error:  # compilers and drivers raise all kinds
-        problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-    if problem:
-        warnings.warn(f"the Triton LMI kernel is not used, plain tensors are ({problem})", stacklevel=4)
-    return problem is None
+    return works("LMI kernel", "map is", lambda: _fused(levels, levels.flip(2), options), want, 2e-5)
 
 
 def _compiled(s: torch.Tensor, y: torch.Tensor, options: LmiOptions) -> torch.Tensor:

@@ -58,3 +58,18 @@ def built(finished, tmp_path_factory):
         plan = synthetic.make_plan(finished, directions=DIRECTIONS, title="Toy <b>heads</b>", figures=True)
         build_report(plan, out, False)
     return out
+
+
+@pytest.fixture(scope="module")
+def page(built):
+    """The built report's page."""
+    return built / "report.html"
+
+
+@pytest.fixture(scope="module")
+def driver(page, tmp_path_factory):
+    """A real browser that has opened it."""
+    from tests.report.browser import opened
+
+    with opened(page, tmp_path_factory.mktemp("profile")) as browser:
+        yield browser

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from tests.report.browser import NEEDED, open_page, opened, resize, show, wait_for
+from tests.report.browser import NEEDED, open_page, resize, show, wait_for
 from xmodbench.files import write_json
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page
 
 pytestmark = NEEDED
-
-
-@pytest.fixture(scope="module")
-def page(built):
-    return built / "report.html"
-
-
-@pytest.fixture(scope="module")
-def driver(page, tmp_path_factory):
-    with opened(page, tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 def test_no_errors_and_no_request_beyond_the_file(driver, page):

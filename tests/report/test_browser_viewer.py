@@ -6,21 +6,10 @@ import shutil
 
 import pytest
 
-from tests.report.browser import NEEDED, open_page, opened, resize, show, wait_for
+from tests.report.browser import NEEDED, open_page, resize, show, wait_for
 
 pytestmark = NEEDED
 STAGE = "document.querySelector('#viewer .stage')"
-
-
-@pytest.fixture(scope="module")
-def page(built):
-    return built / "report.html"
-
-
-@pytest.fixture(scope="module")
-def driver(page, tmp_path_factory):
-    with opened(page, tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 def press(driver, *keys):

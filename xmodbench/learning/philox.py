@@ -7,11 +7,12 @@ nothing is drawn on the host and copied. A fused kernel makes them on CUDA (`phi
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from functools import cache
 
 import torch
+
+from xmodbench.learning.trial import works
 
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 WEYL = 0x9E3779B9, 0xBB67AE85
@@ -70,14 +71,10 @@ def _uniform(word: torch.Tensor) -> torch.Tensor:
 def _kernel_works(device: torch.device) -> bool:
     """Whether the fused kernel makes the same numbers here, tried once: it is compiled on the user's machine."""
     seeds = torch.tensor([1, 2**62 + 12345], device=device)
-    try:
+
+    def made() -> torch.Tensor:
         from . import philox_triton
 
-        found, want = (make(seeds, seeds % 7, (5, 26)) for make in (philox_triton.normal, normal_of_tensors))
-        worst = (found - want).abs().max().item()
-        problem = f"its numbers are off by {worst:.1e}" if not worst < 1e-4 else None
-    except Exception as error:  # compilers and drivers raise all kinds
-        problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-    if problem:
-        warnings.warn(f"the Triton kernel of random numbers is not used, plain tensors are ({problem})", stacklevel=3)
-    return problem is None
+        return philox_triton.normal(seeds, seeds % 7, (5, 26))
+
+    return works("kernel of random numbers", "numbers are", made, normal_of_tensors(seeds, seeds % 7, (5, 26)), 1e-4)

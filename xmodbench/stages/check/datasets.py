@@ -14,7 +14,7 @@ from xmodbench.errors import UserError, did_you_mean
 from xmodbench.plugins import Dataset, SubjectRecord
 from xmodbench.plugins.discovery import Location
 from xmodbench.plugins.settings import Modality
-from xmodbench.stages.check.findings import Check, Finding, NotAsked, Room, findings
+from xmodbench.stages.check.findings import Check, Finding, NotAsked, Room, check_readme, findings
 from xmodbench.stages.check.plain import PlainProcess
 from xmodbench.store import SliceStore
 
@@ -50,8 +50,7 @@ class _Checked:
 
     def has_readme(self) -> None:
         """Others are told what it is."""
-        if not (self.location.folder / "README.md").is_file():
-            raise UserError("missing", self.location.folder / "README.md", "say there where the volumes come from")
+        check_readme(self.location, "say there where the volumes come from")
 
     def is_imported(self) -> None:
         """The process says which modalities there are and what would be fetched."""

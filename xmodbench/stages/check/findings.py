@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from xmodbench.errors import UserError
+from xmodbench.plugins.discovery import Location
 from xmodbench.stages.wall.forking import PRELOADED, ForkServer
 from xmodbench.stages.wall.walled import Limits, Start
 
@@ -134,3 +135,10 @@ def findings(checks: list[Check], where: Room) -> Iterator[Finding]:
             yield Finding(check.requirement, str(error), tuple(where.warnings), output=where.said())
         else:
             yield Finding(check.requirement, warnings=tuple(where.warnings))
+
+
+def check_readme(location: Location, fix: str) -> None:
+    """Raise UserError unless a README stands beside the plugin's code."""
+    path = location.folder / "README.md"
+    if not path.is_file():
+        raise UserError("missing", path, fix)

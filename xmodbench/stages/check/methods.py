@@ -21,7 +21,7 @@ from xmodbench.plugins.discovery import Location, locate
 from xmodbench.plugins.model_files import check_saved
 from xmodbench.progress import Progress
 from xmodbench.seeding import derive_seed
-from xmodbench.stages.check.findings import Check, Finding, Room, findings
+from xmodbench.stages.check.findings import Check, Finding, Room, check_readme, findings
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import NONE, PluginProcess
@@ -65,8 +65,7 @@ class _Checked:
 
     def has_readme(self) -> None:
         """Others are told what it is."""
-        if not (self.location.folder / "README.md").is_file():
-            raise UserError("missing", self.location.folder / "README.md", "say there what the method does")
+        check_readme(self.location, "say there what the method does")
 
     def is_imported(self) -> None:
         """The process says what the method is."""

@@ -13,7 +13,7 @@ from xmodbench.metrics.registry import ROUNDING
 from xmodbench.plugins import ImageMetric, Plugin
 from xmodbench.plugins.check import N_TEST, phantom
 from xmodbench.plugins.discovery import Location
-from xmodbench.stages.check.findings import Check, Finding, Room, findings
+from xmodbench.stages.check.findings import Check, Finding, Room, check_readme, findings
 from xmodbench.stages.check.plain import PlainProcess
 from xmodbench.store import mapped
 
@@ -48,8 +48,7 @@ class _Checked:
 
     def has_readme(self) -> None:
         """Others are told what it is."""
-        if not (self.location.folder / "README.md").is_file():
-            raise UserError("missing", self.location.folder / "README.md", "say there what the metric measures")
+        check_readme(self.location, "say there what the metric measures")
 
     def is_imported(self) -> None:
         """The process imports it."""
