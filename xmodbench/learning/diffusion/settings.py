@@ -78,6 +78,13 @@ class DiffusionSettings(PresetSettings):
         le=1,
         description="Probability of a Gaussian blur, sigma uniform in 0..2 px, as OpenCV does it (code: 0.5).",
     )
+    affine: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Probability of a small affine map: turned by up to 5 degrees, moved by a tenth of the side, scaled by a "
+        "tenth, each axis by a fifth more (code: 0; ContourDiff: 0.9).",
+    )
     held_out: float | None = Field(
         None,
         ge=0,
@@ -195,6 +202,7 @@ RELEASED: dict[str, Any] = {
     "ema_warmup": False,
     "flip": 0.5,
     "blur": 0.5,
+    "affine": 0.0,
     "held_out": 0.0,
     "patience": 0,
     "sampler": "ancestral",

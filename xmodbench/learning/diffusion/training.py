@@ -26,7 +26,14 @@ Channels = Callable[[Batch], torch.Tensor | None]
 """Extra input channels [B, k, H, W] of a training batch."""
 
 
-def train(model: DiffusionModel, images: np.ndarray, channels: Channels, run: Run, translate: Translate) -> LossLog:
+def train(
+    model: DiffusionModel,
+    images: np.ndarray,
+    channels: Channels,
+    run: Run,
+    translate: Translate,
+    training: type[DiffusionTraining] | None = None,
+) -> LossLog:
     """Train `model` in place; it ends with the averaged (EMA) weights, in evaluation mode.
 
     Args:
@@ -35,11 +42,13 @@ def train(model: DiffusionModel, images: np.ndarray, channels: Channels, run: Ru
         channels: the condition's channels of a batch.
         run: seed, device, threads, state folder and progress.
         translate: how the method translates, for snapshots.
+        training: the kind of training, where another loss than score matching teaches the network.
 
     Raises:
         UserError, SystemExit: see `xmodbench.learning.training.loop.train`.
     """
-    return loop.train(DiffusionTraining(model, images, channels, run, translate), run)
+    kind = training or DiffusionTraining
+    return loop.train(kind(model, images, channels, run, translate), run)
 
 
 class DiffusionTraining(loop.Training):
