@@ -104,6 +104,12 @@ class ContrastRandomisedSettings(DiffusionSettings):
         None, description="Regression: average with the translation of the mirror image, a second evaluation (yes)."
     )
 
+    def resolved(self) -> Any:
+        """As ever; regression's ``sampling_steps`` are its evaluations."""
+        found = super().resolved()
+        steps = 1 + bool(found.mirrored)
+        return found.model_copy(update={"sampling_steps": steps}) if found.form == "regression" else found
+
     @model_validator(mode="after")
     def _shares(self) -> Self:
         found = self.resolved()

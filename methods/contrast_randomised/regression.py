@@ -33,7 +33,7 @@ class RandomContrasts:
         images = batch.clean[:, 0].float().cpu().numpy()
         found = [
             randomised(image, self.settings, np.random.default_rng(seed))
-            for image, seed in zip(images, batch.seeds, strict=True)
+            for image, seed in zip(images, batch.seeds.tolist(), strict=True)
         ]
         return torch.from_numpy(np.stack(found)[:, None]).to(batch.clean)
 

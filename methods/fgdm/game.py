@@ -21,7 +21,7 @@ def training_edges(batch: Batch) -> torch.Tensor:
     """Edges of a batch's slices [B, 1, H, W], each with a filter and a threshold drawn from its own seed."""
     draws = [
         np.random.default_rng(derive_seed(seed, "edges")).integers(1, (SIGMAS + 1, THRESHOLDS + 1))
-        for seed in batch.seeds
+        for seed in batch.seeds.tolist()
     ]
     sigma, threshold = torch.tensor(np.array(draws), dtype=torch.float32, device=batch.clean.device).unbind(1)
     return edge_maps(batch.clean, sigma, threshold)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -26,7 +26,7 @@ class Batch:
         flipped: whether it was flipped left to right, bool ``[B]``.
         t: times, int64 ``[B]``.
         eps: noise ``[B, 1, H, W]``; on a GPU it is made there, from the step's seed and an image's place in the batch.
-        seeds: of whatever else is random in an image's part of the step, one for each.
+        seeds: of whatever else is random in an image's part of the step, int64 ``[B]``, on the CPU.
     """
 
     clean: torch.Tensor
@@ -34,7 +34,7 @@ class Batch:
     flipped: torch.Tensor
     t: torch.Tensor
     eps: torch.Tensor
-    seeds: tuple[int, ...] = ()
+    seeds: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
 
 class Batches:
@@ -74,9 +74,11 @@ class Batches:
         index = self._rows(step)[mine]
         clean = torch.from_numpy(np.stack([np.asarray(self.images[row]) for row in index]))
         clean = torch.where(flipped[:, None, None, None], clean.flip(-1), clean)
-        seeds = tuple(derive_seed(seed, "image", place) for place in range(n)[mine])
+        seeds = torch.tensor([derive_seed(seed, "image", place) for place in range(n)[mine]])
         if s.affine:
-            clean = torch.stack([_affine(image, s.affine, one) for image, one in zip(clean, seeds, strict=True)])
+            clean = torch.stack(
+                [_affine(image, s.affine, one) for image, one in zip(clean, seeds.tolist(), strict=True)]
+            )
         for i in blurs.nonzero()[:, 0].tolist():
             clean[i, 0] = torch.from_numpy(blurred(clean[i, 0].numpy(), float(sigma[i])))
         clean, flipped, t = (handed(part, device) for part in (clean, flipped, t))
