@@ -36,7 +36,7 @@ FEW_STEPS: dict[str, Any] = {
 }
 """The four steps of the denoising diffusion GAN."""
 JUDGE: dict[str, Any] = {"judge_width": 64, "judge_blocks": 6, "judge_rate": 1e-4, "r1_gamma": 0.05}
-SMALL_JUDGE: dict[str, Any] = {**JUDGE, "judge_width": 8, "judge_blocks": 5, "judge_rate": 5e-4}
+SMALL_JUDGE: dict[str, Any] = {**JUDGE, "judge_width": 4, "judge_blocks": 5, "judge_rate": 5e-4}
 PLAIN: dict[str, Any] = {"form": "plain", "begin": "noise"}
 
 
@@ -63,9 +63,10 @@ class FgdmSettings(DiffusionSettings):
             **SHORT,
             **FEW_STEPS,
             **SMALL_JUDGE,
+            "iterations": 1000,
+            "batch_size": 2,
             "learning_rate": 1e-3,
             "lr_schedule": "cosine",
-            "iterations": 1000,
         },
         "short_plain": {**SHORT, **SMALL_JUDGE, **PLAIN},
         "own": {**OWN, **SMALL_JUDGE, **PLAIN},
