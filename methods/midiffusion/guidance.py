@@ -10,8 +10,8 @@ from functools import partial
 
 import torch
 
-from xmodbench.devices import handed
 from xmodbench.learning.diffusion.batches import Batch
+from xmodbench.learning.diffusion.maps import Maker, SourceMaps, TrainingMaps
 from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.plugins import Run
 from xmodbench.progress import Progress
@@ -36,9 +36,9 @@ def note_path(settings, normalise: bool, run: Run) -> None:
         run.facts["lmi_path"] = path_of(run.device, lmi_options(settings, normalise))
 
 
-def maps_of_clean(settings, options: LmiOptions) -> dict:
+def maps_of_clean(settings, options: LmiOptions) -> dict[str, Maker]:
     """For each channel that depends on clean images [B, 1, H, W] alone, in the order of `settings`, how it is made."""
-    known = {
+    known: dict[str, Maker] = {
         "self": lambda images: lmi_map(images, images, options),
         "sobel": sobel_map,
         "std": partial(std_map, window=settings.window),
@@ -46,10 +46,8 @@ def maps_of_clean(settings, options: LmiOptions) -> dict:
     return {name: known[name] for name in settings.channels if name != "cross"}
 
 
-class TrainingGuide:
-    """Channels of training batches.
-
-    Without blur, the maps of clean slices are made once and flipped with their slice: they commute with flips.
+class TrainingGuide(TrainingMaps):
+    """Channels of training batches, in the order of the settings.
 
     Args:
         model: the model being trained.
@@ -60,17 +58,11 @@ class TrainingGuide:
     def __init__(self, model: DiffusionModel, images, progress: Progress):
         self.model, self.settings = model, model.settings
         self.options = lmi_options(self.settings, self.settings.normalise_train)
-        self.makers = maps_of_clean(self.settings, self.options)
-        self.kept: dict[str, torch.Tensor] = {}
-        if self.settings.blur == 0:
-            for name, make in self.makers.items():
-                slices = (torch.from_numpy(image.copy())[None] for image in images)
-                tracked = progress.track(slices, f"{name} maps", total=len(images))
-                self.kept[name] = torch.cat([make(one) for one in tracked])
+        super().__init__(maps_of_clean(self.settings, self.options), images, self.settings, progress)
 
     def __call__(self, batch: Batch) -> torch.Tensor | None:
         """Channels [B, k, H, W]; None if there are none."""
-        found = [self._cross(batch) if name == "cross" else self._clean(name, batch) for name in self.settings.channels]
+        found = [self._cross(batch) if name == "cross" else self.of(name, batch) for name in self.settings.channels]
         return torch.cat(found, 1) if found else None
 
     def _cross(self, batch: Batch) -> torch.Tensor:
@@ -79,25 +71,15 @@ class TrainingGuide:
         noisy = process.diffuse(self.model.inside(batch.clean), later, batch.eps)
         return lmi_map(batch.clean, self.model.outside(noisy), self.options)
 
-    def _clean(self, name: str, batch: Batch) -> torch.Tensor:
-        if name not in self.kept:
-            return self.makers[name](batch.clean)
-        kept = handed(self.kept[name][batch.index], str(batch.clean.device))
-        return torch.where(batch.flipped[:, None, None, None], kept.flip(-1), kept)
 
-
-class SourceGuide:
-    """The condition when translating `source` [B, 1, H, W]; maps of the source alone are made once.
-
-    Attributes:
-        tensors: all that it reads besides the noisy image.
-    """
+class SourceGuide(SourceMaps):
+    """The condition when translating `source` [B, 1, H, W]; maps of the source alone are made once."""
 
     def __init__(self, model: DiffusionModel, source: torch.Tensor):
         self.options = lmi_options(model.settings, model.settings.normalise_sample)
         self.channels, self.source = model.settings.channels, source
-        self.fixed = {name: make(source) for name, make in maps_of_clean(model.settings, self.options).items()}
-        self.tensors = (source, *self.fixed.values())
+        super().__init__(maps_of_clean(model.settings, self.options), source)
+        self.tensors = (source, *self.tensors)
 
     def __call__(self, noisy: torch.Tensor) -> torch.Tensor | None:
         """Channels [B, k, H, W] for a noisy image; None if there are none."""

@@ -13,7 +13,7 @@ from xmodbench.learning.diffusion.batches import Batches, _times
 from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.learning.diffusion.networks import DenoisingNetwork
 from xmodbench.learning.diffusion.samplers import ancestral_std, image_noise, sample, times
-from xmodbench.learning.diffusion.schedules import geometric_ve, linear_vp
+from xmodbench.learning.diffusion.schedules import continuous_vp, geometric_ve, linear_vp
 from xmodbench.learning.diffusion.settings import RELEASED, VE_SAMPLERS, VP_SAMPLERS
 from xmodbench.learning.diffusion.training import learning_rate
 from xmodbench.seeding import ImageGenerator
@@ -56,6 +56,54 @@ def test_the_network_answers_as_the_released_one_with_the_same_weights(t, wanted
         found = network(x.float(), torch.tensor([t]))[0, 0]
     pixels = [(0, 0), (0, 127), (63, 40), (100, 90), (127, 127)]
     assert [found[place].item() for place in pixels] == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rate", "kept", "of_clean", "of_noisy", "variance"),
+    [  # the released SynDiff's four steps, printed by its code; FGDM's, by the same formulas
+        (
+            20,
+            [0.521745, 0.078676, 0.0034289, 4.319e-5],
+            [1, 0.665778, 0.269191, 0.0578215],
+            [0, 0.201576, 0.193001, 0.1118523],
+            [0, 0.440819, 0.884202, 0.984061],
+        ),
+        (
+            1,
+            [0.948125, 0.849868, 0.720206, 0.577008],
+            [1, 0.672140, 0.502687, 0.398911],
+            [0, 0.327132, 0.493956, 0.592064],
+            [0, 0.035808, 0.081865, 0.131518],
+        ),
+    ],
+)
+def test_steps_of_the_continuous_schedule(rate, kept, of_clean, of_noisy, variance):
+    process = continuous_vp(4, 0.1, rate)
+    assert (process.signal**2).tolist() == pytest.approx(kept, rel=2e-5)
+    found = [part.flatten().tolist() for part in process.posterior(torch.arange(4), torch.zeros(4, 1, 1, 1))]
+    assert found[0] == pytest.approx(of_clean, abs=2e-6)
+    assert found[1] == pytest.approx(of_noisy, abs=2e-6)
+    assert [std**2 for std in found[2]] == pytest.approx(variance, abs=2e-6)
+
+
+def test_an_ancestral_step_is_a_draw_from_the_posterior():
+    process, rng = continuous_vp(4, 0.1, 1), torch.Generator().manual_seed(0)
+    clean, x, noise = (torch.randn(1, 1, 4, 4, generator=rng) for _ in range(3))
+    for t in range(4):
+        of_clean, of_noisy, std = process.posterior(torch.tensor([t]), x)
+
+        def denoise(noisy, time):
+            return process.clean_and_eps("x0", clean, noisy, torch.full((len(noisy),), time))
+
+        seen = []
+        samplers.sample_ancestral(
+            lambda noisy, time: seen.append(noisy) or denoise(noisy, time),  # noqa: B023
+            *(process, list(range(t, -1, -1)), x),
+            noise=lambda: noise,
+            variance="fixedsmall",
+        )
+        if t:
+            torch.testing.assert_close(seen[1], of_clean * clean + of_noisy * x + std * noise, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 37), (9, 8)])

@@ -24,7 +24,7 @@ def smoke(tmp_path_factory):
 def test_every_method_takes_part(smoke):
     assert set(available(METHODS)) == set(yaml.safe_load(CONFIG.read_text())["methods"])
     table = json.loads((smoke / "table.json").read_text())
-    assert len(list((smoke / "scores").glob("*.csv"))) == 13
+    assert len(list((smoke / "scores").glob("*.csv"))) == 16
     assert table["banner"].startswith("Simulated data")
 
 
@@ -49,5 +49,5 @@ def test_inversions_keep_what_lies_on_the_way(smoke):
 
 def test_trainings_leave_pictures_and_the_report_shows_them(smoke):
     page = (smoke / "report.html").read_text(encoding="utf-8")
-    assert page.count('class="losses"') == 7  # six trained methods, one of them in two phases
+    assert page.count('class="losses"') == 10  # nine trained methods, one of them in two phases
     assert page.count('class="data"') == 1

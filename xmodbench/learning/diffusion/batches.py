@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -12,6 +12,7 @@ from xmodbench.devices import handed
 from xmodbench.learning.philox import normal
 from xmodbench.seeding import derive_seed
 
+from .affine import warped
 from .blur import LARGEST, blurred
 
 
@@ -25,6 +26,7 @@ class Batch:
         flipped: whether it was flipped left to right, bool ``[B]``.
         t: times, int64 ``[B]``.
         eps: noise ``[B, 1, H, W]``; on a GPU it is made there, from the step's seed and an image's place in the batch.
+        seeds: of whatever else is random in an image's part of the step, int64 ``[B]``, on the CPU.
     """
 
     clean: torch.Tensor
@@ -32,6 +34,7 @@ class Batch:
     flipped: torch.Tensor
     t: torch.Tensor
     eps: torch.Tensor
+    seeds: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
 
 class Batches:
@@ -71,10 +74,15 @@ class Batches:
         index = self._rows(step)[mine]
         clean = torch.from_numpy(np.stack([np.asarray(self.images[row]) for row in index]))
         clean = torch.where(flipped[:, None, None, None], clean.flip(-1), clean)
+        seeds = torch.tensor([derive_seed(seed, "image", place) for place in range(n)[mine]])
+        if s.affine:
+            clean = torch.stack(
+                [_affine(image, s.affine, one) for image, one in zip(clean, seeds.tolist(), strict=True)]
+            )
         for i in blurs.nonzero()[:, 0].tolist():
             clean[i, 0] = torch.from_numpy(blurred(clean[i, 0].numpy(), float(sigma[i])))
         clean, flipped, t = (handed(part, device) for part in (clean, flipped, t))
-        return Batch(clean, torch.from_numpy(index), flipped, t, eps)
+        return Batch(clean, torch.from_numpy(index), flipped, t, eps, seeds)
 
     def _rows(self, step: int) -> np.ndarray:
         places = np.arange(step * self.total, (step + 1) * self.total)
@@ -83,6 +91,12 @@ class Batches:
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         return np.random.default_rng(derive_seed(self.seed, "epoch", epoch)).permutation(len(self.rows))
+
+
+def _affine(image: torch.Tensor, share: float, seed: int) -> torch.Tensor:
+    """An image [1, H, W], warped in a `share` of cases."""
+    rng = np.random.default_rng(derive_seed(seed, "affine"))
+    return torch.from_numpy(warped(image[0].numpy(), rng))[None] if rng.random() < share else image
 
 
 def _times(n: int, length: int, antithetic: bool, rng: torch.Generator) -> torch.Tensor:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .model import DiffusionModel
     from .samplers import Noise
-    from .training import Channels
+    from .training import Channels, DiffusionTraining
 
 
 class DiffusionMethod(Method):
@@ -40,11 +40,16 @@ class DiffusionMethod(Method):
         run: Run,
         inputs: int = 1,
         channels_of: Callable[[DiffusionModel], Channels] = lambda model: lambda batch: None,
+        training: type[DiffusionTraining] | None = None,
     ) -> None:
-        """Train a model of the target with `inputs` channels; `channels_of` makes those beside the noisy image."""
+        """Train a model of the target with `inputs` channels; `channels_of` makes those beside the noisy image.
+
+        `training` is the kind of training, score matching if left out.
+        """
         from . import plugin
 
-        self.model, self.log = plugin.fit(self.settings.resolved(), inputs, train.target, channels_of, run, self.draw)
+        settings = self.settings.resolved()
+        self.model, self.log = plugin.fit(settings, inputs, train.target, channels_of, run, self.draw, training)
 
     def save(self, directory: Path) -> None:
         """Weights, resolved settings and the loss of training."""

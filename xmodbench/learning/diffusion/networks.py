@@ -23,6 +23,8 @@ class Shape:
         ddpm: details of the DDPM network (asymmetric padding, sine first); otherwise those of the ADM network.
         patch: the U-Net sees patches of so many pixels squared as channels: a quarter of the work for 2.
         groups: of the group normalisation.
+        head: channels of an attention head; one head as wide as the level if left out.
+        zeroed: the last layer of every residual branch and of the network begins at 0, as in ADM.
     """
 
     base: int
@@ -32,12 +34,16 @@ class Shape:
     ddpm: bool = True
     patch: int = 1
     groups: int = 32
+    head: int | None = None
+    zeroed: bool = False
 
 
 # 8,950,913 (3 inputs) and 21,423,169 parameters as in the released code; attention at 16 px for images of 128 px
 SHAPES = {
     "ddpm": Shape(64, (1, 2, 2, 2), 2, (3,)),
-    "adm": Shape(64, (1, 1, 2, 3, 4), 2, (3,), ddpm=False),
+    "adm": Shape(64, (1, 1, 2, 3, 4), 2, (3,), ddpm=False, zeroed=True),
+    "ddpm256": Shape(128, (1, 1, 2, 2, 4, 4), 2, (4,), ddpm=False, head=8),
+    "ncsnpp": Shape(128, (1, 2, 2, 2), 2, (), ddpm=False),
     "small": Shape(16, (1, 2, 4), 1, (2,), groups=8),
 }
 
@@ -46,8 +52,9 @@ class DenoisingNetwork(nn.Module):
     """A U-Net for images of any size: pads them to what its levels need and crops the answer.
 
     Args:
-        preset: ``ddpm`` (the released MIDiffusion network), ``adm`` (its ADM-style alternative) or ``small`` (for short
-            training on a CPU; no published counterpart).
+        preset: ``ddpm`` (the released MIDiffusion network), ``adm`` (its ADM-style alternative), ``ddpm256`` (DDPM's for 256
+            pixels, with diffusers' defaults, as in ContourDiff), ``ncsnpp`` (of the sizes of FGDM's generator) or ``small``
+            (for short training on a CPU; no published counterpart).
         inputs: input channels: the noisy image and its condition.
         base: channels of the first level, the preset's if left out.
         dropout: before the second convolution of every block.
@@ -60,7 +67,7 @@ class DenoisingNetwork(nn.Module):
         self.patch = shape.patch
         self.multiple = shape.patch * 2 ** (len(shape.multipliers) - 1)
         self.unet = without_divisions(_unet(shape, inputs, base or shape.base, dropout))
-        if not shape.ddpm:
+        if shape.zeroed:
             _zero_outputs(self.unet)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -88,7 +95,7 @@ def _unet(shape: Shape, inputs: int, base: int, dropout: float) -> UNet2DModel:
         downsample_padding=0 if shape.ddpm else 1,
         freq_shift=1 if shape.ddpm else 0,
         flip_sin_to_cos=not shape.ddpm,
-        attention_head_dim=None,  # one head as wide as the level
+        attention_head_dim=shape.head,
         norm_eps=1e-6 if shape.ddpm else 1e-5,
         norm_num_groups=math.gcd(shape.groups, base),
         dropout=dropout,

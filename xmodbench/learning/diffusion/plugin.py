@@ -19,7 +19,7 @@ from .evaluations import Evaluations
 from .model import DiffusionModel
 from .samplers import Noise, image_noise
 from .snapshot import Translate
-from .training import Channels, train
+from .training import Channels, DiffusionTraining, train
 
 
 def fit(
@@ -29,15 +29,16 @@ def fit(
     channels_of: Callable[[DiffusionModel], Channels],
     run: Run,
     translate: Translate,
+    training: type[DiffusionTraining] | None = None,
 ) -> tuple[DiffusionModel, LossLog]:
     """Make and train a model on target slices [N, 1, H, W]; notes its size in the job's record.
 
-    `translate` is how the method translates with a model, for snapshots.
+    `translate` is how the method translates with a model, for snapshots; `training` as in `training.train`.
     """
     run.use_threads()
     torch.manual_seed(derive_seed(run.seed, "weights"))
     model = DiffusionModel.new(settings, inputs)
-    log = train(model, images, channels_of(model), run, translate)
+    log = train(model, images, channels_of(model), run, translate, training)
     run.facts.update(parameters=sum(p.numel() for p in model.network.parameters()), final_loss=log.last()["loss"])
     return model, log
 

@@ -64,6 +64,20 @@ class Process:
         eps = -answer if prediction == "score" else answer
         return (x - s * eps) / a, eps
 
+    def posterior(self, t: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of a VP process: what the image one time earlier is made of, given the clean one and that of times `t`.
+
+        Returns:
+            weights of the clean and of the noisy image, and the standard deviation, as [B, 1, ...]; at time 0, where the
+            earlier image is the clean one, 1, 0 and 0.
+        """
+        kept = self.levels(t, like)[0].double() ** 2
+        before = torch.where(t.reshape(kept.shape) > 0, self.levels((t - 1).clamp_min(0), like)[0].double() ** 2, 1.0)
+        beta = 1 - kept / before
+        weights = before.sqrt() * beta / (1 - kept), (1 - beta).sqrt() * (1 - before) / (1 - kept)
+        std = (beta * (1 - before) / (1 - kept)).clamp_min(0).sqrt()
+        return weights[0].to(like), weights[1].to(like), std.to(like)
+
     def levels(self, t: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Signal and noise at times `t` (int64 [B], on the device of `like`) as [B, 1, ...], for tensors such as `like`.
 
@@ -84,6 +98,17 @@ def linear_vp(length: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.
     return Process("vp", kept.sqrt().float(), (1 - kept).sqrt().float(), betas.float())
 
 
+def continuous_vp(steps: int, rate_start: float, rate_end: float, first: float = 1e-3) -> Process:
+    """The VP equation whose rate rises linearly, ``dx = -rate/2 x dt + sqrt(rate) dw``, at `steps` equal steps to time 1.
+
+    As in denoising diffusion GANs (Xiao et al. 2022), whose clean images are those of the time `first`.
+    """
+    time = first + (1 - first) * torch.arange(steps + 1, dtype=torch.float64) / steps
+    kept = torch.exp(-0.5 * time**2 * (rate_end - rate_start) - time * rate_start)
+    betas, kept = 1 - kept[1:] / kept[:-1], kept[1:] / kept[0]
+    return Process("vp", kept.sqrt().float(), (1 - kept).sqrt().float(), betas.float())
+
+
 def geometric_ve(length: int = 1000, sigma_min: float = 0.01, sigma_max: float = 50.0) -> Process:
     """The geometric VE schedule of score-SDE: ``sigma_t = sigma_min (sigma_max / sigma_min)^(t / (T-1))``."""
     exponent = torch.linspace(0, 1, length, dtype=torch.float64)
@@ -95,4 +120,5 @@ def process_of(settings) -> Process:
     """The process that resolved settings ask for."""
     if settings.process == "ve":
         return geometric_ve(settings.timesteps, settings.sigma_min, settings.sigma_max)
-    return linear_vp(settings.timesteps, settings.beta_start, settings.beta_end)
+    make = linear_vp if settings.schedule == "linear" else continuous_vp
+    return make(settings.timesteps, settings.beta_start, settings.beta_end)

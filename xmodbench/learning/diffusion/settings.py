@@ -31,8 +31,13 @@ class DiffusionSettings(PresetSettings):
         None, description="Variance preserving (released code) or variance exploding (paper, Eq. 4)."
     )
     timesteps: int | None = Field(None, ge=2, le=10_000, description="Discrete times T (code: 1000).")
-    beta_start: float | None = Field(None, gt=0, lt=1, description="First beta of the linear VP schedule (code: 1e-4).")
-    beta_end: float | None = Field(None, gt=0, lt=1, description="Last beta of the linear VP schedule (code: 0.02).")
+    schedule: Literal["linear", "continuous"] | None = Field(
+        None,
+        description="VP: betas linear in the time (code), or of steps of the continuous equation whose rate is linear, for "
+        "few times (FGDM).",
+    )
+    beta_start: float | None = Field(None, gt=0, lt=20, description="First beta of the VP schedule (code: 1e-4).")
+    beta_end: float | None = Field(None, gt=0, le=100, description="Last beta of the VP schedule (code: 0.02).")
     sigma_min: float | None = Field(
         None, gt=0, description="Smallest VE noise level (score-SDE: 0.01; paper: none given)."
     )
@@ -47,8 +52,10 @@ class DiffusionSettings(PresetSettings):
     )
 
     # network
-    network: Literal["ddpm", "adm", "small"] | None = Field(
-        None, description="ddpm: the published runs' network; adm: the code's alternative; small: short CPU training."
+    network: Literal["ddpm", "adm", "ddpm256", "ncsnpp", "small"] | None = Field(
+        None,
+        description="ddpm: the published runs' network; adm: the code's alternative; ddpm256: ContourDiff's; ncsnpp: of the "
+        "sizes of FGDM's; small: short CPU training.",
     )
     width: int | None = Field(None, ge=8, le=512, multiple_of=8, description="Channels of the first level (code: 64).")
     dropout: float | None = Field(None, ge=0, lt=1, description="Dropout (code: 0.1; in its ADM network 0).")
@@ -61,7 +68,9 @@ class DiffusionSettings(PresetSettings):
     learning_rate: float | None = Field(
         None, gt=0, description="Adam's step size (code: 3e-4), the peak of a one-cycle."
     )
-    lr_schedule: Literal["constant", "one-cycle"] | None = Field(None, description="Code: constant.")
+    lr_schedule: Literal["constant", "one-cycle", "cosine"] | None = Field(
+        None, description="Code: constant; cosine: falls to a fifteenth (FGDM)."
+    )
     loss_reduction: Literal["sum", "mean"] | None = Field(
         None, description="Squared error per image: summed over pixels (code) or averaged."
     )
@@ -80,6 +89,13 @@ class DiffusionSettings(PresetSettings):
         ge=0,
         le=1,
         description="Probability of a Gaussian blur, sigma uniform in 0..2 px, as OpenCV does it (code: 0.5).",
+    )
+    affine: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Probability of a small affine map: turned by up to 5 degrees, moved by a tenth of the side, scaled by "
+        "a tenth, each axis by a fifth more (code: 0; ContourDiff: 0.9).",
     )
     held_out: float | None = Field(
         None,
@@ -150,7 +166,7 @@ class DiffusionSettings(PresetSettings):
         changes: dict[str, Any] = {}
         if self.dropout is None and found.network == "adm":
             changes["dropout"] = 0.0  # the released code's ADM network ignores the option
-        known = VP_SAMPLERS if found.process == "vp" else VE_SAMPLERS
+        known = _samplers(found)
         if self.sampler is None and found.sampler not in known:
             changes["sampler"] = known[0]
         if self.sampling_steps is None:
@@ -170,15 +186,18 @@ class DiffusionSettings(PresetSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         r = self.resolved()
-        known = VP_SAMPLERS if r.process == "vp" else VE_SAMPLERS
+        known = _samplers(r)
         if r.sampler not in known:
-            raise ValueError(f"sampler '{r.sampler}' is not for process '{r.process}' (use {', '.join(known)})")
+            what = f"process '{r.process}'" if r.schedule == "linear" else f"schedule '{r.schedule}'"
+            raise ValueError(f"sampler '{r.sampler}' is not for {what} (use {', '.join(known)})")
         if r.sampling_steps > r.timesteps:
             raise ValueError(f"sampling_steps {r.sampling_steps} is more than timesteps {r.timesteps}")
         if r.sampler == "ddim" and r.timesteps % r.sampling_steps:
             raise ValueError(
                 f"sampling_steps of ddim must divide timesteps ({r.timesteps}), {r.sampling_steps} does not"
             )
+        if r.process == "vp" and r.schedule == "linear" and r.beta_end >= 1:
+            raise ValueError(f"beta_end {r.beta_end:g} of a linear schedule must be below 1")
         if r.sampler == "ddim" and r.spacing == "karras":
             raise ValueError(
                 "spacing 'karras' is not for sampler 'ddim', whose steps are even: use dpmpp_2m, unipc or heun"
@@ -190,9 +209,17 @@ class DiffusionSettings(PresetSettings):
         return self
 
 
+def _samplers(settings: Any) -> tuple[str, ...]:
+    """The samplers for the process that resolved settings ask for; the few-step solvers are told linear betas."""
+    if settings.process == "ve":
+        return VE_SAMPLERS
+    return VP_SAMPLERS if settings.schedule == "linear" else ("ancestral",)
+
+
 RELEASED: dict[str, Any] = {
     "process": "vp",
     "timesteps": 1000,
+    "schedule": "linear",
     "beta_start": 1e-4,
     "beta_end": 0.02,
     "sigma_min": 0.01,
@@ -214,6 +241,7 @@ RELEASED: dict[str, Any] = {
     "ema_warmup": False,
     "flip": 0.5,
     "blur": 0.5,
+    "affine": 0.0,
     "held_out": 0.0,
     "patience": 0,
     "sampler": "ancestral",

@@ -43,7 +43,9 @@ def snapshot(
 
 
 def quick(settings):
-    """Resolved settings with a deterministic sampler of about `STEPS` steps."""
+    """Resolved settings with a deterministic sampler of about `STEPS` steps, where there is one for their process."""
+    if settings.process == "vp" and settings.schedule != "linear":
+        return settings
     steps = next(n for n in range(min(STEPS, settings.timesteps), 0, -1) if settings.timesteps % n == 0)
     sampler = "ddim" if settings.process == "vp" else "euler"
     return settings.model_copy(update={"sampler": sampler, "sampling_steps": steps, "spacing": "uniform", "eta": 0.0})

@@ -26,7 +26,14 @@ Channels = Callable[[Batch], torch.Tensor | None]
 """Extra input channels [B, k, H, W] of a training batch."""
 
 
-def train(model: DiffusionModel, images: np.ndarray, channels: Channels, run: Run, translate: Translate) -> LossLog:
+def train(
+    model: DiffusionModel,
+    images: np.ndarray,
+    channels: Channels,
+    run: Run,
+    translate: Translate,
+    training: type[DiffusionTraining] | None = None,
+) -> LossLog:
     """Train `model` in place; it ends with the averaged (EMA) weights, in evaluation mode.
 
     Args:
@@ -35,11 +42,13 @@ def train(model: DiffusionModel, images: np.ndarray, channels: Channels, run: Ru
         channels: the condition's channels of a batch.
         run: seed, device, threads, state folder and progress.
         translate: how the method translates, for snapshots.
+        training: the kind of training, where another loss than score matching teaches the network.
 
     Raises:
         UserError, SystemExit: see `xmodbench.learning.training.loop.train`.
     """
-    return loop.train(DiffusionTraining(model, images, channels, run, translate), run)
+    kind = training or DiffusionTraining
+    return loop.train(kind(model, images, channels, run, translate), run)
 
 
 class DiffusionTraining(loop.Training):
@@ -176,9 +185,14 @@ def _steps(settings, slices: int, per_step: int, shape: tuple[int, ...], device:
 
 
 def learning_rate(settings, step: int, steps: int) -> float:
-    """Adam's step size at `step`: constant, or a one-cycle (a cosine up over the first 15 %, another down to 1/100)."""
+    """Adam's step size at `step`: constant, a cosine down to 1/15, or a one-cycle.
+
+    The one-cycle is a cosine up over the first 15 %, and another down to 1/100.
+    """
     if settings.lr_schedule == "constant":
         return settings.learning_rate
+    if settings.lr_schedule == "cosine":
+        return settings.learning_rate * (1 + 14 * (1 + math.cos(math.pi * step / steps)) / 2) / 15
     up = max(1, round(0.15 * steps))
     place = step / up if step < up else 1 - (step - up) / max(1, steps - up)
     floor = 0.1 if step < up else 0.01
