@@ -9,8 +9,8 @@ def leave_out_compiler() -> None:
     """Let torch's optimisers be made and take steps without `torch._dynamo`; their numbers are the same.
 
     A few of their methods ask the compiler to keep out of them, and import it to say so. Networks are compiled here
-    (`xmodbench.learning.training.compiling`), optimisers are not, so that there is nothing to keep out of. Where a version of
-    torch asks in another way, or an optimiser was made before, all that is lost is the time.
+    (`xmodbench.learning.training.compiling`), optimisers are not, so that there is nothing to keep out of. Where a version
+    of torch asks in another way, or an optimiser was made before, all that is lost is the time.
     """
     for method in vars(torch.optim.Optimizer).values():
         plain = getattr(method, "__wrapped__", None)
