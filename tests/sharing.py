@@ -1,4 +1,4 @@
-"""What takes long and is only read, made once: folders for all processes of pytest-xdist, and a Snakemake that is imported."""
+"""What takes long, made once: folders for all processes of pytest-xdist, and a process that has imported Snakemake."""
 
 from __future__ import annotations
 

@@ -14,6 +14,17 @@ def imported_by(code: str) -> set[str]:
     return set(answer.stdout.split())
 
 
+@pytest.mark.parametrize("unneeded", ["torch", "scipy.stats", "matplotlib", "SimpleITK", "torchmetrics"])
+def test_scoring_does_not_import(scoring, unneeded):
+    assert "skimage.metrics" in scoring
+    assert unneeded not in scoring
+
+
+@pytest.fixture(scope="module")
+def scoring():
+    return imported_by("import xmodbench.cli.app, xmodbench.stages.score")
+
+
 @pytest.fixture(scope="module")
 def networks():
     return imported_by("import xmodbench.learning.diffusion.networks")
