@@ -145,7 +145,7 @@ class _Checked:
         return _Logged(self.room, job, verb, compiled=self._compiled(job), **options)
 
     def _compiled(self, job: MethodJob) -> Path | None:
-        """What its compilers made, asked for once: where that fails, each process compiles for itself, and is limited too."""
+        """What its compilers made, asked for once; where that fails, each process compiles for itself."""
         if job.location.id not in self.kept:
             limits = replace(self.room.limits, seconds=COMPILING * self.room.limits.seconds)
             self.kept[job.location.id] = compiled(job, limits=limits, start=self.room.start)
