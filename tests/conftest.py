@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.sharing import made_once
 from xmodbench.progress import Progress
 from xmodbench.store import StoreWriter
 
@@ -77,4 +78,4 @@ def trained(tmp_path_factory):
     """A folder with prepared heads and a model that copies (`tests.phantoms.trained_copier`); only to be read."""
     from tests.phantoms import trained_copier  # brings the image libraries along
 
-    return trained_copier(tmp_path_factory.mktemp("trained"))
+    return made_once(tmp_path_factory, "trained", trained_copier)

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide results."""
+    return dict(_versions())
+
+
+@cache  # a process that writes many records would read the packages' long descriptions for each
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "xmodbench": __version__}
     for package in _PACKAGES:
         try:

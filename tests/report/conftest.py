@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from tests.report import synthetic
+from tests.sharing import made_once
 from xmodbench.report import build_report
 from xmodbench.report.model import Report
 
@@ -16,13 +17,15 @@ DIRECTIONS = ["pd->t1"]
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """Folder of a finished run of a real-looking and a simulated data set, one direction each."""
-    root = tmp_path_factory.mktemp("toy")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.delenv("FID_WEIGHTS", raising=False)
-        synthetic.write_plugins(root)
-        synthetic.finish(synthetic.make_plan(root, directions=DIRECTIONS), slices=2, size=32)
-    return root
+
+    def make(root):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            patch.delenv("FID_WEIGHTS", raising=False)
+            synthetic.write_plugins(root)
+            synthetic.finish(synthetic.make_plan(root, directions=DIRECTIONS), slices=2, size=32)
+
+    return made_once(tmp_path_factory, "toy", make)
 
 
 @pytest.fixture
@@ -52,12 +55,14 @@ def report(finished, plan_of):
 @pytest.fixture(scope="session")
 def built(finished, tmp_path_factory):
     """Folder of the finished run's report."""
-    out = tmp_path_factory.mktemp("page")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(finished)
-        plan = synthetic.make_plan(finished, directions=DIRECTIONS, title="Toy <b>heads</b>", figures=True)
-        build_report(plan, out, False)
-    return out
+
+    def make(out):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(finished)
+            plan = synthetic.make_plan(finished, directions=DIRECTIONS, title="Toy <b>heads</b>", figures=True)
+            build_report(plan, out, False)
+
+    return made_once(tmp_path_factory, "page", make)
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from tests import sharing
 from tests.plugins import GRADIENT, write_method
 from xmodbench.files import REPOSITORY
 from xmodbench.plan.config import load_config
 from xmodbench.plan.job_list import JobList
 from xmodbench.plan.plan import Plan
+
+OUTPUT = "said.txt"
+"""In the folder of a finished run: what Snakemake said."""
 
 # this checkout's package, wherever an installed one is
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
@@ -72,10 +75,8 @@ class Work:
         self.config.write_text(yaml.safe_dump(values))
 
     def snakemake(self, *options: str, entry: str = "Snakefile") -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / entry), "--configfile", str(self.config)]
-        return subprocess.run(
-            [*command, *options], cwd=self.folder, capture_output=True, text=True, check=False, env=ENVIRONMENT
-        )
+        given = ["-s", str(REPOSITORY / entry), "--configfile", str(self.config)]
+        return sharing.snakemake([*given, *options], self.folder, ENVIRONMENT)
 
     def run(self, *options: str) -> subprocess.CompletedProcess:
         return self.snakemake("--cores", "2", *options)
@@ -98,13 +99,18 @@ def job_list(work: Work, monkeypatch) -> JobList:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Work:
     """A complete run; tests that change it work on a copy (`work`)."""
-    work = Work(tmp_path_factory.mktemp("benchmark"))
-    write_volumes(work.folder / "volumes")
-    write_method(work.folder, "gradient", GRADIENT)
-    work.write_config()
-    done = work.run()
-    assert done.returncode == 0, done.stderr
-    work.output = done.stderr + done.stdout
+
+    def make(folder: Path) -> None:
+        work = Work(folder)
+        write_volumes(folder / "volumes")
+        write_method(folder, "gradient", GRADIENT)
+        work.write_config()
+        done = work.run()
+        assert done.returncode == 0, done.stderr
+        (folder / OUTPUT).write_text(done.stderr + done.stdout)
+
+    work = Work(sharing.made_once(tmp_path_factory, "benchmark", make))
+    work.output = (work.folder / OUTPUT).read_text()
     return work
 
 

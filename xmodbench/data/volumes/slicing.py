@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.transform import resize
 
 from xmodbench.data.volumes.settings import SliceSelection
 from xmodbench.errors import UserError
@@ -146,14 +145,20 @@ def to_square(image: np.ndarray, crop: Crop, size: int, fill: float = 0.0) -> np
     square = crop.cut(image, fill)
     if square.shape == (size, size):
         return square.astype(np.float32)
-    return resize(square, (size, size), order=1, mode="edge", anti_aliasing=True).astype(np.float32)
+    return _resized(square, (size, size))
 
 
 def from_square(image: np.ndarray, crop: Crop) -> np.ndarray:
     """The way back of `to_square`, as far as there is one: an image [size, size] on the pixels of its field of view."""
     if image.shape == (crop.height, crop.width):
         return image
-    return resize(image, (crop.height, crop.width), order=1, mode="edge", anti_aliasing=True).astype(np.float32)
+    return _resized(image, (crop.height, crop.width))
+
+
+def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    from skimage.transform import resize  # trainings know of slices, and resize none
+
+    return resize(image, shape, order=1, mode="edge", anti_aliasing=True).astype(np.float32)
 
 
 def slice_affine(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import torch
 
@@ -20,7 +22,9 @@ _COMPILER = "torch._dynamo"
 def _only_what_is_named() -> Iterator[None]:
     """Let submodules of `_PACKAGES` be imported without their packages' ``__init__``, and diffusers without the compiler.
 
-    Nothing of it lasts: whoever imports these packages afterwards gets all of them, with the same classes.
+    diffusers also asks which distribution each installed package comes from, for which all their lists of files are read: a
+    second, to name a few optional packages that are not used here. Nothing of it lasts: whoever imports these packages
+    afterwards gets all of them, with the same classes.
     """
     spec = importlib.util.find_spec("diffusers")
     assert spec is not None and spec.submodule_search_locations is not None
@@ -36,7 +40,8 @@ def _only_what_is_named() -> Iterator[None]:
         sys.modules[_COMPILER] = None  # type: ignore[assignment]  # Python's way to say that it cannot be imported
         placed.append(_COMPILER)
     try:
-        yield
+        with patch.object(importlib.metadata, "packages_distributions", dict):
+            yield
     finally:
         for name in placed:
             del sys.modules[name]

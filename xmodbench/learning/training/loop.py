@@ -16,12 +16,14 @@ from xmodbench.plugins import Run
 
 from . import processes
 from .log import LossLog
+from .optimisers import leave_out_compiler
 from .plot import strip
 from .state import TERMINATED, load_state, part, save_state, termination_noticed
 
 NOTES = 200  # rows of the log
 FIRST_SAVE_S = 15.0  # seconds to the first save of the state, then twice as many each time up to `checkpoint_s`
 VOTE_EVERY = 8  # steps between two questions to the other processes; each makes a GPU wait
+leave_out_compiler()  # a method makes its optimisers after it has imported this
 
 
 class Training(ABC):

@@ -6,7 +6,7 @@ It is trained and translates in processes like those of its jobs, behind the sam
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from xmodbench.store import mapped
 
 SEED = 3
 TASKS = "xmodbench.stages.check.method_tasks:ExaminedMethod"
+COMPILING = 10  # times as long as an answer may take, once for each version of the code; for slow and for busy machines
 INORDER, OTHERS = list(range(N_TEST)), [4, 2, 0, 1, 3]
 WAYS = [(INORDER, N_TEST), (INORDER, N_TEST), (INORDER, 1), (OTHERS, N_TEST)]
 """Orders and batch sizes that the test slices are translated in."""
@@ -51,6 +52,7 @@ class _Checked:
     others: list[np.ndarray] = field(default_factory=list)  # of the same model in other ways
     steps: int = 0
     writes: int = 0
+    kept: dict[str, Path | None] = field(default_factory=dict)  # by plugin
 
     def checks(self) -> list[Check]:
         """All of them, in order."""
@@ -140,8 +142,14 @@ class _Checked:
         return MethodJob(location.id, location, settings, SEED, "cpu", 1, Progress(quiet=True))
 
     def _process(self, verb: str, job: MethodJob, **options: Any) -> _Logged:
-        kept = compiled(job, limits=self.room.limits)
-        return _Logged(self.room, job, verb, compiled=kept, **options)
+        return _Logged(self.room, job, verb, compiled=self._compiled(job), **options)
+
+    def _compiled(self, job: MethodJob) -> Path | None:
+        """What its compilers made, asked for once; where that fails, each process compiles for itself."""
+        if job.location.id not in self.kept:
+            limits = replace(self.room.limits, seconds=COMPILING * self.room.limits.seconds)
+            self.kept[job.location.id] = compiled(job, limits=limits, start=self.room.start)
+        return self.kept[job.location.id]
 
     def _train(
         self, name: str, verb: str = "train", pretrained: Path | None = None, interrupt: dict[str, int] | None = None
