@@ -5,8 +5,6 @@ The encoder is that of guided-diffusion's classifier, in `diffusers`' blocks.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 
@@ -36,6 +34,7 @@ class DomainClassifier(nn.Module):
         multipliers = MULTIPLIERS[max((size for size in MULTIPLIERS if size <= side), default=64)]
         self.multiple = 2 ** (len(multipliers) - 1)
         channels = tuple(width * factor for factor in multipliers)
+        groups = min(32, width // 4)  # narrow networks with 32 would normalise nearly every channel by itself
         attends = [side / 2**level <= ATTENTION for level in range(len(channels))]
         self.encoder = UNet2DModel(
             in_channels=1,
@@ -47,15 +46,12 @@ class DomainClassifier(nn.Module):
             downsample_type="resnet",
             resnet_time_scale_shift="scale_shift",
             attention_head_dim=min(HEAD, width),
-            norm_num_groups=math.gcd(32, width),
-            attn_norm_num_groups=math.gcd(32, channels[-1]),  # of the middle block, which has none otherwise
+            norm_num_groups=groups,
+            attn_norm_num_groups=groups,  # of the middle block, which has none otherwise
         )
         del self.encoder.up_blocks, self.encoder.conv_norm_out, self.encoder.conv_act, self.encoder.conv_out
-        groups = math.gcd(32, channels[-1])
-        self.head = nn.Sequential(nn.GroupNorm(groups, channels[-1]), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.norm = nn.Sequential(nn.GroupNorm(groups, channels[-1]), nn.SiLU())
         self.answer = nn.Linear(channels[-1], 2)
-        nn.init.zeros_(self.answer.weight)
-        nn.init.zeros_(self.answer.bias)
 
     def features(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """What the middle block makes of noisy images [B, 1, H, W] at times `t` [B]: [B, C, h, w]."""
@@ -69,7 +65,7 @@ class DomainClassifier(nn.Module):
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Logits [B, 2] of noisy images [B, 1, H, W] at times `t` [B]."""
-        return self.answer(self.head(self.features(x, t)))
+        return self.answer(self.norm(self.features(x, t)).mean((2, 3)))
 
 
 def likeness(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

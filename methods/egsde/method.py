@@ -1,4 +1,4 @@
-"""EGSDE: SDEdit's chain, pulled away from what tells the source's domain and towards its coarse structure (Zhao et al. 2022)."""
+"""EGSDE: SDEdit's chain, pulled away from the source's domain and towards its coarse structure (Zhao et al. 2022)."""
 
 from __future__ import annotations
 

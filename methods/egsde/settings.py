@@ -24,6 +24,7 @@ PUBLISHED: dict[str, Any] = {
     "classifier_batch": 32,
     "classifier_rate": 3e-4,
     "classifier_weight_decay": 0.05,
+    "classifier_times": 1.0,
 }
 
 
@@ -42,7 +43,8 @@ class EgsdeSettings(DiffusionSettings):
             "classifier_blocks": 1,
             "classifier_iterations": 200,
             "classifier_batch": 8,
-            "classifier_rate": 1e-3,
+            "classifier_rate": 3e-3,
+            "classifier_times": 0.5,
         },
     }
     SAMPLING: ClassVar[frozenset[str]] = DiffusionSettings.SAMPLING | {
@@ -68,7 +70,9 @@ class EgsdeSettings(DiffusionSettings):
     slices: int | None = Field(None, ge=1, description="Number of source slices, instead of a share.")
 
     # the domain classifier
-    classifier_width: int | None = Field(None, ge=8, le=512, multiple_of=8, description="Channels of its first level (128).")
+    classifier_width: int | None = Field(
+        None, ge=8, le=512, multiple_of=8, description="Channels of its first level (128)."
+    )
     classifier_blocks: int | None = Field(None, ge=1, le=4, description="Residual blocks of each of its levels (2).")
     classifier_iterations: int | None = Field(
         None, ge=1, description="Steps (5000, from weights of ImageNet, which are not used here)."
@@ -78,6 +82,13 @@ class EgsdeSettings(DiffusionSettings):
     )
     classifier_rate: float | None = Field(None, gt=0, description="AdamW's first step size; it falls linearly (3e-4).")
     classifier_weight_decay: float | None = Field(None, ge=0, description="AdamW's weight decay (0.05).")
+    classifier_times: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the diffusion, from the clean image up, at which it learns (published: all, 1); it is asked "
+        "below `start` only.",
+    )
 
     # sampling
     start: float | None = Field(

@@ -20,16 +20,14 @@ from xmodbench.seeding import derive_seed
 from .classifier import DomainClassifier
 
 OPTIONS = frozenset(
-    f"classifier_{name}" for name in ("width", "blocks", "iterations", "batch", "rate", "weight_decay")
+    f"classifier_{name}" for name in ("width", "blocks", "iterations", "batch", "rate", "weight_decay", "times")
 ) | {"flip", "timesteps", "beta_start", "beta_end", "data_range"}
 """Options that decide the classifier."""
 SOURCE, TARGET = 0, 1
 """Classes."""
 
 
-def fit_classifier(
-    settings, model: DiffusionModel, data: TrainData, run: Run
-) -> tuple[DomainClassifier, LossLog]:
+def fit_classifier(settings, model: DiffusionModel, data: TrainData, run: Run) -> tuple[DomainClassifier, LossLog]:
     """Train a classifier for the process of `model`; notes its size and accuracy in the job's record.
 
     Args:
@@ -92,7 +90,8 @@ class ClassifierTraining(loop.Training):
             row = int(torch.randint(len(images), (), generator=rng))
             image = torch.from_numpy(np.array(images[row]))
             clean.append(image.flip(-1) if torch.rand((), generator=rng) < s.flip else image)
-        t = torch.randint(0, s.timesteps, (len(domain),), generator=rng)
+        times = max(1, round(s.classifier_times * s.timesteps))
+        t = torch.randint(0, times, (len(domain),), generator=rng)
         images = torch.stack(clean)
         eps = torch.randn(images.shape, generator=rng)
         images, t, domain, eps = (handed(part, self.job.device) for part in (images, t, domain, eps))

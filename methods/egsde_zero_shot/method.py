@@ -20,14 +20,24 @@ if TYPE_CHECKING:
 class EgsdeZeroShotSettings(Settings):
     """Options of EGSDE's zero-shot form; all of them of translation."""
 
-    start: float = Field(0.5, gt=0, le=1, description="M: share of the diffusion the source is noised by (published: 0.5).")
-    repeats: int = Field(1, ge=1, le=20, description="K: passes, each beginning with the last one's result (published: 1).")
+    start: float = Field(
+        0.5, gt=0, le=1, description="M: share of the diffusion the source is noised by (published: 0.5)."
+    )
+    repeats: int = Field(
+        1, ge=1, le=20, description="K: passes, each beginning with the last one's result (published: 1)."
+    )
     sampling_steps: int = Field(
-        1000, ge=1, le=10_000, description="Steps of the whole diffusion, of which those below `start` are taken (1000)."
+        1000,
+        ge=1,
+        le=10_000,
+        description="Steps of the whole diffusion, of which those below `start` are taken (1000).",
     )
     lambda_i: float = Field(2.0, ge=0, description="Weight of the faithful energy (published: 2); 0 is SDEdit.")
     factor: int = Field(
-        16, ge=2, le=256, description="N: how many times the coarse part is smaller (published: 32 at 256 px, so 16 at 128)."
+        16,
+        ge=2,
+        le=256,
+        description="N: how many times the coarse part is smaller (published: 32 at 256 px, so 16 at 128).",
     )
     kernel: Literal["linear", "cubic"] = Field(
         "linear", description="Of the resampling that leaves the coarse part (authors' code: linear; cubic: ILVR's)."

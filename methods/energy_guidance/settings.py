@@ -28,24 +28,38 @@ class EnergyGuidanceSettings(Settings):
         description="See `rule` (FreeDoM's code: 0.02 for text, 0.2 for style; DPS: 0.3 to 1); 0 guides nothing.",
     )
     sampling_steps: int = Field(100, ge=1, le=10_000, description="Steps of the whole diffusion (FreeDoM: 100).")
-    eta: float = Field(1.0, ge=0, le=1, description="Noise of a step: 1 as DDPM's posterior (FreeDoM's text: 1), 0 none.")
+    eta: float = Field(
+        1.0, ge=0, le=1, description="Noise of a step: 1 as DDPM's posterior (FreeDoM's text: 1), 0 none."
+    )
     start: float = Field(
         1.0, gt=0, le=1, description="Share of the diffusion the source is noised by to begin with; 1: pure noise."
     )
     guided_from: float = Field(1.0, gt=0, le=1, description="Share of the diffusion from which on steps are guided ...")
-    guided_below: float = Field(0.0, ge=0, lt=1, description="... and at which that ends (FreeDoM's faces: 0.1 or 0.2).")
-    repeats: int = Field(
-        1, ge=1, le=50, description="Time travel: how often a step is taken, noised again in between (FreeDoM: 1 to 10)."
+    guided_below: float = Field(
+        0.0, ge=0, lt=1, description="... and at which that ends (FreeDoM's faces: 0.1 or 0.2)."
     )
-    travel_from: float = Field(0.8, gt=0, le=1, description="Share of the diffusion from which on time is travelled ...")
-    travel_below: float = Field(0.5, ge=0, lt=1, description="... and at which that ends (FreeDoM's ImageNet: 0.8, 0.5).")
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=50,
+        description="Time travel: how often a step is taken, noised again in between (FreeDoM: 1 to 10).",
+    )
+    travel_from: float = Field(
+        0.8, gt=0, le=1, description="Share of the diffusion from which on time is travelled ..."
+    )
+    travel_below: float = Field(
+        0.5, ge=0, lt=1, description="... and at which that ends (FreeDoM's ImageNet: 0.8, 0.5)."
+    )
     clip_x0: bool = Field(
         False, description="Clip the estimate of the clean image to its range; what is clipped is not guided."
     )
     lmi_window: int = Field(9, ge=3, le=65, description="LMI: side of the windows in pixels, odd.")
     lmi_bins: int = Field(16, ge=2, le=64, description="LMI: bins of a histogram.")
     lmi_bandwidth: float = Field(
-        0.04, gt=0, le=1, description="LMI: standard deviation of the Gaussian that shares a pixel among bins, in [0, 1]."
+        0.04,
+        gt=0,
+        le=1,
+        description="LMI: standard deviation of the Gaussian that shares a pixel among bins, in [0, 1].",
     )
     lmi_stride: int = Field(2, ge=1, le=32, description="LMI: pixels from one window to the next.")
     mind_neighbours: Literal[4, 8] = Field(4, description="MIND: size of the search region.")

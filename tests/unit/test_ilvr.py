@@ -105,7 +105,7 @@ def test_without_conditioning_it_is_the_ancestral_sampler(model):
     torch.testing.assert_close(free, sample(model, unconditional, noise_of(3)), atol=2e-4, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["ilvr"])
+@pytest.mark.parametrize("name", ["ilvr", "egsde_zero_shot", "energy_guidance"])
 def test_variance_exploding_models_are_refused(name, tmp_path, quiet):
     settings = SDEDIT(preset="official_ve", network="small", width=8).resolved()
     DiffusionModel.new(settings, 1).save(tmp_path)

@@ -16,7 +16,7 @@ from .model import DiffusionModel, unconditional
 from .samplers import Noise, denoiser, times
 
 Energy = Callable[[torch.Tensor], torch.Tensor]
-"""A mean over pixels, at least 0: [B], of predicted clean images [B, 1, H, W] in the units of the images, not clipped; differentiable."""
+"""A mean over pixels, at least 0: [B], differentiable in predicted images [B, 1, H, W] (in their own units, not clipped)."""
 Rule = Literal["freedom", "dps"]
 
 
@@ -112,7 +112,7 @@ def guided_step(
 def _predicted(
     model: DiffusionModel, x: torch.Tensor, t: int, energy: Energy | None
 ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
-    """Clean image and noise, both predicted; the energy's gradient at `x` and its value, both to be multiplied with images."""
+    """Clean image and noise, both predicted; the energy's gradient at `x`, and its value as [B, 1, 1, 1]."""
     denoise = denoiser(model, unconditional)
     if energy is None:
         with torch.no_grad():

@@ -18,9 +18,11 @@ def image_gradients(images: torch.Tensor) -> torch.Tensor:
 def ngf_energy(one: torch.Tensor, other: torch.Tensor, edge: float) -> torch.Tensor:
     """1 - the mean squared cosine of both images' gradients: [B], the same for inverted contrast.
 
+    Each gradient has the edge parameter as a third component, so that where both images are flat they agree.
+
     Args:
         one, other: images [B, 1, H, W].
-        edge: gradients far below it, in units of the image's own mean gradient, count as noise.
+        edge: gradients far below it, in units of the image's own (root mean square) gradient, count as noise.
     """
     fields = []
     for gradients in map(image_gradients, (one, other)):
@@ -28,8 +30,8 @@ def ngf_energy(one: torch.Tensor, other: torch.Tensor, edge: float) -> torch.Ten
         noise = edge**2 * squared.mean((2, 3), keepdim=True) + EPS
         fields.append((gradients, squared + noise, noise))
     (a, norm_a, noise_a), (b, norm_b, noise_b) = fields
-    cosine = ((a * b).sum(1, keepdim=True) ** 2 + noise_a * noise_b) / (norm_a * norm_b)
-    return 1 - cosine.mean((1, 2, 3))
+    squared_cosine = ((a * b).sum(1, keepdim=True).abs() + (noise_a * noise_b).sqrt()) ** 2 / (norm_a * norm_b)
+    return 1 - squared_cosine.mean((1, 2, 3))
 
 
 def gradient_correlation_energy(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ LIMITS = 1e-3, 1e3
 def mind(images: torch.Tensor, neighbours: int = 4, sigma: float = 0.5, distance: int = 1) -> torch.Tensor:
     """Descriptors [B, neighbours, H, W] of images [B, 1, H, W]: ``exp(-D / V)``, the largest of each pixel 1.
 
-    D is the Gaussian-weighted squared difference of the patch around a pixel and that around a neighbour, V the mean of D over
+    D is the Gaussian-weighted squared difference of the patches around a pixel and around a neighbour, V the mean of D over
     the four nearest. Images ``a x + b`` have the same descriptors, also for negative a; borders are repeated.
 
     Args:
@@ -39,9 +39,7 @@ def mind_energy(one: torch.Tensor, other: torch.Tensor, neighbours: int, sigma: 
     return (mind(one, neighbours, sigma, distance) - mind(other, neighbours, sigma, distance)).abs().mean((1, 2, 3))
 
 
-def _distances(
-    images: torch.Tensor, offsets: tuple[tuple[int, int], ...], sigma: float, distance: int
-) -> torch.Tensor:
+def _distances(images: torch.Tensor, offsets: tuple[tuple[int, int], ...], sigma: float, distance: int) -> torch.Tensor:
     height, width = images.shape[2:]
     around = functional.pad(images, (distance,) * 4, mode="replicate")
     moved = [
