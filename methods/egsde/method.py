@@ -43,11 +43,8 @@ class EGSDE(TwoPhase, FewShot, DiffusionMethod):
         DiffusionMethod.save(self, directory)
 
     def load_pretrained(self, directory: Path, run: Run) -> None:
-        """Read what `save_pretrained` wrote, and the loss that belongs to it."""
-        from xmodbench.learning.training.log import LossLog
-
+        """Read what `save_pretrained` wrote."""
         DiffusionMethod.load(self, directory, run)
-        self.log = LossLog.load(directory)
 
     def fit_pretrained(self, train: TrainData, run: Run) -> None:
         """Train the classifier on noisy slices of both modalities."""
@@ -58,15 +55,15 @@ class EGSDE(TwoPhase, FewShot, DiffusionMethod):
         self.classifier, self.classifier_log = fit_classifier(settings, self.model, train, run)
 
     def save(self, directory: Path) -> None:
-        """The diffusion model, and the classifier in a folder of its own."""
+        """The diffusion model, the classifier in a folder of its own, and the loss of its training."""
         from xmodbench.learning.training.plot import save_with_plot
 
         from .training import save_classifier
 
         assert self.classifier is not None
-        self.save_pretrained(directory)
+        self.model.save(directory)
         save_classifier(self.classifier, directory / CLASSIFIER, self.settings.resolved())
-        save_with_plot(self.classifier_log, directory / CLASSIFIER)
+        save_with_plot(self.classifier_log, directory)
 
     def load(self, directory: Path, run: Run) -> None:
         """Read both; the options of sampling are this method's own."""

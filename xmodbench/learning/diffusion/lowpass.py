@@ -1,4 +1,4 @@
-"""The low-pass of ILVR and EGSDE: images shrunk and enlarged again, mirrored beyond their borders as in the authors' code."""
+"""The low-pass of ILVR and EGSDE: images shrunk and enlarged again, mirrored beyond the borders as in the authors' code."""
 
 from __future__ import annotations
 
