@@ -34,22 +34,25 @@ class EnergyGuidanceSettings(Settings):
     start: float = Field(
         1.0, gt=0, le=1, description="Share of the diffusion the source is noised by to begin with; 1: pure noise."
     )
-    guided_from: float = Field(1.0, gt=0, le=1, description="Share of the diffusion from which on steps are guided ...")
+    guided_from: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="Share of the diffusion from which on steps are guided (FreeDoM's styles: 0.7, its faces: 1) ...",
+    )
     guided_below: float = Field(
-        0.0, ge=0, lt=1, description="... and at which that ends (FreeDoM's faces: 0.1 or 0.2)."
+        0.0, ge=0, lt=1, description="... and at which that ends (FreeDoM's styles: 0.3, its faces: 0, 0.1 or 0.2)."
     )
     repeats: int = Field(
         1,
         ge=1,
         le=50,
-        description="Time travel: how often a step is taken, noised again in between (FreeDoM: 1 to 10).",
+        description="Time travel: how often a step is taken, noised again in between (FreeDoM: 1, 3 or 10).",
     )
     travel_from: float = Field(
-        0.8, gt=0, le=1, description="Share of the diffusion from which on time is travelled ..."
+        0.7, gt=0, le=1, description="Share of the diffusion from which on time is travelled (FreeDoM's styles: 0.7) ..."
     )
-    travel_below: float = Field(
-        0.5, ge=0, lt=1, description="... and at which that ends (FreeDoM's ImageNet: 0.8, 0.5)."
-    )
+    travel_below: float = Field(0.4, ge=0, lt=1, description="... and at which that ends (FreeDoM's styles: 0.4).")
     clip_x0: bool = Field(
         False, description="Clip the estimate of the clean image to its range; what is clipped is not guided."
     )

@@ -130,7 +130,7 @@ def ideal(x, t):
     return (torch.softmax(-distance, 1)[:, :, None, None, None] * known).sum(1)
 
 
-LMI = {"energy": "lmi", "rule": "dps", "lmi_bandwidth": 0.1, "lmi_bins": 8, "lmi_stride": 1}
+LMI = {"energy": "lmi", "rule": "dps", "guided_from": 1.0, "lmi_bandwidth": 0.1, "lmi_bins": 8, "lmi_stride": 1}
 """Not freedom: where the prediction is still a mean of many images, LMI is as glad of a dark disc, and steps of a fixed
 length go that way."""
 
@@ -139,10 +139,10 @@ length go that way."""
     "settings",
     [
         {**LMI, "strength": 3.0},
-        {**LMI, "strength": 3.0, "repeats": 2, "travel_below": 0.2},
-        {"energy": "mind", "strength": 2.0},
-        {"energy": "ngf", "strength": 2.0},
-        {"energy": "gradient_correlation", "strength": 6.0},
+        {**LMI, "strength": 3.0, "repeats": 2, "travel_from": 1.0, "travel_below": 0.2},
+        {"energy": "mind", "guided_from": 1.0, "strength": 2.0},
+        {"energy": "ngf", "guided_from": 1.0, "strength": 2.0},
+        {"energy": "gradient_correlation", "guided_from": 1.0, "strength": 6.0},
     ],
     ids=lambda settings: "-".join(str(settings[name]) for name in ("energy", "repeats") if name in settings),
 )
@@ -188,7 +188,7 @@ def test_replayed_evaluations_are_not_used():
     [
         ({"lmi_window": 8}, "lmi_window must be odd, 8 is not"),
         ({"guided_from": 0.2, "guided_below": 0.5}, r"guided_from \(0.2\) must be above guided_below \(0.5\)"),
-        ({"travel_from": 0.4}, r"travel_from \(0.4\) must be above travel_below \(0.5\)"),
+        ({"travel_from": 0.3}, r"travel_from \(0.3\) must be above travel_below \(0.4\)"),
         ({"energy": "mi"}, "energy"),
     ],
 )
