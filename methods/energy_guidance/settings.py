@@ -46,11 +46,14 @@ class EnergyGuidanceSettings(Settings):
     repeats: int = Field(
         1,
         ge=1,
-        le=50,
+        le=20,
         description="Time travel: how often a step is taken, noised again in between (FreeDoM: 1, 3 or 10).",
     )
     travel_from: float = Field(
-        0.7, gt=0, le=1, description="Share of the diffusion from which on time is travelled (FreeDoM's styles: 0.7) ..."
+        0.7,
+        gt=0,
+        le=1,
+        description="Share of the diffusion from which on time is travelled (FreeDoM's styles: 0.7) ...",
     )
     travel_below: float = Field(0.4, ge=0, lt=1, description="... and at which that ends (FreeDoM's styles: 0.4).")
     clip_x0: bool = Field(

@@ -24,17 +24,17 @@ def smoke(tmp_path_factory):
 def test_every_method_takes_part(smoke):
     assert set(available(METHODS)) == set(yaml.safe_load(CONFIG.read_text())["methods"])
     table = json.loads((smoke / "table.json").read_text())
-    assert len(list((smoke / "scores").glob("*.csv"))) == 13
+    assert len(list((smoke / "scores").glob("*.csv"))) == 16
     assert table["banner"].startswith("Simulated data")
 
 
-def test_one_unconditional_model_serves_two_starts_and_ilvr(smoke):
+def test_one_unconditional_model_serves_two_starts_and_all_borrowers(smoke):
     trained = {path.parts[-4] for path in (smoke / "models").rglob("record.json")}
     assert "sdedit" in trained
-    assert not {name for name in trained if name.startswith(("sdedit-", "ilvr"))}
+    assert not {name for name in trained if name.startswith(("sdedit-", "ilvr", "egsde_", "energy"))}
     used = {
         json.loads(next((smoke / "translations" / name).rglob("record.json")).read_text())["model_sha256"]
-        for name in ("sdedit-start-0_3", "sdedit-start-0_6", "ilvr")
+        for name in ("sdedit-start-0_3", "sdedit-start-0_6", "ilvr", "egsde_zero_shot", "energy_guidance")
     }
     assert len(used) == 1
 
@@ -49,5 +49,5 @@ def test_inversions_keep_what_lies_on_the_way(smoke):
 
 def test_trainings_leave_pictures_and_the_report_shows_them(smoke):
     page = (smoke / "report.html").read_text(encoding="utf-8")
-    assert page.count('class="losses"') == 7  # six trained methods, one of them in two phases
+    assert page.count('class="losses"') == 9  # seven trained methods, two of them in two phases
     assert page.count('class="data"') == 1
