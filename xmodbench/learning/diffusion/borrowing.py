@@ -33,6 +33,6 @@ class DiffusionBorrower(Borrower, DiffusionMethod):
         if read_description(directory)["settings"].get("process") != "vp":
             problem = "a variance-exploding model; this method is defined for variance-preserving ones"
             raise UserError(problem, directory, f"train '{self.model_plugin}' with another preset")
-        lender = find(METHODS, self.model_plugin).cls.Config
+        lender: Any = find(METHODS, self.model_plugin).cls.Config
         own = lender.model_construct(augment_test=False, **{**dict(self.settings), **sampling})
         return plugin.load(directory, lender, own, run)

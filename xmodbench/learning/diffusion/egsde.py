@@ -57,7 +57,8 @@ def sample_egsde(
 
         def pull(x: torch.Tensor, t: int, beta: float, noised=noised) -> torch.Tensor:
             beside = noised(reference, t)
-            return step_weight(beta) * sum(strength * gradient(x, beside, t) for strength, gradient in felt)
+            pulls = [strength * gradient(x, beside, t) for strength, gradient in felt]
+            return step_weight(beta) * torch.stack(pulls).sum(0)
 
         x = sample_ancestral(
             denoiser(model, unconditional),
