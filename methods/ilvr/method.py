@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from xmodbench.learning.diffusion.method import DiffusionMethod
-from xmodbench.plugins import METHODS, Borrower, Run, Settings, find
+from xmodbench.learning.diffusion.borrowing import DiffusionBorrower
+from xmodbench.plugins import Run, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ class IlvrSettings(Settings):
     clip_x0: bool = Field(True, description="Clip the estimate of the clean image to its range (authors: yes).")
 
 
-class ILVR(Borrower, DiffusionMethod):
+class ILVR(DiffusionBorrower):
     """Denoises from pure noise; the coarse part follows the source."""
 
     Config = IlvrSettings
@@ -49,14 +49,7 @@ class ILVR(Borrower, DiffusionMethod):
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model of SDEdit; UserError if its process is variance-exploding."""
-        from xmodbench.learning.diffusion import plugin
-
-        from .sampler import check_process
-
-        lender = find(METHODS, self.model_plugin).cls.Config
-        check_process(directory)
-        own = lender.model_construct(sampler="ancestral", augment_test=False, **dict(self.settings))
-        self.model = plugin.load(directory, lender, own, run)
+        self.model = self.lent_model(directory, run, sampler="ancestral")
 
     def draw(self, model: DiffusionModel, images: torch.Tensor, noise: Noise) -> torch.Tensor:
         """Images drawn from pure noise; their coarse parts follow the sources `images` [B, 1, H, W]."""

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
-from xmodbench.errors import UserError
+from xmodbench.learning.diffusion.lowpass import coarse
 from xmodbench.learning.diffusion.model import DiffusionModel, unconditional
 from xmodbench.learning.diffusion.samplers import Noise, ancestral_std, denoiser, times
-from xmodbench.learning.training.weights import read_description
-
-from .lowpass import coarse
-
-
-def check_process(directory: Path) -> None:
-    """Raise UserError for a model this sampler is not defined for."""
-    if read_description(directory)["settings"]["process"] != "vp":
-        raise UserError("a variance-exploding model; ILVR is defined for variance-preserving ones", directory)
 
 
 @torch.inference_mode()

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 
 from xmodbench.errors import UserError
+from xmodbench.learning.diffusion import lowpass
 from xmodbench.learning.diffusion.model import DiffusionModel
-from xmodbench.plugins import METHODS, find
+from xmodbench.plugins import METHODS, Run, find
 
 SDEDIT = find(METHODS, "sdedit").cls.Config
 find(METHODS, "ilvr")
 sampler = importlib.import_module("xmodbench_methods.ilvr.sampler")
-lowpass = importlib.import_module("xmodbench_methods.ilvr.lowpass")
 
 
 @pytest.fixture
@@ -105,8 +105,10 @@ def test_without_conditioning_it_is_the_ancestral_sampler(model):
     torch.testing.assert_close(free, sample(model, unconditional, noise_of(3)), atol=2e-4, rtol=0)
 
 
-def test_variance_exploding_models_are_refused(tmp_path):
+@pytest.mark.parametrize("name", ["ilvr", "egsde_zero_shot", "energy_guidance"])
+def test_variance_exploding_models_are_refused(name, tmp_path, quiet):
     settings = SDEDIT(preset="official_ve", network="small", width=8).resolved()
     DiffusionModel.new(settings, 1).save(tmp_path)
-    with pytest.raises(UserError, match="variance-exploding"):
-        sampler.check_process(tmp_path)
+    plugin = find(METHODS, name)
+    with pytest.raises(UserError, match="variance-exploding.*; train 'sdedit' with another preset"):
+        plugin.cls(plugin.cls.Config()).load(tmp_path, Run(1, "cpu", tmp_path, quiet))

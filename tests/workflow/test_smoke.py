@@ -28,13 +28,13 @@ def test_every_method_takes_part(smoke):
     assert table["banner"].startswith("Simulated data")
 
 
-def test_one_unconditional_model_serves_two_starts_and_ilvr(smoke):
+def test_one_unconditional_model_serves_two_starts_and_all_borrowers(smoke):
     trained = {path.parts[-4] for path in (smoke / "models").rglob("record.json")}
     assert "sdedit" in trained
-    assert not {name for name in trained if name.startswith(("sdedit-", "ilvr"))}
+    assert not {name for name in trained if name.startswith(("sdedit-", "ilvr", "egsde_", "energy"))}
     used = {
         json.loads(next((smoke / "translations" / name).rglob("record.json")).read_text())["model_sha256"]
-        for name in ("sdedit-start-0_3", "sdedit-start-0_6", "ilvr")
+        for name in ("sdedit-start-0_3", "sdedit-start-0_6", "ilvr", "egsde_zero_shot", "energy_guidance")
     }
     assert len(used) == 1
 

@@ -58,6 +58,9 @@ def work(settings: Any, verb: str, slices: int, size: int) -> Work | None:
         return None
     if verb == "translate":
         return Work(slices * _evaluations(found), network, width, size)
+    if verb == "train" and hasattr(found, "classifier_iterations"):  # the second phase, after a diffusion model
+        images = found.classifier_iterations * found.classifier_batch
+        return Work(images, "classifier", found.classifier_width, size)
     steps, batch = _steps(found, slices), getattr(found, "batch_size", None)
     return None if steps is None or batch is None else Work(steps * batch, network, width, size)
 

@@ -28,6 +28,8 @@ from .schedules import Process
 Denoise = Callable[[torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]
 Noise = Callable[[], torch.Tensor]
 Sampler = Callable[[Denoise, Process, list[int], torch.Tensor], torch.Tensor]
+Pull = Callable[[torch.Tensor, int, float], torch.Tensor]
+"""What moves the mean of a step: of the noisy images [B, 1, H, W], their time and the step's beta."""
 
 
 def times(length: int, steps: int, start: int | None = None) -> list[int]:
@@ -171,18 +173,21 @@ def sample_ancestral(
     noise: Noise,
     variance: str = "fixedlarge",
     final_noise: bool = False,
+    pull: Pull | None = None,
 ) -> torch.Tensor:
     """DDPM's ancestral sampler (Ho et al. 2020, Alg. 2).
 
     Args:
         variance: of the noise of a step: see `ancestral_std`.
         final_noise: add noise after the last step too.
+        pull: what is subtracted from the mean of each step.
     """
     kept = [float(process.signal[t].double() ** 2) for t in grid] + [1.0]
     for i, t in enumerate(grid):
         beta = 1 - kept[i] / kept[i + 1]
         _, eps = denoise(x, t)
-        x = (x - beta / (1 - kept[i]) ** 0.5 * eps) / (1 - beta) ** 0.5
+        mean = (x - beta / (1 - kept[i]) ** 0.5 * eps) / (1 - beta) ** 0.5
+        x = mean if pull is None else mean - pull(x, t, beta)
         last = i == len(grid) - 1
         if not last or final_noise:
             x = x + ancestral_std(kept, i, variance) * noise()
