@@ -23,6 +23,7 @@ class Shape:
         ddpm: details of the DDPM network (asymmetric padding, sine first); otherwise those of the ADM network.
         patch: the U-Net sees patches of so many pixels squared as channels: a quarter of the work for 2.
         groups: of the group normalisation.
+        head: channels of an attention head; one head as wide as the level if left out.
     """
 
     base: int
@@ -32,6 +33,7 @@ class Shape:
     ddpm: bool = True
     patch: int = 1
     groups: int = 32
+    head: int | None = None
 
 
 # 8,950,913 (3 inputs) and 21,423,169 parameters as in the released code; attention at 16 px for images of 128 px
@@ -39,6 +41,9 @@ SHAPES = {
     "ddpm": Shape(64, (1, 2, 2, 2), 2, (3,)),
     "adm": Shape(64, (1, 1, 2, 3, 4), 2, (3,), ddpm=False),
     "small": Shape(16, (1, 2, 4), 1, (2,), groups=8),
+    # as released for paired translation: 2,328,737 (2 inputs) by flow matching, 53,497,089 (1 input) by regression (YODA)
+    "monai": Shape(32, (1, 2, 2, 2), 2, (2, 3), ddpm=False, head=8),
+    "yoda": Shape(128, (1, 1, 2, 2, 4), 1, (2, 3, 4), ddpm=False, head=128),
 }
 
 
@@ -47,7 +52,7 @@ class DenoisingNetwork(nn.Module):
 
     Args:
         preset: ``ddpm`` (the released MIDiffusion network), ``adm`` (its ADM-style alternative) or ``small`` (for short
-            training on a CPU; no published counterpart).
+            training on a CPU; no published counterpart); ``monai`` and ``yoda``, published for paired translation.
         inputs: input channels: the noisy image and its condition.
         base: channels of the first level, the preset's if left out.
         dropout: before the second convolution of every block.
@@ -88,7 +93,7 @@ def _unet(shape: Shape, inputs: int, base: int, dropout: float) -> UNet2DModel:
         downsample_padding=0 if shape.ddpm else 1,
         freq_shift=1 if shape.ddpm else 0,
         flip_sin_to_cos=not shape.ddpm,
-        attention_head_dim=None,  # one head as wide as the level
+        attention_head_dim=shape.head and math.gcd(shape.head, base),
         norm_eps=1e-6 if shape.ddpm else 1e-5,
         norm_num_groups=math.gcd(shape.groups, base),
         dropout=dropout,
