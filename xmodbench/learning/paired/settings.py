@@ -70,7 +70,7 @@ SHORT: dict[str, Any] = {
     **LIKE_DIFFUSION,
     "network": "small",
     "dropout": 0.0,
-    "iterations": 1000,
+    "iterations": 600,
     "learning_rate": 2e-3,
     "ema": 0.99,
 }
