@@ -14,7 +14,7 @@ from xmodbench.progress import Progress
 
 TINY: dict[str, dict[str, Any]] = {
     "unet_regression": {"width": 8, "adversarial": 0.01, "discriminator_width": 4, "discriminator_layers": 2},
-    "flow_matching": {"width": 8, "steps": 2},
+    "flow_matching": {"width": 8, "sampling_steps": 2},
     "syndiff": {
         "width": 4,
         "multipliers": (1, 2),

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from xmodbench.learning.gan.game import Game
     from xmodbench.learning.image_noise import Noise
 
-OWN: dict[str, Any] = {"path": "noise", "data_range": "-1,1", "time_scale": 1000.0, "steps": 20}
+OWN: dict[str, Any] = {"path": "noise", "data_range": "-1,1", "time_scale": 1000.0, "sampling_steps": 20}
 RELEASED: dict[str, Any] = {
     "network": "monai",
+    "width": 32,
     "dropout": 0.0,
     "epochs": 300,
     "batch_size": 6,
@@ -30,14 +31,14 @@ RELEASED: dict[str, Any] = {
     "zoom": 1.0,
     "data_range": "0,1",
     "time_scale": 1.0,
-    "steps": 300,
+    "sampling_steps": 300,
 }
 
 
 class FlowSettings(PairedSettings):
     """Options of flow matching; None takes the preset's value."""
 
-    SAMPLING: ClassVar[frozenset[str]] = frozenset({"steps"})
+    SAMPLING: ClassVar[frozenset[str]] = frozenset({"sampling_steps"})
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "own": {**LIKE_DIFFUSION, **OWN},
         "released_noise": {**RELEASED, "path": "noise"},
@@ -61,7 +62,7 @@ class FlowSettings(PairedSettings):
         gt=0,
         description="What times in [0, 1] are multiplied by for their embedding, made for 0..1000 (code: 1).",
     )
-    steps: int | None = Field(
+    sampling_steps: int | None = Field(
         None,
         ge=1,
         le=1000,
@@ -88,7 +89,7 @@ class FlowMatching(PairedMethod):
         return VelocityNetwork(settings)
 
     def draw(self, network: nn.Module, source: torch.Tensor, noise: Noise) -> torch.Tensor:
-        """Translate in the ``steps`` of this object's own settings."""
+        """Translate in the ``sampling_steps`` of this object's own settings."""
         from .game import translated
 
-        return translated(network, source, noise, self.settings.resolved().steps)
+        return translated(network, source, noise, self.settings.resolved().sampling_steps)

@@ -27,7 +27,7 @@ def generator_of(settings) -> DiffusiveGenerator:
     """An untrained diffusive generator."""
     s = settings
     return DiffusiveGenerator(
-        s.width, s.multipliers, s.blocks, s.attention_level, s.latent, s.latent_width, s.timesteps
+        s.width, s.multipliers, s.blocks, s.attention_level, s.latent, s.latent_width, s.sampling_steps
     )
 
 
@@ -74,7 +74,7 @@ class SyndiffGame(Game):
 
     def __init__(self, settings, device: str):
         super().__init__(settings, device)
-        s, self.steps = settings, Steps.of(settings.timesteps)
+        s, self.steps = settings, Steps.of(settings.sampling_steps)
         for name in MODALITIES:
             translator = ResnetGenerator(s.translator_width, s.translator_blocks)
             patch = PatchDiscriminator(s.discriminator_width, s.discriminator_layers)

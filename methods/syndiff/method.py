@@ -31,7 +31,7 @@ RELEASED: dict[str, Any] = {
     "time_width": 64,
     "time_layers": 6,
     "time_embedding": 256,
-    "timesteps": 4,
+    "sampling_steps": 4,
     "init_gain": 0.02,
     "epochs": 500,
     "decay_epochs": 0,
@@ -112,7 +112,7 @@ class SyndiffSettings(FewShotSettings):
     time_embedding: int | None = Field(
         None, ge=4, le=1024, multiple_of=4, description="Diffusive discriminators: width of what embeds the time (256)."
     )
-    timesteps: int | None = Field(
+    sampling_steps: int | None = Field(
         None, ge=1, le=16, description="Steps of the diffusion, in training and translation (4)."
     )
     judge_rate: float | None = Field(None, gt=0, description="Discriminators: Adam's step size at first (1e-4).")

@@ -23,6 +23,7 @@ PLAIN: dict[str, Any] = {
 }
 YODA: dict[str, Any] = {
     "network": "yoda",
+    "width": 128,
     "dropout": 0.0,
     "epochs": 20_000,
     "batch_size": 96,

@@ -65,7 +65,7 @@ def test_options_are_the_published_ones():
         assert {key for key, value in s if value is None} == {"iterations", "slices", "attention_level"}
         assert (s.learning_rate, s.judge_rate, s.last_rate, s.beta1, s.beta2) == (1.6e-4, 1e-4, 1e-5, 0.5, 0.9)
         assert (s.epochs, s.batch_size, s.ema, s.r1, s.r1_every, s.cycle, s.l1) == (500, 1, 0.999, 1, 10, 0.5, 0.5)
-        assert (s.share, s.timesteps, s.latent, s.latent_width) == (share, 4, 100, 256)
+        assert (s.share, s.sampling_steps, s.latent, s.latent_width) == (share, 4, 100, 256)
     assert PLUGIN.supervision is Supervision.FEW_SHOT
     assert [PLUGIN(PLUGIN.Config(share=x)).source_slices(n) for x, n in ((0.02, 993), (1.0, 300))] == [20, 300]
 
@@ -139,7 +139,7 @@ def test_the_generator_takes_any_size_and_sees_all_it_is_given(size):
 # -- one step ----------------------------------------------------------------------------------------------------------
 def test_a_step_is_the_published_one():
     """Judges first, then all generators together at new steps and with new noise; the loss of both directions added up."""
-    played, b = game(timesteps=4), batch()
+    played, b = game(), batch()
     for network in played.networks.values():  # last layers begin at zero
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, 0, 0.1)
@@ -245,8 +245,8 @@ def test_more_halvings_than_slices_have_pixels_are_refused(tmp_path, quiet):
 
 
 def test_learns_a_turned_contrast_unpaired(tmp_path, quiet):
-    options = {"width": 8, "translator_width": 8, "time_width": 4, "share": 1.0, "slices": None, "batch_size": 4}
-    method = made("syndiff", iterations=60, learning_rate=2e-3, checkpoint_s=300, snapshots=0, **options)
+    options = {"width": 8, "translator_width": 8, "share": 1.0, "slices": None, "batch_size": 2}
+    method = made("syndiff", iterations=25, learning_rate=3e-3, checkpoint_s=300, snapshots=0, **options)
     data = pairs(24)
     method.fit(TrainData(data.target, data.source[::-1].copy()), job(tmp_path, quiet))
     unseen = pairs(4, 2)

@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from xmodbench.learning.image_noise import Noise
+from xmodbench.learning.image_noise import Noise as Noise  # handed on with the samplers
+from xmodbench.learning.image_noise import image_noise as image_noise
 
 from .model import Condition, DiffusionModel
 from .schedules import Process

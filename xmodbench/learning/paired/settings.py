@@ -22,7 +22,7 @@ class PairedSettings(PresetSettings):
         "short CPU training.",
     )
     width: int | None = Field(
-        None, ge=8, le=512, multiple_of=8, description="Channels of the first level; the network's own if left out."
+        None, ge=8, le=512, multiple_of=8, description="Channels of the first level (monai: 32, ddpm: 64, yoda: 128)."
     )
     dropout: float | None = Field(None, ge=0, lt=1, description="Dropout before the second convolution of every block.")
 
@@ -54,6 +54,7 @@ class PairedSettings(PresetSettings):
 
 LIKE_DIFFUSION: dict[str, Any] = {
     "network": "ddpm",
+    "width": 64,
     "dropout": 0.1,
     "epochs": 1000,
     "batch_size": 4,
@@ -69,6 +70,7 @@ LIKE_DIFFUSION: dict[str, Any] = {
 SHORT: dict[str, Any] = {
     **LIKE_DIFFUSION,
     "network": "small",
+    "width": 16,
     "dropout": 0.0,
     "iterations": 600,
     "learning_rate": 2e-3,
