@@ -220,6 +220,16 @@ def test_the_penalty_is_the_squared_gradient():
     assert found.item() == pytest.approx(4 * 16)
 
 
+def test_losses_in_half_precision_are_near_those_in_full():
+    found = {}
+    for precision in ("fp32", "bf16"):
+        played = game(precision=precision)
+        torch.manual_seed(5)
+        found[precision] = {name: loss.item() for name, loss in played.step(batch(), 1).items()}
+    assert found["bf16"] != found["fp32"]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.02, abs=0.01)
+
+
 # -- training ----------------------------------------------------------------------------------------------------------
 def test_interrupted_training_ends_with_the_same_bits(tmp_path, quiet):
     whole, parts = made("syndiff"), made("syndiff")
