@@ -78,8 +78,10 @@ class Game(ABC):
         """Move the averages towards the weights after `step`, at first faster than with the decay ``ema``."""
         decay = min(self.settings.ema, (1 + step) / (10 + step)) if self.averages else 0.0
         for name, average in self.averages.items():
+            kept: list[torch.Tensor] = list(average.parameters())
+            present: list[torch.Tensor] = [*self.weights(name)]
             with torch.no_grad():
-                torch._foreach_lerp_(list(average.parameters()), self.weights(name), 1 - decay)
+                torch._foreach_lerp_(kept, present, 1 - decay)
 
     def update(self, player: str, loss: torch.Tensor) -> None:
         """One step of the player's optimiser."""
