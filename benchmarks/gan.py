@@ -45,7 +45,8 @@ def training_of(case: str, run, precision: str) -> GameTraining:
     game = getattr(importlib.import_module(f"xmodbench_methods.{name}.game"), GAMES[name])
     torch.manual_seed(0)
     images = slices(8, int(size))
-    return GameTraining(game(settings, run.device), Batches(1 - images, images, settings, 1, name == "pix2pix"), run)
+    batches = Batches(1 - images, images, settings, 1, name == "pix2pix")
+    return GameTraining(game(settings, run.device), batches, run, lambda network, source, noise: network(source))
 
 
 def row(case: str, steps: int, run, precision: str, limit: float) -> tuple:

@@ -17,7 +17,7 @@ def sample_ilvr(
 
     Args:
         model: unconditional, of a VP process; its settings give the ancestral sampler's steps and noise.
-        noise: see `xmodbench.learning.diffusion.samplers.image_noise`.
+        noise: see `xmodbench.learning.image_noise`.
         source: [B,1,H,W] in [0, 1].
         factor: of `coarse`.
         stop: share of the process's times, at its end, in which the source is left out.

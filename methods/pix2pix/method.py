@@ -72,7 +72,7 @@ class Pix2pix(GanMethod):
         if settings.depth > deepest:
             problem = f"slices of {min(shape)} pixels are too small for {settings.depth} halvings"
             raise UserError(problem, "depth", f"use at most {deepest}" if deepest >= 5 else "use larger slices")
-        self.model = plugin.fit(settings, Pix2pixGame, train, run, paired=True)
+        self.model = plugin.fit(settings, Pix2pixGame, train, run, paired=True, draw=self.draw)
 
     def generator(self, settings: Pix2pixSettings) -> nn.Module:
         """A U-Net."""
@@ -82,4 +82,4 @@ class Pix2pix(GanMethod):
 
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
         """Translate ``source`` [N,1,H,W]; dropout, where kept, is drawn from each slice's generator."""
-        return self.model.translate(source, generators, noise=self.model.settings.test_dropout)
+        return self.model.translate(source, generators, self.draw, dropout=self.model.settings.test_dropout)

@@ -18,7 +18,7 @@ from xmodbench.learning.gan.pool import ImagePool
 from xmodbench.learning.gan.schedule import decay, learning_rate, total_steps
 from xmodbench.learning.gan.settings import PUBLISHED
 from xmodbench.plugins import METHODS, find
-from xmodbench.plugins.contract import drawn_rows
+from xmodbench.plugins.contract import drawn_rows, unpaired
 
 find(METHODS, "cut")
 from xmodbench_methods.cut.nce import Projections, drawn_places, patch_nce  # noqa: E402
@@ -230,6 +230,14 @@ def test_smaller_draws_are_part_of_larger_ones_and_seeds_differ():
     assert all(small < large for small, large in pairwise(draws))
     assert set(drawn(300, slices=6)) == draws[0]
     assert set(drawn(300, 2, share=0.11)) != draws[2]
+
+
+def test_drawn_slices_are_handed_out_in_an_order_of_their_own():
+    rows = drawn(300, share=1.0)
+    given = unpaired(rows, 1)
+    assert sorted(given) == rows == list(range(300))
+    assert np.mean(np.array(given) == rows) < 0.05
+    assert unpaired(rows, 1) == given != unpaired(rows, 2)
 
 
 def test_more_slices_than_there_are_is_one_clear_line():

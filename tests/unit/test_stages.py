@@ -8,6 +8,7 @@ import pytest
 
 from tests.plugins import SEEING, few_shot, job_of
 from xmodbench.errors import UserError
+from xmodbench.plugins.contract import unpaired
 from xmodbench.records import read_record
 from xmodbench.stages.gather import gather
 from xmodbench.stages.train import pretrain, train
@@ -103,11 +104,19 @@ def test_a_few_shot_method_is_handed_its_share_and_no_more(fit):
     record, slices, found = read_record(model), SliceStore(fit.store), saw(model)
     rows = [slices.ids.index(name) for name in record["source_ids"]]
     assert record["source_slices"] == len(set(rows)) == 2
-    np.testing.assert_array_equal(found["source"], slices.array("pd")[rows])
+    np.testing.assert_array_equal(found["source"], slices.array("pd")[unpaired(rows, record["seed"])])
     assert len(found["target"]) == 6 and found["neighbours"] == ["pd.npy", "t1.npy"]
     for wanted, problem in ((7, "asks for 7 source slices, there are 6; ask for fewer"), (0, "ask for one at least")):
         with pytest.raises(UserError, match=problem):
             fit(few_shot(SEEING).replace("return 1", f"return {wanted}"), source="pd", name=f"few{wanted}")
+
+
+def test_all_slices_of_the_source_are_not_handed_out_as_pairs(fit):
+    model = fit(few_shot(SEEING).replace("return 1", "return available"), source="pd")
+    slices, given = SliceStore(fit.store), saw(model)["source"]
+    places = [int(np.abs(slices.array("pd") - image).sum((1, 2)).argmin()) for image in given]
+    assert sorted(places) == list(range(6)) != places
+    assert read_record(model)["source_ids"] == slices.ids
 
 
 @pytest.mark.parametrize(("body", "source", "expected"), [(SEEING, "pd", "must not be given"), (PAIRED, None, "needs")])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from xmodbench.errors import UserError
 from xmodbench.plugins.method import FewShot, Method
-from xmodbench.seeding import nested_draw
+from xmodbench.seeding import derive_seed, nested_draw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,17 @@ def draw(wanted: int | None, available: int, seed: int) -> list[int] | None:
         problem = f"asks for {wanted} source slices, there are {available}"
         raise UserError(problem, "settings.slices", "ask for fewer" if wanted > available else "ask for one at least")
     return nested_draw(available, wanted, seed)
+
+
+def unpaired(rows: list[int], seed: int) -> list[int]:
+    """Drawn rows in an order of their own, in which a method gets them.
+
+    Ascending they would tell which target slices they belong to: all of them, drawn, would be the pairs.
+    """
+    import numpy as np
+
+    order = np.random.default_rng(derive_seed(seed, "unpaired")).permutation(len(rows))
+    return [rows[place] for place in order]
 
 
 def drawn_rows(method: Method, available: int, seed: int) -> list[int] | None:

@@ -13,7 +13,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, sha256_file, write_json
 from xmodbench.learning.training import processes
 from xmodbench.plugins import Supervision
-from xmodbench.plugins.contract import draw
+from xmodbench.plugins.contract import draw, unpaired
 from xmodbench.plugins.model_files import check_saved
 from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import PREPARATION, Expected, check_made, check_model, check_store, model_sha256, prepared
@@ -171,6 +171,7 @@ class _Training:
             if rows is not None:
                 self.job.progress.say(f"sees {len(rows)} of {len(store.ids)} slices of {self.source}")
                 record.update(source_slices=len(rows), source_ids=[store.ids[row] for row in rows])
+                rows = unpaired(rows, self.job.seed)
             done = process.perform(
                 task,
                 target=process.stage(store, self.target),

@@ -45,6 +45,9 @@ SHAPES = {
     "ddpm256": Shape(128, (1, 1, 2, 2, 4, 4), 2, (4,), ddpm=False, head=8),
     "ncsnpp": Shape(128, (1, 2, 2, 2), 2, (), ddpm=False),
     "small": Shape(16, (1, 2, 4), 1, (2,), groups=8),
+    # as released for paired translation: 2,328,737 (2 inputs) by flow matching, 53,497,089 (1 input) by regression (YODA)
+    "monai": Shape(32, (1, 2, 2, 2), 2, (2, 3), ddpm=False, head=8, zeroed=True),
+    "yoda": Shape(128, (1, 1, 2, 2, 4), 1, (2, 3, 4), ddpm=False, head=128, zeroed=True),
 }
 
 
@@ -53,8 +56,8 @@ class DenoisingNetwork(nn.Module):
 
     Args:
         preset: ``ddpm`` (the released MIDiffusion network), ``adm`` (its ADM-style alternative), ``ddpm256`` (DDPM's for 256
-            pixels, with diffusers' defaults, as in ContourDiff), ``ncsnpp`` (of the sizes of FGDM's generator) or ``small``
-            (for short training on a CPU; no published counterpart).
+            pixels, with diffusers' defaults, as in ContourDiff), ``ncsnpp`` (of the sizes of FGDM's generator), ``small``
+            (for short training on a CPU; no published counterpart); ``monai`` and ``yoda``, published for paired translation.
         inputs: input channels: the noisy image and its condition.
         base: channels of the first level, the preset's if left out.
         dropout: before the second convolution of every block.
@@ -95,7 +98,7 @@ def _unet(shape: Shape, inputs: int, base: int, dropout: float) -> UNet2DModel:
         downsample_padding=0 if shape.ddpm else 1,
         freq_shift=1 if shape.ddpm else 0,
         flip_sin_to_cos=not shape.ddpm,
-        attention_head_dim=shape.head,
+        attention_head_dim=shape.head and math.gcd(shape.head, base),
         norm_eps=1e-6 if shape.ddpm else 1e-5,
         norm_num_groups=math.gcd(shape.groups, base),
         dropout=dropout,

@@ -18,15 +18,13 @@ from typing import Any
 
 import torch
 
-from xmodbench.devices import handed
-from xmodbench.learning.philox import normal
-from xmodbench.seeding import ImageGenerator
+from xmodbench.learning.image_noise import Noise as Noise  # handed on with the samplers
+from xmodbench.learning.image_noise import image_noise as image_noise
 
 from .model import Condition, DiffusionModel
 from .schedules import Process
 
 Denoise = Callable[[torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]
-Noise = Callable[[], torch.Tensor]
 Sampler = Callable[[Denoise, Process, list[int], torch.Tensor], torch.Tensor]
 Pull = Callable[[torch.Tensor, int, float], torch.Tensor]
 """What moves the mean of a step: of the noisy images [B, 1, H, W], their time and the step's beta."""
@@ -59,33 +57,6 @@ def karras_times(process: Process, steps: int, start: int | None = None, rho: fl
     nearest = (wanted[:, None] - levels).abs().argmin(1).tolist()
     grid = sorted(set(nearest), reverse=True)
     return [t for t in grid if start is None or t < start] or [0]
-
-
-def image_noise(generators: Sequence[ImageGenerator], size: tuple[int, int], device: str) -> Noise:
-    """Noise [B, 1, H, W] in which every image has its own stream, seeded by its generator.
-
-    On a CPU it is that of torch's generators. On a GPU, where copying it would take longer than a step, `philox` makes it
-    there from each image's seed: another stream, the same on every GPU.
-    """
-    if device != "cpu":
-        return _counted_noise([one.seed for one in generators], size, device)
-
-    def draw() -> torch.Tensor:
-        return torch.stack([torch.randn((1, *size), generator=one.torch) for one in generators])
-
-    return draw
-
-
-def _counted_noise(seeds: list[int], size: tuple[int, int], device: str) -> Noise:
-    keys = handed(torch.tensor(seeds), device)
-    number = torch.zeros_like(keys)
-
-    def draw() -> torch.Tensor:
-        found = normal(keys, number, (1, *size))
-        number.add_(1)
-        return found
-
-    return draw
 
 
 def denoiser(model: DiffusionModel, condition: Condition) -> Denoise:

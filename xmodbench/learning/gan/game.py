@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -13,7 +14,12 @@ from torch import nn
 
 from xmodbench.learning.gan.batches import Batch
 from xmodbench.learning.gan.pool import ImagePool
+from xmodbench.learning.gan.schedule import learning_rate
+from xmodbench.learning.image_noise import Noise
 from xmodbench.seeding import derive_seed
+
+Draw = Callable[[nn.Module, torch.Tensor, Noise], torch.Tensor]
+"""How a translator translates sources [B,1,H,W] in [-1, 1], with a stream of noise."""
 
 
 class Game(ABC):
@@ -22,6 +28,7 @@ class Game(ABC):
     Attributes:
         losses: names of what `step` returns.
         translator: the network that is kept after training, source to target, images in [-1, 1].
+        averages: moving averages of networks' weights, by the networks' names; see `keep_average`.
         joined: whether `each` takes batches as one; on a GPU, where single images leave most of it idle.
     """
 
@@ -33,6 +40,7 @@ class Game(ABC):
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.pools: dict[str, ImagePool] = {}
+        self.averages: dict[str, nn.Module] = {}
 
     @abstractmethod
     def step(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
@@ -48,11 +56,32 @@ class Game(ABC):
         for name, network in networks.items():
             self.networks[name] = network.to(self.device).train()
 
-    def optimise(self, player: str, *networks: str) -> None:
+    def optimise(self, player: str, *networks: str, beta2: float = 0.999) -> None:
         """Give the networks of a player one Adam together."""
         s = self.settings
-        parameters = [parameter for name in networks for parameter in self.networks[name].parameters()]
-        self.optimizers[player] = torch.optim.Adam(parameters, lr=s.learning_rate, betas=(s.beta1, 0.999))
+        self.optimizers[player] = torch.optim.Adam(self.weights(*networks), lr=s.learning_rate, betas=(s.beta1, beta2))
+
+    def weights(self, *networks: str) -> list[nn.Parameter]:
+        """What the networks learn."""
+        return [parameter for name in networks for parameter in self.networks[name].parameters()]
+
+    def rate(self, player: str, step: int, per_epoch: int) -> float:
+        """Step size of a player's optimiser at `step`."""
+        return learning_rate(self.settings, step, per_epoch)
+
+    def keep_average(self, network: str) -> nn.Module:
+        """Keep a moving average of a network's weights; returns the network that has them."""
+        self.averages[network] = copy.deepcopy(self.networks[network]).eval().requires_grad_(False)
+        return self.averages[network]
+
+    def follow(self, step: int) -> None:
+        """Move the averages towards the weights after `step`, at first faster than with the decay ``ema``."""
+        decay = min(self.settings.ema, (1 + step) / (10 + step)) if self.averages else 0.0
+        for name, average in self.averages.items():
+            kept: list[torch.Tensor] = list(average.parameters())
+            present: list[torch.Tensor] = [*self.weights(name)]
+            with torch.no_grad():
+                torch._foreach_lerp_(kept, present, 1 - decay)
 
     def update(self, player: str, loss: torch.Tensor) -> None:
         """One step of the player's optimiser."""

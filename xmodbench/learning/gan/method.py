@@ -12,7 +12,10 @@ from xmodbench.seeding import ImageGenerator
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import nn
+
+    from xmodbench.learning.image_noise import Noise
 
     from .game import Game
     from .plugin import Translator
@@ -37,9 +40,13 @@ class GanMethod(Method):
 
         self.model = Translator.load(directory, self.Config, self.generator, run)
 
+    def draw(self, network: nn.Module, source: torch.Tensor, noise: Noise) -> torch.Tensor:
+        """Translations of sources [B,1,H,W] in [-1, 1] by the generator; by default one evaluation, without noise."""
+        return network(source)
+
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
-        """Translate ``source`` [N,1,H,W]; there is no randomness in it."""
-        return self.model.translate(source, generators)
+        """Translate ``source`` [N,1,H,W]."""
+        return self.model.translate(source, generators, self.draw)
 
 
 class FewShotGan(GanMethod, FewShot):
@@ -57,4 +64,4 @@ class FewShotGan(GanMethod, FewShot):
         """Train on all target slices and the drawn source slices."""
         from .plugin import fit
 
-        self.model = fit(self.settings.resolved(), self.game, train, run, paired=False)
+        self.model = fit(self.settings.resolved(), self.game, train, run, paired=False, draw=self.draw)

@@ -89,6 +89,7 @@ class PatchDiscriminator(nn.Module):
         self, width: int = 64, layers: int = 3, norm: str = "instance", antialias: bool = False, channels: int = 1
     ):
         super().__init__()
+        self.smallest_side = smallest_side(layers)
         bias = norm == "instance"  # a learned shift follows batch normalisation
         stack: list[nn.Module] = []
         now = channels

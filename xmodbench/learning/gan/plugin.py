@@ -13,10 +13,11 @@ from torch import nn
 
 from xmodbench.errors import UserError
 from xmodbench.learning.gan.batches import Batches
-from xmodbench.learning.gan.game import Game
+from xmodbench.learning.gan.game import Draw, Game
 from xmodbench.learning.gan.layers import Dropout
-from xmodbench.learning.gan.networks import smallest_side
+from xmodbench.learning.gan.networks import PatchDiscriminator
 from xmodbench.learning.gan.training import train
+from xmodbench.learning.image_noise import image_noise
 from xmodbench.learning.training.log import LossLog
 from xmodbench.learning.training.plot import save_with_plot
 from xmodbench.learning.training.weights import DESCRIPTION, read_description, read_weights, save_model
@@ -35,7 +36,8 @@ class Translator:
 
     def save(self, directory: Path) -> None:
         """Write weights, settings and, after training, the losses."""
-        save_model(directory, self.network.state_dict(), {"settings": self.settings.model_dump(mode="json")})
+        settings = self.settings.model_dump(mode="json", exclude=set(self.settings.SAMPLING))
+        save_model(directory, self.network.state_dict(), {"settings": settings})
         if self.log is not None:
             save_with_plot(self.log, directory)
 
@@ -54,8 +56,10 @@ class Translator:
         return cls(settings, network.to(run.device).eval())
 
     @torch.inference_mode()
-    def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator], noise: bool = False) -> np.ndarray:
-        """Translate ``source`` [N,1,H,W] in [0, 1]; `noise` keeps dropout on, drawn from each image's generator.
+    def translate(
+        self, source: np.ndarray, generators: Sequence[ImageGenerator], draw: Draw, dropout: bool = False
+    ) -> np.ndarray:
+        """Translate ``source`` [N,1,H,W] in [0, 1]; `dropout` is kept on if asked for, drawn from each image's generator.
 
         On a CPU image by image: convolutions round differently in batches of different size, and a result must not depend
         on how many images were asked for at once.
@@ -67,14 +71,24 @@ class Translator:
         for start in range(0, len(source), size):
             part = slice(start, start + size)
             for module in dropouts:
-                module.generators = [one.torch for one in generators[part]] if noise else None
+                module.generators = [one.torch for one in generators[part]] if dropout else None
             x = torch.from_numpy(np.array(source[part])).to(device)
-            found.append(((self.network(2 * x - 1) + 1) / 2).clamp(0, 1).float().cpu().numpy())
+            noise = image_noise(generators[part], source.shape[2:], str(device))
+            found.append(((draw(self.network, 2 * x - 1, noise) + 1) / 2).clamp(0, 1).float().cpu().numpy())
         return np.concatenate(found)
 
 
-def fit(settings, game_of: Callable[[Any, str], Game], train_data: TrainData, run: Run, paired: bool) -> Translator:
+def fit(
+    settings,
+    game_of: Callable[[Any, str], Game],
+    train_data: TrainData,
+    run: Run,
+    paired: bool,
+    draw: Draw,
+) -> Translator:
     """Train a game on the target's and the source's slices, in pairs or not; notes its size in `run.facts`.
+
+    `draw` is how its translator translates, for snapshots.
 
     Raises:
         UserError: slices too small for the discriminator, or losses that are not finite.
@@ -82,13 +96,14 @@ def fit(settings, game_of: Callable[[Any, str], Game], train_data: TrainData, ru
     run.use_threads()
     source, target = train_data.source, train_data.target
     assert source is not None  # no adversarial method is zero-shot
-    shortest, needed = min(target.shape[2:]), smallest_side(settings.discriminator_layers)
+    torch.manual_seed(derive_seed(run.seed, "weights"))
+    game = game_of(settings, run.device)
+    judges = [network for network in game.networks.values() if isinstance(network, PatchDiscriminator)]
+    shortest, needed = min(target.shape[2:]), max((judge.smallest_side for judge in judges), default=1)
     if shortest < needed:
         problem = f"slices of {shortest} pixels are too small for discriminator_layers {settings.discriminator_layers}"
         raise UserError(f"{problem} (at least {needed})", "training", "use fewer layers or larger slices")
-    torch.manual_seed(derive_seed(run.seed, "weights"))
-    game = game_of(settings, run.device)
-    log = train(game, Batches(source, target, settings, run.seed, paired), run)
+    log = train(game, Batches(source, target, settings, run.seed, paired), run, draw)
     run.facts.update(
         parameters={name: sum(p.numel() for p in network.parameters()) for name, network in game.networks.items()},
         final_losses={name: log.last()[name] for name in game.losses},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def decay(position: int, constant: int, falling: int) -> float:
     """Factor of the learning rate: 1 for `constant` positions, then linearly down over `falling` more, never to 0."""
@@ -16,6 +18,18 @@ def total_steps(settings, per_epoch: int) -> int:
 def learning_rate(settings, step: int, per_epoch: int) -> float:
     """Adam's step size at `step`."""
     return settings.learning_rate * decay(*_place(settings, step, per_epoch))
+
+
+def cosine_rate(settings, step: int, per_epoch: int, last: float, first: float | None = None) -> float:
+    """Step size that falls from `first` (``learning_rate`` if left out) to `last` along half a cosine.
+
+    Once per epoch as published; where training is counted in ``iterations``, at each step.
+    """
+    first = settings.learning_rate if first is None else first
+    place, length = step // per_epoch, settings.epochs
+    if settings.iterations:
+        place, length = step, settings.iterations
+    return last + (first - last) * (1 + math.cos(math.pi * place / length)) / 2
 
 
 def decaying(settings, step: int, per_epoch: int) -> bool:

@@ -14,6 +14,8 @@ class PresetSettings(Settings):
     """
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]]
+    SAMPLING: ClassVar[frozenset[str]] = frozenset()
+    """Options that only translation uses: they can be changed for a trained model."""
 
     preset: str
 

@@ -16,7 +16,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir
 from xmodbench.plugins import METHODS, Method
 from xmodbench.plugins.check import N_TEST, N_TRAIN, phantom
-from xmodbench.plugins.contract import checked_images, checked_names, draw
+from xmodbench.plugins.contract import checked_images, checked_names, draw, unpaired
 from xmodbench.plugins.discovery import Location, locate
 from xmodbench.plugins.model_files import check_saved
 from xmodbench.progress import Progress
@@ -183,7 +183,7 @@ class _Checked:
         if method.supervision not in ("few-shot", "paired"):
             return None
         rows = draw(method.wanted_slices, N_TRAIN, SEED)
-        return _handed(data / "pd.npy", source if rows is None else source[rows])
+        return _handed(data / "pd.npy", source if rows is None else source[unpaired(rows, SEED)])
 
     def _interrupted(self) -> Path | None:
         """A training that goes on after it was ended in the middle; None where it tells of nothing to end it at."""

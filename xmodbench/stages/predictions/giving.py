@@ -14,7 +14,7 @@ from xmodbench.data.volumes.names import ascii_name
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir
 from xmodbench.plugins import Supervision
-from xmodbench.plugins.contract import draw
+from xmodbench.plugins.contract import draw, unpaired
 from xmodbench.stages.given import check_store, check_together
 from xmodbench.stages.predictions.grids import slice_affines, stack
 from xmodbench.store import SliceStore
@@ -91,11 +91,12 @@ def _training(
             raise UserError("a few-shot method's source slices are single ones, which make no volume", "--format", fix)
         if source_slices is None:
             raise UserError("how many source slices?", "--source-slices", "give their number")
-        yield from _unpaired(folder, train, source, draw(source_slices, len(train.ids), seed) or [], kind)
+        rows = unpaired(draw(source_slices, len(train.ids), seed) or [], seed)
+        yield from _unpaired(folder, train, source, rows, kind)
 
 
 def _unpaired(folder: Path, train: SliceStore, source: str, rows: list[int], kind: Format) -> Iterator[dict[str, Any]]:
-    """Slices by number: their ids would tell which target slices they belong to."""
+    """Slices by number, in an order of their own: ids would tell which target slices they belong to."""
     for number, row in enumerate(rows):
         name = f"training/{source}/{UNPAIRED}-{number:05d}.{kind}"
         _write_slice(folder / name, train.array(source)[row])

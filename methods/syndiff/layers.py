@@ -1,0 +1,131 @@
+"""Layers of SynDiff's networks: adaptive group normalisation, filtered resampling, embedded times and latents."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from xmodbench.learning.stylegan2.filters import constant, filtered
+
+FIR = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
+
+
+def _kernel(x: torch.Tensor) -> torch.Tensor:
+    line = constant(FIR, x.device, torch.float32)
+    return torch.outer(line, line)
+
+
+def halved(x: torch.Tensor) -> torch.Tensor:
+    """[B,C,H,W] to [B,C,H/2,W/2], filtered with [1, 3, 3, 1] along both axes; zeros lie beyond the border."""
+    return filtered(x, _kernel(x), (2, 2), 1)
+
+
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    """[B,C,H,W] to [B,C,2H,2W] by the same filter, which is bilinear interpolation; the border is repeated."""
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def embedded(t: torch.Tensor, width: int) -> torch.Tensor:
+    """Sines and cosines [B,width] of times `t` [B], of periods from 2 pi to 20,000 pi."""
+    half = width // 2
+    rates = torch.exp(torch.arange(half, device=t.device) * (-math.log(10_000) / (half - 1)))
+    angles = t.float()[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def initialised(layer: nn.Module, scale: float = 1.0) -> nn.Module:
+    """The layer with uniform weights whose variance is `scale` over the mean of its inputs and outputs; biases 0."""
+    nn.init.xavier_uniform_(layer.weight, gain=math.sqrt(max(scale, 1e-10)))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, scale: float = 1.0, **options) -> nn.Module:
+    """A convolution that keeps the size, unless told otherwise."""
+    options = {"padding": kernel // 2, **options}
+    return initialised(nn.Conv2d(inputs, outputs, kernel, **options), scale)
+
+
+def dense(inputs: int, outputs: int) -> nn.Module:
+    """A linear layer."""
+    return initialised(nn.Linear(inputs, outputs))
+
+
+def groups(channels: int) -> int:
+    """Groups of the normalisation of so many channels: four channels each, 32 at most."""
+    return next(count for count in range(min(channels // 4, 32), 0, -1) if channels % count == 0)
+
+
+class AdaptiveNorm(nn.Module):
+    """Group normalisation whose scale and shift come from a latent vector."""
+
+    def __init__(self, channels: int, latent: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups(channels), channels, eps=1e-6, affine=False)
+        self.style = dense(latent, 2 * channels)
+        nn.init.ones_(self.style.bias[:channels])
+
+    def forward(self, x: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+        """Normalise ``x`` [B,C,H,W] by a latent [B,latent]."""
+        scale, shift = self.style(latent)[:, :, None, None].chunk(2, 1)
+        return scale * self.norm(x) + shift
+
+
+class Attention(nn.Module):
+    """Every pixel looks at all others; one head."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups(channels), channels, eps=1e-6)
+        self.query, self.key, self.value = (conv(channels, channels, 1, 0.1) for _ in range(3))
+        self.out = conv(channels, channels, 1, 0.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B,C,H,W] to the same shape."""
+        h = self.norm(x)
+        query, key, value = (layer(h).flatten(2).mT for layer in (self.query, self.key, self.value))
+        seen = functional.scaled_dot_product_attention(query, key, value)
+        return (x + self.out(seen.mT.reshape(x.shape))) / math.sqrt(2)
+
+
+class Block(nn.Module):
+    """Two convolutions after adaptive normalisation, told the time, beside a skip connection (BigGAN's block).
+
+    Args:
+        inputs, outputs: channels.
+        time, latent: widths of what embeds the time and of the latent vector.
+        resample: `halved`, `doubled` or None.
+    """
+
+    def __init__(self, inputs: int, outputs: int, time: int, latent: int, resample=None):
+        super().__init__()
+        self.resample = resample
+        self.norm0, self.conv0 = AdaptiveNorm(inputs, latent), conv(inputs, outputs)
+        self.time = dense(time, outputs)
+        self.norm1, self.conv1 = AdaptiveNorm(outputs, latent), conv(outputs, outputs, scale=0.0)
+        self.skip = conv(inputs, outputs, 1) if inputs != outputs or resample else None
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+        """[B,inputs,H,W] to [B,outputs,H',W']."""
+        h = functional.silu(self.norm0(x, latent))
+        if self.resample is not None:
+            h, x = self.resample(h), self.resample(x)
+        h = self.conv0(h) + self.time(functional.silu(time))[:, :, None, None]
+        h = self.conv1(functional.silu(self.norm1(h, latent)))
+        return ((x if self.skip is None else self.skip(x)) + h) / math.sqrt(2)
+
+
+class PyramidDown(nn.Module):
+    """Filter with [1, 3, 3, 1], then a convolution at every other pixel."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.conv = conv(inputs, outputs, padding=0, stride=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B,inputs,H,W] to [B,outputs,H/2,W/2]."""
+        return self.conv(filtered(x, _kernel(x), pad=2))

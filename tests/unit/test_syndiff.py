@@ -1,0 +1,265 @@
+"""SynDiff: published sizes and schedule, one step by the published equations, resuming, a contrast it must learn."""
+
+from __future__ import annotations
+
+import copy
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from tests.paired import Interrupted, files, job, made, pairs
+from xmodbench.errors import UserError
+from xmodbench.learning.gan.batches import Batch
+from xmodbench.learning.gan.networks import PatchDiscriminator, ResnetGenerator
+from xmodbench.plugins import METHODS, Supervision, TrainData, find
+from xmodbench.seeding import ImageGenerator
+
+PLUGIN = find(METHODS, "syndiff").cls
+from xmodbench_methods.syndiff.game import SyndiffGame, generator_of, squared_gradient, translated  # noqa: E402
+from xmodbench_methods.syndiff.generator import DiffusiveGenerator, attention_level  # noqa: E402
+from xmodbench_methods.syndiff.judge import TimeJudge  # noqa: E402
+from xmodbench_methods.syndiff.layers import doubled, halved  # noqa: E402
+from xmodbench_methods.syndiff.posterior import Steps  # noqa: E402
+
+
+def game(**changes):
+    torch.manual_seed(0)
+    return SyndiffGame(made("syndiff", attention_level=1, **changes).settings.resolved(), "cpu")
+
+
+def batch(seed=0, n=2):
+    torch.manual_seed(seed)
+    return Batch(2 * torch.rand(n, 1, 16, 16) - 1, 2 * torch.rand(n, 1, 16, 16) - 1)
+
+
+# -- what is published -------------------------------------------------------------------------------------------------
+def test_networks_have_the_published_numbers_of_parameters():
+    """The released generator answers with two channels, of which the second is never used: 577 parameters."""
+    s = PLUGIN.Config().resolved()
+
+    def count(network):
+        return sum(p.numel() for p in network.parameters())
+
+    with torch.device("meta"):
+        assert count(generator_of(s.model_copy(update={"attention_level": 4}))) == 39_725_250 - 577  # 256 pixels
+        assert count(generator_of(s.model_copy(update={"attention_level": 3}))) == 39_133_122 - 577  # 128 pixels
+        assert count(DiffusiveGenerator(multipliers=(1, 1, 2, 2, 4), attention=3)) == 25_584_322 - 577
+        judge = TimeJudge(s.time_width, s.time_layers, s.time_embedding)
+        assert count(judge) == 27_736_705
+        assert count(ResnetGenerator(s.translator_width, s.translator_blocks)) == 7_825_153
+        assert count(PatchDiscriminator(s.discriminator_width, s.discriminator_layers)) == 2_762_689
+
+
+@pytest.mark.parametrize(("side", "levels", "level"), [(256, 6, 4), (128, 6, 3), (64, 3, 2), (512, 3, 2), (16, 2, 0)])
+def test_attention_looks_at_16_pixels(side, levels, level):
+    assert attention_level((side, side), levels) == level
+
+
+def test_options_are_the_published_ones():
+    for preset, share in {"released": 0.11, "unpaired": 1.0}.items():
+        s = PLUGIN.Config(preset=preset).resolved()
+        assert {key for key, value in s if value is None} == {"iterations", "slices", "attention_level"}
+        assert (s.learning_rate, s.judge_rate, s.last_rate, s.beta1, s.beta2) == (1.6e-4, 1e-4, 1e-5, 0.5, 0.9)
+        assert (s.epochs, s.batch_size, s.ema, s.r1, s.r1_every, s.cycle, s.l1) == (500, 1, 0.999, 1, 10, 0.5, 0.5)
+        assert (s.share, s.sampling_steps, s.latent, s.latent_width) == (share, 4, 100, 256)
+    assert PLUGIN.supervision is Supervision.FEW_SHOT
+    assert [PLUGIN(PLUGIN.Config(share=x)).source_slices(n) for x, n in ((0.02, 993), (1.0, 300))] == [20, 300]
+
+
+def test_the_rates_fall_along_a_cosine():
+    played = SimpleNamespace(settings=PLUGIN.Config().resolved())
+    for player, first in (("generators", 1.6e-4), ("judges", 1e-4)):
+        found = [SyndiffGame.rate(played, player, 7 * epoch, 7) for epoch in (0, 250, 500)]
+        assert found == pytest.approx([first, (first + 1e-5) / 2, 1e-5])
+
+
+# -- the diffusion -----------------------------------------------------------------------------------------------------
+def test_four_steps_are_the_published_ones():
+    steps = Steps.of(4)
+    of_clean, of_noisy, variance = steps.posterior()
+    close = {"rel": 2e-6, "abs": 1e-6}
+    assert steps.betas.tolist() == pytest.approx([0.478255, 0.849206, 0.956418, 0.987404], **close)
+    assert steps.kept.tolist() == pytest.approx([1, 0.521745, 0.078676, 0.0034289, 4.319e-5], rel=2e-5, abs=1e-6)
+    assert of_clean.tolist() == pytest.approx([1, 0.665778, 0.269191, 0.0578215], **close)
+    assert of_noisy.tolist() == pytest.approx([0, 0.201576, 0.193001, 0.1118523], **close)
+    assert variance.tolist() == pytest.approx([0, 0.440819, 0.884202, 0.984061], **close)
+
+
+def test_the_posterior_leads_back_to_the_distribution_it_came_from():
+    torch.manual_seed(0)
+    steps, clean = Steps.of(4), torch.full((200_000, 1, 1, 1), 0.8, dtype=torch.float64)
+    for number in range(4):
+        t = torch.full((len(clean),), number)
+        later = steps.next(steps.noised(clean, t, torch.randn_like(clean)), t, torch.randn_like(clean))
+        reached = steps.noised(clean, t + 1, torch.randn_like(clean))
+        back = steps.back(clean, later, t, torch.randn_like(clean))
+        wanted = steps.noised(clean, t, torch.randn_like(clean))
+        for one, other in ((later, reached), (back, wanted)):
+            assert one.mean().item() == pytest.approx(other.mean().item(), abs=0.01)
+            assert one.std().item() == pytest.approx(other.std().item(), abs=0.01)
+
+
+def test_one_who_knows_the_image_translates_to_it_in_four_evaluations():
+    truth, seen = torch.rand(2, 1, 8, 8), []
+
+    def oracle(x, source, t, z):
+        seen.append((t.tolist(), tuple(z.shape)))
+        return truth
+
+    oracle.latent = 100
+    rng = torch.Generator().manual_seed(1)
+    found = translated(oracle, truth * 0, lambda: torch.randn(2, 1, 8, 8, generator=rng), 4)
+    torch.testing.assert_close(found, truth)
+    assert seen == [([t, t], (2, 100)) for t in (3, 2, 1, 0)]
+
+
+def test_halving_and_doubling_keep_a_plane():
+    ramp = torch.arange(16.0).repeat(1, 1, 16, 1)
+    torch.testing.assert_close(halved(ramp)[0, 0, 2:-2, 1:-1], ramp[0, 0, :4, 2:-2:2] + 0.5)
+    torch.testing.assert_close(doubled(ramp)[0, 0, 0, 2:-2], torch.arange(2, 30) / 2 - 0.25)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (21, 18)])
+def test_the_generator_takes_any_size_and_sees_all_it_is_given(size):
+    torch.manual_seed(0)
+    network = DiffusiveGenerator(8, (1, 2), 1, 1, 5, 8)
+    for parameter in network.parameters():  # some begin at zero
+        torch.nn.init.normal_(parameter, 0, 0.2)
+    given = [torch.randn(2, 1, *size), torch.randn(2, 1, *size), torch.tensor([0, 3]), torch.randn(2, 5)]
+    found = network(*given)
+    assert found.shape == (2, 1, *size) and found.abs().max() <= 1
+    for place, other in ((0, -given[0]), (1, -given[1]), (2, 3 - given[2]), (3, -given[3])):
+        assert not torch.allclose(found, network(*(other if k == place else x for k, x in enumerate(given))))
+
+
+# -- one step ----------------------------------------------------------------------------------------------------------
+def test_a_step_is_the_published_one():
+    """Judges first, then all generators together at new steps and with new noise; the loss of both directions added up."""
+    played, b = game(), batch()
+    for network in played.networks.values():  # last layers begin at zero
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, 0, 0.1)
+    n, s, steps = copy.deepcopy(played.networks), played.settings, played.steps
+    torch.manual_seed(7)
+    found = played.step(b, 1)
+    torch.manual_seed(7)
+    real = {"target": b.target, "source": b.source}
+    ways = (("target", "source"), ("source", "target"))
+
+    def noised(x):
+        t = torch.randint(4, (2,))
+        now = steps.noised(x, t, torch.randn(x.shape))
+        z = torch.randn(2, s.latent)
+        return t, now, steps.next(now, t, torch.randn(x.shape)), z
+
+    expected = dict.fromkeys(played.losses, 0.0)
+    judges = [n[f"{kind}_{name}"] for kind in ("judge", "patch") for name in real]
+    total = 0.0
+    for name, other in ways:
+        t, now, later, z = noised(real[name])
+        partner = n[f"translator_{other}"](real[name])
+        clean = n[f"diffusive_{name}"](later, partner, t, z)
+        fake = steps.back(clean, later, t, torch.randn(clean.shape))
+        now.requires_grad_()
+        score = n[f"judge_{name}"](now, t, later)
+        (gradient,) = torch.autograd.grad(score.sum(), now, create_graph=True)
+        penalty = s.r1 / 2 * (gradient**2).sum((1, 2, 3)).mean()
+        judge = (
+            functional.softplus(-score).mean() + functional.softplus(n[f"judge_{name}"](fake.detach(), t, later)).mean()
+        )
+        patch = n[f"patch_{name}"]
+        made_of_other = n[f"translator_{name}"](real[other]).detach()
+        cycle = functional.softplus(-patch(real[name])).mean() + functional.softplus(patch(made_of_other)).mean()
+        total = total + judge + cycle + penalty
+        for key, value in (("judge", judge), ("judge_cycle", cycle), ("penalty", penalty)):
+            expected[key] += value.item()
+    optimizer = torch.optim.Adam([p for x in judges for p in x.parameters()], lr=s.learning_rate, betas=(0.5, 0.9))
+    optimizer.zero_grad()
+    total.backward()
+    optimizer.step()
+    for name, other in ways:
+        t, _, later, z = noised(real[name])
+        partner = n[f"translator_{other}"](real[name])
+        again = n[f"translator_{name}"](partner)
+        clean = n[f"diffusive_{name}"](later, partner, t, z)
+        fake = steps.back(clean, later, t, torch.randn(clean.shape))
+        expected["adversarial"] += functional.softplus(-n[f"judge_{name}"](fake, t, later)).mean().item()
+        expected["adversarial_cycle"] += functional.softplus(-n[f"patch_{other}"](partner)).mean().item()
+        expected["cycle"] += (again - real[name]).abs().mean().item()
+        expected["error"] += (clean - real[name]).abs().mean().item()
+    assert {key: value.item() for key, value in found.items()} == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_the_denoised_images_error_teaches_the_translators_too():
+    played, b = game(), batch()
+    for parameter in played.networks["diffusive_target"].parameters():
+        torch.nn.init.normal_(parameter, 0, 0.1)
+    noisy = played._noised(b.target)
+    partner = played.networks["translator_source"](b.target)
+    played.networks["diffusive_target"](noisy.noisier, partner, noisy.t, noisy.z).sub(b.target).abs().mean().backward()
+    first = next(played.networks["translator_source"].parameters())
+    assert first.grad is not None and first.grad.abs().sum() > 0
+
+
+def test_judges_are_penalised_every_so_many_steps_also_after_a_restart():
+    played, found = game(r1_every=3, width=4), []
+    for step in range(5):
+        found.append(played.step(batch(step, 1), step)["penalty"].item() > 0)
+    assert found == [True, False, False, True, False]
+
+
+def test_the_penalty_is_the_squared_gradient():
+    class Noisy:
+        x, noisier, t = torch.randn(3, 1, 4, 4), torch.zeros(3, 1, 4, 4), torch.zeros(3)
+
+    found = squared_gradient(lambda x, t, other: 2 * x.sum((1, 2, 3)), Noisy)
+    assert found.item() == pytest.approx(4 * 16)
+
+
+def test_losses_in_half_precision_are_near_those_in_full():
+    found = {}
+    for precision in ("fp32", "bf16"):
+        played = game(precision=precision)
+        torch.manual_seed(5)
+        found[precision] = {name: loss.item() for name, loss in played.step(batch(), 1).items()}
+    assert found["bf16"] != found["fp32"]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.02, abs=0.01)
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+def test_interrupted_training_ends_with_the_same_bits(tmp_path, quiet):
+    whole, parts = made("syndiff"), made("syndiff")
+    whole.fit(few(), job(tmp_path / "a", quiet))
+    for step in (2, 5):  # one of them just before a penalty
+        with pytest.raises(InterruptedError):
+            parts.fit(few(), job(tmp_path / "b", Interrupted(step)))
+    parts.fit(few(), job(tmp_path / "b", quiet))
+    assert files(whole, tmp_path / "whole") == files(parts, tmp_path / "parts")
+    source = np.repeat(few().source[:1], 3, axis=0)
+    found = whole.translate(source, [ImageGenerator.of(1, name) for name in ("a", "b", "a")])
+    assert np.array_equal(found[0], found[2]) and not np.array_equal(found[0], found[1])
+
+
+def few():
+    data = pairs()
+    return TrainData(data.target, data.source[:3])
+
+
+def test_more_halvings_than_slices_have_pixels_are_refused(tmp_path, quiet):
+    with pytest.raises(UserError, match="time_layers: slices of 16 pixels are too small for 5 halvings; use at most 4"):
+        made("syndiff", time_layers=5).fit(few(), job(tmp_path, quiet))
+
+
+def test_learns_a_turned_contrast_unpaired(tmp_path, quiet):
+    options = {"width": 8, "translator_width": 8, "share": 1.0, "slices": None, "batch_size": 2}
+    method = made("syndiff", iterations=25, learning_rate=3e-3, checkpoint_s=300, snapshots=0, **options)
+    data = pairs(24)
+    method.fit(TrainData(data.target, data.source[::-1].copy()), job(tmp_path, quiet))
+    unseen = pairs(4, 2)
+    found = method.translate(unseen.source, [ImageGenerator.of(1, str(k)) for k in range(4)])
+    assert ((found - unseen.target) ** 2).mean() < 0.5 * ((unseen.source - unseen.target) ** 2).mean()
+    assert math.isfinite(method.model.log.last()["judge"])
