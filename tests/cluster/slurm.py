@@ -99,7 +99,9 @@ class Slurm:
 
     def __exit__(self, *_: object) -> None:
         if "slurmctld" in self.running:
-            subprocess.run(["scancel", "--user", "root"], env=self.environment, capture_output=True, check=False, timeout=20)
+            subprocess.run(
+                ["scancel", "--user", "root"], env=self.environment, capture_output=True, check=False, timeout=20
+            )
         for process in reversed(self.running.values()):
             process.terminate()
         for process in self.running.values():

@@ -1,7 +1,9 @@
 """One job per GPU, whatever the workflow's own counting does."""
 
+import select
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from xmodbench.devices import resolve_device
 from xmodbench.plan.config import parse_config
 from xmodbench.plan.jobs import Jobs
 from xmodbench.plan.plan import Plan
+from xmodbench.plan.resources import LAUNCH
 from xmodbench.records import read_record
 
 CODE = """
@@ -21,15 +24,20 @@ import sys, time
 from pathlib import Path
 from xmodbench.devices import claim
 from xmodbench.progress import Progress
-print(claim(["0", "1"], Path(sys.argv[1]), Progress(quiet=True), poll_s=0.05), flush=True)
+print(*claim(["0", "1"], Path(sys.argv[1]), Progress(quiet=True), *map(int, sys.argv[2:]), poll_s=0.05), flush=True)
 sys.stdin.read()
 """
 
 
-def start(folder):
-    return subprocess.Popen(
-        [sys.executable, "-c", CODE, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def start(folder, count=1):
+    command = [sys.executable, "-c", CODE, str(folder), str(count)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def ended(*jobs):
+    for job in jobs:
+        job.stdin.close()
+        job.wait(30)
 
 
 def test_three_jobs_share_two_gpus(tmp_path):
@@ -40,9 +48,23 @@ def test_three_jobs_share_two_gpus(tmp_path):
     second.wait()
     freed = third.stdout.readline().strip()
     assert freed in {"0", "1"}
-    for job in (first, third):
-        job.stdin.close()
-        job.wait(10)
+    ended(first, third)
+
+
+def test_who_needs_both_gets_them_one_after_the_other_and_none_waits_for_ever(tmp_path):
+    one = start(tmp_path)
+    assert one.stdout.readline().strip() == "0"
+    several = [start(tmp_path, 2) for _ in range(2)]
+    time.sleep(0.3)  # one of them holds the second GPU meanwhile
+    ended(one)
+    ready, _, _ = select.select([job.stdout for job in several], [], [], 30)
+    assert len(ready) == 1
+    first = next(job for job in several if job.stdout is ready[0])
+    assert first.stdout.readline().split() == ["0", "1"]
+    ended(first)
+    second = next(job for job in several if job is not first)
+    assert second.stdout.readline().split() == ["0", "1"]
+    ended(second)
 
 
 def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypatch):
@@ -60,8 +82,7 @@ def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypat
         found[name] = (jobs.asks.gpu(wildcards), jobs.asks.threads(wildcards), jobs.asks.launcher(wildcards))
     assert found["one"] == (1, 2, ["python", "-m"])
     assert found["several"][:2] == (2, 4)
-    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
-    assert found["several"][2] == ["python", "-m", *launcher]
+    assert found["several"][2] == ["python", "-m", LAUNCH, "--processes", "2", "--device", "auto"]
 
 
 def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):

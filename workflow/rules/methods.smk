@@ -35,7 +35,7 @@ rule train:
     shell:
         "{params.launcher:q} xmodbench {params.verb} {params.name} {params.options:q} {params.modalities:q}"
         " {params.pretrained:q} --expect {params.expect:q}"
-        " --data {params.data:q} --device {params.device} --threads {threads}"
+        " --data {params.data:q} --device {params.device} --gpus {resources.gpu} --threads {threads}"
         " --state {params.state:q} --out {params.out:q} 2> {log:q}"
 
 
@@ -113,7 +113,7 @@ rule translate:
         "python -m xmodbench translate {wildcards.method} {params.options:q}"
         " {params.model:q} --data {params.data:q}"
         " --source {wildcards.source} --target {wildcards.target}"
-        " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
+        " --device {params.device} --gpus {resources.gpu} --threads {threads} --batch-size {params.batch_size}"
         " {params.part:q} --expect {params.expect:q} --out {params.out:q} 2> {log:q}"
 
 

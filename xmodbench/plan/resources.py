@@ -13,6 +13,9 @@ from xmodbench.plan.methods import Training, read_replicate
 from xmodbench.plan.plan import Plan
 from xmodbench.plugins.job_resources import JobResources
 
+LAUNCH = "xmodbench.learning.training.launch"
+"""The module that starts several processes."""
+
 
 class Resources:
     """Answers Snakemake's questions about a job of a method, by its wildcards.
@@ -51,11 +54,12 @@ class Resources:
         return self._asked(wildcards).runtime * attempt
 
     def launcher(self, wildcards) -> list[str]:
-        """What starts a training: Python, or torchrun where several processes are to share the work."""
+        """What starts a training: Python, or what starts several processes that share the work."""
         processes = self._processes(wildcards)
         if processes == 1:
             return ["python", "-m"]
-        return ["python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
+        options = ["--processes", str(processes), "--device", self.compute.device]
+        return ["python", "-m", LAUNCH, *options]
 
     def _processes(self, wildcards) -> int:
         verb = verb_of(wildcards)
