@@ -2,6 +2,7 @@
 
 Needs root and Debian's ``slurm-wlm`` and ``munge``. Everything of it lies in one folder; the machine's own Slurm, if it has
 one, is not touched, since every command is told of this one's file by ``SLURM_CONF``.
+Snakemake's plugin takes that variable from a job's environment before it calls ``srun``, which is wrapped therefore.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Slurm:
     @property
     def environment(self) -> dict[str, str]:
         """Variables under which Slurm's commands speak to this cluster."""
-        return {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf")}
+        path = os.pathsep.join([str(self.folder / "bin"), os.environ["PATH"]])
+        return {**os.environ, "PATH": path, "SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def __enter__(self) -> Slurm:
         self._write()
@@ -130,15 +132,19 @@ class Slurm:
 
     # -- the parts --------------------------------------------------------------------------------------------------
     def _write(self) -> None:
-        for name in ("state", "devices"):
+        for name in ("state", "devices", "bin"):
             (self.folder / name).mkdir(parents=True)
+        for name in ("srun", "scontrol", "squeue"):
+            wrapped = self.folder / "bin" / name
+            wrapped.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which(name)} "$@"\n')
+            wrapped.chmod(0o755)
         host, ports = socket.gethostname(), free_ports(1 + self.nodes)
         names = {"proctrack": "proctrack/linuxproc", "task": "task/none"}
         if self.cgroups:
             names = {"proctrack": "proctrack/cgroup", "task": "task/cgroup"}
         lines = [CONFIG.format(host=host, folder=self.folder, controller=ports[0], **names)]
         for node, port in enumerate(ports[1:]):
-            what = f"CPUs=8 RealMemory=64000 Gres=gpu:{self.gpus}"
+            what = f"CPUs=8 RealMemory=256000 Gres=gpu:{self.gpus}"
             lines.append(f"NodeName=node{node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {what}")
         for name in ("cpu", "gpu"):
             default = "YES" if name == "cpu" else "NO"

@@ -16,6 +16,7 @@ rule train:
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
+        gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,
     params:
@@ -92,11 +93,14 @@ rule translate:
         f"{RESULTS}/benchmarks/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.tsv"
     wildcard_constraints:
         method=jobs.methods_in_parts(False),
+    group:
+        jobs.asks.group
     conda:
         "../envs/xmodbench.yaml"
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
+        gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,
     params:

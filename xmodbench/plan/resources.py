@@ -15,6 +15,8 @@ from xmodbench.plugins.job_resources import JobResources
 
 LAUNCH = "xmodbench.learning.training.launch"
 """The module that starts several processes."""
+GRES = "gpu_gres"
+"""Name under which a profile says, among its ``default-resources``, what GPUs are called as generic resources."""
 
 
 class Resources:
@@ -23,10 +25,13 @@ class Resources:
     Args:
         plan: of the run.
         runs_here: says, once Snakemake has chosen, whether jobs run on this machine (and not on a cluster's nodes).
+        site: says what a profile has among its ``default-resources`` under a name, None where it has nothing.
     """
 
-    def __init__(self, plan: Plan, runs_here: Callable[[], bool]):
-        self.plan, self.compute, self.runs_here = plan, plan.config.compute, runs_here
+    def __init__(
+        self, plan: Plan, runs_here: Callable[[], bool], site: Callable[[str], str | None] = lambda name: None
+    ):
+        self.plan, self.compute, self.runs_here, self.site = plan, plan.config.compute, runs_here, site
 
     def device(self, wildcards) -> str:
         """Device the method may use."""
@@ -39,7 +44,20 @@ class Resources:
         return self.compute.threads * self._processes(wildcards)
 
     def gpu(self, wildcards) -> int:
-        """GPUs of a job, counted by Snakemake and by the cluster; none where `auto` will find none."""
+        """GPUs of a job, counted by Snakemake and by the cluster; 0 where they are asked for by `gres`."""
+        return 0 if self.site(GRES) else self._gpus(wildcards)
+
+    def gres(self, wildcards) -> str | None:
+        """The same for Slurms that know of GPUs only as generic resources: ``gpu:2``, where the profile has `GRES`."""
+        name, count = self.site(GRES), self._gpus(wildcards)
+        return f"{name}:{count}" if name and count else None
+
+    def group(self, wildcards) -> str | None:
+        """Jobs that a cluster may do in one: controls, which need neither a GPU nor a minute."""
+        return "controls" if self._asked(wildcards).gpu == 0 else None
+
+    def _gpus(self, wildcards) -> int:
+        """GPUs of a job; none where `auto` will find none."""
         device = self.compute.device
         if device == "cpu" or (device == "auto" and self.runs_here() and not visible_gpus()):
             return 0
@@ -47,7 +65,11 @@ class Resources:
 
     def mem_mb(self, wildcards, attempt: int = 1) -> int:
         """Memory of a job; half as much again with every retry."""
-        return int(self._asked(wildcards).mem_mb * (1 + 0.5 * (attempt - 1)))
+        return grown(self._asked(wildcards).mem_mb, attempt)
+
+    def scoring_mem_mb(self, wildcards, attempt: int = 1) -> int:
+        """Memory of the scores of a cell: half as much again with every retry."""
+        return grown(4000, attempt)
 
     def runtime(self, wildcards, attempt: int = 1) -> int:
         """Minutes a job may take; training resumes, so a retry gets as many again."""
@@ -76,6 +98,11 @@ class Resources:
         resources = own.plugin.meta.get("resources", {})
         asked = resources | resources.get(verb, {})
         return JobResources(**{name: asked[name] for name in JobResources.model_fields if name in asked})
+
+
+def grown(mem_mb: int, attempt: int) -> int:
+    """Memory for a further attempt: half as much again with every one."""
+    return int(mem_mb * (1 + 0.5 * (attempt - 1)))
 
 
 def training_of(plan: Plan, wildcards) -> Training:

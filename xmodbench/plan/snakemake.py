@@ -95,6 +95,13 @@ def on_this_machine(workflow: Any) -> bool:
     return workflow.is_main_process and workflow.local_exec and not (settings and settings.use_threads)
 
 
+def default_resource(workflow: Any, name: str) -> str | None:
+    """What a profile says under a name among its ``default-resources``, as it is written there."""
+    given = (workflow.resource_settings.default_resources or {}).get(name)
+    raw = getattr(given, "raw", given)
+    return None if raw is None else str(raw)
+
+
 def note_owner() -> None:
     """Say, for whoever finds this directory locked, which process of which machine works in it."""
     since = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
