@@ -57,6 +57,11 @@ ConstrainSwapSpace=no
 """
 
 
+def holds_jobs() -> bool:
+    """Whether the kernel lets Slurm hold jobs to their GPUs and memory: control groups of version 1, as root."""
+    return all(os.access(f"/sys/fs/cgroup/{name}/tasks", os.W_OK) for name in ("memory", "devices", "freezer"))
+
+
 def lacking() -> str | None:
     """Why no Slurm can be started here; None where one can."""
     if os.getuid() != 0:

@@ -15,8 +15,8 @@ from xmodbench.cli.app import app
 from xmodbench.devices import resolve_device
 from xmodbench.plan.config import parse_config
 from xmodbench.plan.jobs import Jobs
+from xmodbench.plan.launch import MODULE
 from xmodbench.plan.plan import Plan
-from xmodbench.plan.resources import LAUNCH
 from xmodbench.records import read_record
 
 CODE = """
@@ -82,7 +82,7 @@ def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypat
         found[name] = (jobs.asks.gpu(wildcards), jobs.asks.threads(wildcards), jobs.asks.launcher(wildcards))
     assert found["one"] == (1, 2, ["python", "-m"])
     assert found["several"][:2] == (2, 4)
-    assert found["several"][2] == ["python", "-m", LAUNCH, "--processes", "2", "--device", "auto"]
+    assert found["several"][2] == ["python", "-m", MODULE, "--processes", "2", "--device", "auto"]
 
 
 def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import torch
 from xmodbench.devices import gpus, job_gpus, promised, resolve_device
 from xmodbench.devices.gpus import SCHEDULERS, parse_uuids
 from xmodbench.errors import UserError
-from xmodbench.learning.training import launch
+from xmodbench.plan import launch
 
 TWO = "GPU 0: NVIDIA H200 (UUID: GPU-aaaa-1)\nGPU 1: NVIDIA H200 (UUID: GPU-bbbb-2)\n"
 DIVIDED = """GPU 0: NVIDIA H200 (UUID: GPU-aaaa-1)
@@ -114,13 +114,14 @@ def test_instances_stand_for_the_gpu_that_is_divided():
 
 def test_processes_of_one_training_hold_a_gpu_each(machine, taken, quiet, monkeypatch):
     machine(CUDA_VISIBLE_DEVICES="0,1")
-    launch._take_gpus(2, "auto")
+    assert launch._take_gpus(2, 1, "auto") == 2
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-aaaa-1,GPU-bbbb-2"
     with pytest.raises(pytest.fail.Exception, match="waits"):
         job_gpus(1, quiet)
     machine(CUDA_VISIBLE_DEVICES="0,1,2,3", SLURM_JOB_ID="5")
-    launch._take_gpus(4, "cuda")
+    assert launch._take_gpus(4, 1, "cuda") == 4
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1,2,3"
+    assert launch._take_gpus(6, 2, "cuda") == 4  # of six on two nodes, as Slurm may part them
 
 
 @pytest.mark.parametrize("job", [{}, JOBS["slurm"]])
@@ -132,7 +133,7 @@ def test_fewer_gpus_than_processes_are_refused(machine, job, quiet):
 
 def test_a_cpu_takes_none(machine):
     machine(CUDA_VISIBLE_DEVICES="0")
-    launch._take_gpus(4, "cpu")
+    assert launch._take_gpus(4, 2, "cpu") == 2
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
 
 

@@ -19,6 +19,11 @@ rule train:
         gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,
+        nodes=jobs.asks.nodes,
+        mpi=jobs.asks.mpi,
+        tasks=jobs.asks.tasks,
+        tasks_per_gpu=jobs.asks.tasks_per_gpu,
+        cpus_per_task=jobs.asks.cpus_per_task,
     params:
         verb="train",
         name="{training}",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def job_environment(asked: str, threads: int, progress: Progress) -> dict[str, str]:
     """Variables for a job's process: its threads, and the free GPU that was waited for as the only visible one.
 
-    Where a launcher started several processes (`xmodbench.learning.training.launch`), it holds a GPU for each.
+    Where a launcher started several processes (`xmodbench.plan.launch`), it holds a GPU for each.
     """
     found = {"OMP_NUM_THREADS": str(threads)}
     if asked == "cpu" or not visible_gpus():

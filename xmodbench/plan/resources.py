@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xmodbench.devices import visible_gpus
+from xmodbench.plan.launch import MODULE
 from xmodbench.plan.methods import Training, read_replicate
 from xmodbench.plan.plan import Plan
 from xmodbench.plugins.job_resources import JobResources
 
-LAUNCH = "xmodbench.learning.training.launch"
-"""The module that starts several processes."""
 GRES = "gpu_gres"
 """Name under which a profile says, among its ``default-resources``, what GPUs are called as generic resources."""
 
@@ -81,7 +80,31 @@ class Resources:
         if processes == 1:
             return ["python", "-m"]
         options = ["--processes", str(processes), "--device", self.compute.device]
-        return ["python", "-m", LAUNCH, *options]
+        if self.compute.nodes > 1:
+            options += ["--nodes", str(self.compute.nodes), "--threads", str(self.cpus_per_task(wildcards))]
+        return ["python", "-m", MODULE, *options]
+
+    # -- several nodes, in the words of Snakemake's plugin for Slurm; None where one node will do --------------------
+    def nodes(self, wildcards) -> int:
+        """Nodes of a training."""
+        return self.compute.nodes if self._processes(wildcards) > 1 else 1
+
+    def mpi(self, wildcards) -> str | None:
+        """Says that the job itself starts what runs on each node."""
+        return "srun" if self.nodes(wildcards) > 1 else None
+
+    def tasks(self, wildcards) -> int | None:
+        """One launcher on each node."""
+        return self.nodes(wildcards) if self.nodes(wildcards) > 1 else None
+
+    def tasks_per_gpu(self, wildcards) -> int | None:
+        """None: the plugin would take the tasks for those of each GPU."""
+        return 0 if self.nodes(wildcards) > 1 else None
+
+    def cpus_per_task(self, wildcards) -> int | None:
+        """CPU threads of each node."""
+        nodes = self.nodes(wildcards)
+        return self.threads(wildcards) // nodes if nodes > 1 else None
 
     def _processes(self, wildcards) -> int:
         verb = verb_of(wildcards)
