@@ -41,22 +41,33 @@ def planned(values: dict, folder: Path) -> tuple[int, float, float, float]:
     """Jobs of a config; processor seconds, seconds and peak memory (MiB) of Snakemake's dry run."""
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
     command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--configfile", "config.yaml"]
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [*command, "-n", "--quiet", "rules", "reason", "host"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    total = re.search(r"^total +(\d+)$", said, re.MULTILINE)
+    began, peak, log = time.monotonic(), 0.0, folder / "said.txt"
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [*command, "-n", "--quiet", "rules", "reason", "host"],
+            cwd=folder,
+            stdout=said,
+            stderr=said,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+    # not `ru_maxrss`: a process begins with that of the one that started it
+    while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+        peak = max(peak, peak_mib(process.pid))
+        time.sleep(0.1)
+    _, status, usage = ended
+    total = re.search(r"^total +(\d+)$", log.read_text(), re.MULTILINE)
     if status != 0 or total is None:
-        sys.exit(said[-3000:])
-    return int(total[1]), usage.ru_utime + usage.ru_stime, time.monotonic() - began, usage.ru_maxrss / 1024
+        sys.exit(log.read_text()[-3000:])
+    return int(total[1]), usage.ru_utime + usage.ru_stime, time.monotonic() - began, peak
+
+
+def peak_mib(pid: int) -> float:
+    """Most memory that a process has had so far; 0 once it has ended."""
+    try:
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except OSError:
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def main() -> None:

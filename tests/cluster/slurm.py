@@ -43,6 +43,7 @@ AccountingStorageType=accounting_storage/none
 GresTypes=gpu
 SlurmdParameters=config_overrides
 ReturnToService=2
+JobRequeue=0
 SchedulerParameters=sched_min_interval=100000,batch_sched_delay=1
 KillWait=3
 MinJobAge=600

@@ -57,13 +57,18 @@ def test_nobody_waits_for_a_gpu_that_a_scheduler_has_given(slurm):
     assert [text.strip() for text in said] == ["0"] * 4
 
 
-def test_a_job_that_was_given_a_gpu_and_finds_none_fails_with_a_line(work):
+@pytest.mark.parametrize("site", [[], ['gpu_gres: "gpu"', "slurm-requeue: true"]], ids=["--gpus", "--gres"])
+def test_a_job_that_was_given_a_gpu_and_finds_none_fails_with_a_line(work, site):
+    work.site(*site)
     values = yaml.safe_load(work.config.read_text())
     work.config.write_text(yaml.safe_dump({**values, "compute": {"device": "auto", "threads": 1}}))
     run = work.submit("--retries", "0", *work.targets("one"))
     said = run.communicate(timeout=600)[0]
     assert run.returncode == 1
     assert "this job was given a GPU, and torch finds none on" in said
+    told = work.slurm.said("scontrol", "show", "job", jobs(work.slurm, "failed")[-1])
+    assert ("TresPerNode=gres:gpu:1" in told, "TresPerJob=gres:gpu:1" in told) == (bool(site), not site)
+    assert f"Requeue={int(bool(site))}" in told and "Partition=gpu" in told
 
 
 def test_a_cancelled_training_goes_on_to_the_same_bits(work, undisturbed):

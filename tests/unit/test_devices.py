@@ -13,6 +13,8 @@ from tests.plugins import write_dataset, write_method
 from tests.unit.test_plan import DATASET
 from xmodbench.cli.app import app
 from xmodbench.devices import resolve_device
+from xmodbench.errors import UserError
+from xmodbench.plan import launch
 from xmodbench.plan.config import parse_config
 from xmodbench.plan.jobs import Jobs
 from xmodbench.plan.launch import MODULE
@@ -179,3 +181,59 @@ def test_the_config_may_allow_it_to_trainings_and_translations(allowed, tmp_path
     translation = Wildcards(fromdict={"method": "toy", "dataset": "toy", "source": "ct", "target": "mr"})
     found = [jobs.training_options(training), jobs.method_options(translation)]
     assert ["--tf32" in options for options in found] == [allowed, allowed]
+
+
+# -- what a cluster is asked for ----------------------------------------------------------------------------------------
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """`asked(site, **compute)`: what a training asks a cluster for, whose profile says `site`."""
+    monkeypatch.chdir(tmp_path)
+    write_method(tmp_path, "several", meta="label: A\nsummary: b\nseveral_processes: [train]\n")
+    write_method(tmp_path, "control", meta="label: A\nsummary: b\nresources: {gpu: 0}\n")
+    write_dataset(tmp_path, "toy", DATASET)
+
+    def jobs(site: dict[str, str], **compute) -> Jobs:
+        values = {"run": "r", "datasets": {"toy": {}}, "methods": {"several": {}, "control": {}}, "compute": compute}
+        return Jobs(Plan(parse_config(values, "c"), "c"), lambda: False, site=site.get)
+
+    return jobs
+
+
+def training(name: str) -> Wildcards:
+    return Wildcards(fromdict={"training": name, "dataset": "toy", "model": "mr"})
+
+
+def test_where_gpus_are_generic_resources_they_are_asked_for_as_such(asked):
+    found = asked({"gpu_gres": "gpu:a100"}, processes=2).asks
+    assert (found.gpu(training("several")), found.gres(training("several"))) == (0, "gpu:a100:2")
+    assert (found.gpu(training("control")), found.gres(training("control"))) == (0, None)
+    usual = asked({}, processes=2).asks
+    assert (usual.gpu(training("several")), usual.gres(training("several"))) == (2, None)
+    assert asked({"gpu_gres": "gpu"}, device="cpu").asks.gres(training("several")) is None
+
+
+def test_controls_are_a_group_and_nothing_else_is(asked):
+    found = asked({}, device="cpu").asks
+    cell = {"dataset": "toy", "source": "ct", "target": "mr"}
+    groups = [found.group(Wildcards(fromdict={"method": name, **cell})) for name in ("control", "several")]
+    assert groups == ["controls", None]
+
+
+def test_nodes_are_asked_for_where_several_processes_train(asked):
+    found = asked({}, processes=4, nodes=2, threads=3).asks
+    words = ("nodes", "mpi", "tasks", "tasks_per_gpu", "cpus_per_task", "threads", "gpu")
+    told = {name: [getattr(found, word)(training(name)) for word in words] for name in ("several", "control")}
+    assert told["several"] == [2, "srun", 2, 0, 6, 12, 4]
+    assert told["control"] == [1, None, None, None, None, 1, 0]
+    assert found.launcher(training("several"))[-4:] == ["--nodes", "2", "--threads", "6"]
+
+
+def test_processes_that_cannot_be_divided_among_nodes_are_refused(asked):
+    with pytest.raises(UserError, match="3 processes cannot be divided evenly among 2 nodes"):
+        asked({}, processes=3, nodes=2)
+
+
+def test_without_slurm_there_is_one_node(monkeypatch, capsys):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(SystemExit, match="only a job of Slurm's can start processes on several nodes"):
+        launch.main(["--processes", "2", "--nodes", "2", "--device", "cpu", "xmodbench", "train"])
