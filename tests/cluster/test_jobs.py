@@ -85,7 +85,7 @@ def test_a_cancelled_training_goes_on_to_the_same_bits(work, undisturbed):
 
 
 def test_a_training_out_of_time_goes_on_to_the_same_bits(work, undisturbed):
-    run = work.submit(*A_GPU, "train:runtime=1", *work.targets("one"))
+    run = work.submit(*A_GPU, "train:runtime=attempt**3", *work.targets("one"))
     wait_for(lambda: work.steps("one") == 100, run)
     first = jobs(work.slurm)
     wait_for(lambda: jobs(work.slurm) not in (first, []), run)
