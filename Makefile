@@ -7,7 +7,7 @@ CORES  ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-all smoke test test-slow lint format lock generate gpu-bundle clean
+.PHONY: help setup demo demo-all smoke test test-slow test-cluster lint format lock generate gpu-bundle clean
 
 help:
 	@echo "make setup       create $(VENV) with the locked packages"
@@ -16,6 +16,7 @@ help:
 	@echo "make smoke       run every method, tiny, and say whether all of it works"
 	@echo "make test        run the tests, but those that take minutes"
 	@echo "make test-slow   run those"
+	@echo "make test-cluster  run those that start a Slurm here (root; apt-get install slurm-wlm munge)"
 	@echo "make lint        check style, workflow and generated files"
 	@echo "make gpu-bundle  wheels and data that a bare GPU machine lacks (docs/gpu.md)"
 	@echo "make clean       remove results, data, training state (keeps raw volumes and $(VENV))"
@@ -43,10 +44,13 @@ smoke: setup
 	xmodbench run config/smoke.yaml --cores $(CORES)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not cluster'
 
 test-slow: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not cluster'
+
+test-cluster: setup
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 lint: setup
 	ruff check .

@@ -1,7 +1,9 @@
 """One job per GPU, whatever the workflow's own counting does."""
 
+import select
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -11,8 +13,11 @@ from tests.plugins import write_dataset, write_method
 from tests.unit.test_plan import DATASET
 from xmodbench.cli.app import app
 from xmodbench.devices import resolve_device
+from xmodbench.errors import UserError
+from xmodbench.plan import launch
 from xmodbench.plan.config import parse_config
 from xmodbench.plan.jobs import Jobs
+from xmodbench.plan.launch import MODULE
 from xmodbench.plan.plan import Plan
 from xmodbench.records import read_record
 
@@ -21,15 +26,20 @@ import sys, time
 from pathlib import Path
 from xmodbench.devices import claim
 from xmodbench.progress import Progress
-print(claim(["0", "1"], Path(sys.argv[1]), Progress(quiet=True), poll_s=0.05), flush=True)
+print(*claim(["0", "1"], Path(sys.argv[1]), Progress(quiet=True), *map(int, sys.argv[2:]), poll_s=0.05), flush=True)
 sys.stdin.read()
 """
 
 
-def start(folder):
-    return subprocess.Popen(
-        [sys.executable, "-c", CODE, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def start(folder, count=1):
+    command = [sys.executable, "-c", CODE, str(folder), str(count)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def ended(*jobs):
+    for job in jobs:
+        job.stdin.close()
+        job.wait(30)
 
 
 def test_three_jobs_share_two_gpus(tmp_path):
@@ -40,9 +50,23 @@ def test_three_jobs_share_two_gpus(tmp_path):
     second.wait()
     freed = third.stdout.readline().strip()
     assert freed in {"0", "1"}
-    for job in (first, third):
-        job.stdin.close()
-        job.wait(10)
+    ended(first, third)
+
+
+def test_who_needs_both_gets_them_one_after_the_other_and_none_waits_for_ever(tmp_path):
+    one = start(tmp_path)
+    assert one.stdout.readline().strip() == "0"
+    several = [start(tmp_path, 2) for _ in range(2)]
+    time.sleep(0.3)  # one of them holds the second GPU meanwhile
+    ended(one)
+    ready, _, _ = select.select([job.stdout for job in several], [], [], 30)
+    assert len(ready) == 1
+    first = next(job for job in several if job.stdout is ready[0])
+    assert first.stdout.readline().split() == ["0", "1"]
+    ended(first)
+    second = next(job for job in several if job is not first)
+    assert second.stdout.readline().split() == ["0", "1"]
+    ended(second)
 
 
 def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypatch):
@@ -60,8 +84,7 @@ def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypat
         found[name] = (jobs.asks.gpu(wildcards), jobs.asks.threads(wildcards), jobs.asks.launcher(wildcards))
     assert found["one"] == (1, 2, ["python", "-m"])
     assert found["several"][:2] == (2, 4)
-    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
-    assert found["several"][2] == ["python", "-m", *launcher]
+    assert found["several"][2] == ["python", "-m", MODULE, "--processes", "2", "--device", "auto"]
 
 
 def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):
@@ -158,3 +181,59 @@ def test_the_config_may_allow_it_to_trainings_and_translations(allowed, tmp_path
     translation = Wildcards(fromdict={"method": "toy", "dataset": "toy", "source": "ct", "target": "mr"})
     found = [jobs.training_options(training), jobs.method_options(translation)]
     assert ["--tf32" in options for options in found] == [allowed, allowed]
+
+
+# -- what a cluster is asked for ----------------------------------------------------------------------------------------
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """`asked(site, **compute)`: what a training asks a cluster for, whose profile says `site`."""
+    monkeypatch.chdir(tmp_path)
+    write_method(tmp_path, "several", meta="label: A\nsummary: b\nseveral_processes: [train]\n")
+    write_method(tmp_path, "control", meta="label: A\nsummary: b\nresources: {gpu: 0}\n")
+    write_dataset(tmp_path, "toy", DATASET)
+
+    def jobs(site: dict[str, str], **compute) -> Jobs:
+        values = {"run": "r", "datasets": {"toy": {}}, "methods": {"several": {}, "control": {}}, "compute": compute}
+        return Jobs(Plan(parse_config(values, "c"), "c"), lambda: False, site=site.get)
+
+    return jobs
+
+
+def training(name: str) -> Wildcards:
+    return Wildcards(fromdict={"training": name, "dataset": "toy", "model": "mr"})
+
+
+def test_where_gpus_are_generic_resources_they_are_asked_for_as_such(asked):
+    found = asked({"gpu_gres": "gpu:a100"}, processes=2).asks
+    assert (found.gpu(training("several")), found.gres(training("several"))) == (0, "gpu:a100:2")
+    assert (found.gpu(training("control")), found.gres(training("control"))) == (0, None)
+    usual = asked({}, processes=2).asks
+    assert (usual.gpu(training("several")), usual.gres(training("several"))) == (2, None)
+    assert asked({"gpu_gres": "gpu"}, device="cpu").asks.gres(training("several")) is None
+
+
+def test_controls_are_a_group_and_nothing_else_is(asked):
+    found = asked({}, device="cpu").asks
+    cell = {"dataset": "toy", "source": "ct", "target": "mr"}
+    groups = [found.group(Wildcards(fromdict={"method": name, **cell})) for name in ("control", "several")]
+    assert groups == ["controls", None]
+
+
+def test_nodes_are_asked_for_where_several_processes_train(asked):
+    found = asked({}, processes=4, nodes=2, threads=3).asks
+    words = ("nodes", "mpi", "tasks", "tasks_per_gpu", "cpus_per_task", "threads", "gpu")
+    told = {name: [getattr(found, word)(training(name)) for word in words] for name in ("several", "control")}
+    assert told["several"] == [2, "srun", 2, 0, 6, 12, 4]
+    assert told["control"] == [1, None, None, None, None, 1, 0]
+    assert found.launcher(training("several"))[-4:] == ["--nodes", "2", "--threads", "6"]
+
+
+def test_processes_that_cannot_be_divided_among_nodes_are_refused(asked):
+    with pytest.raises(UserError, match="3 processes cannot be divided evenly among 2 nodes"):
+        asked({}, processes=3, nodes=2)
+
+
+def test_without_slurm_there_is_one_node(monkeypatch, capsys):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(SystemExit, match="only a job of Slurm's can start processes on several nodes"):
+        launch.main(["--processes", "2", "--nodes", "2", "--device", "cpu", "xmodbench", "train"])

@@ -86,6 +86,7 @@ def test_it_is_the_wheel_that_answers(installed):
     assert place.is_relative_to(installed.bin.parent)
     for name in ("Snakefile", "workflow/rules/methods.smk", "profiles/slurm/profile.yaml", "config/smoke.yaml"):
         assert (place / name).is_file(), name
+    assert os.access(place / "profiles" / "generic" / "status.py", os.X_OK)  # Snakemake starts it
     assert (place.parent / "py.typed").is_file()  # or type checkers would pass over its annotations
 
 

@@ -216,9 +216,12 @@ def test_results_do_not_depend_on_the_cut(finished, fresh):
 
 @pytest.mark.parametrize("profile", ["slurm", "generic"])
 def test_cluster_profiles_plan(fresh, profile):
-    """In place of the default profile, whose one GPU is this machine's and not the cluster's."""
+    """In place of the default profile, whose one GPU is this machine's and not the cluster's.
+
+    What is planned on a machine without a GPU is what the cluster's nodes are asked for.
+    """
     midiffusion = {"settings": {"preset": "short"}}
-    fresh.write_config(methods={"midiffusion": midiffusion}, compute={"device": "cuda", "processes": 4})
+    fresh.write_config(methods={"midiffusion": midiffusion}, compute={"device": "auto", "processes": 4})
     done = fresh.snakemake("-n", "--workflow-profile", str(REPOSITORY / "profiles" / profile))
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr

@@ -16,8 +16,14 @@ rule train:
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
+        gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,
+        nodes=jobs.asks.nodes,
+        mpi=jobs.asks.mpi,
+        tasks=jobs.asks.tasks,
+        tasks_per_gpu=jobs.asks.tasks_per_gpu,
+        cpus_per_task=jobs.asks.cpus_per_task,
     params:
         verb="train",
         name="{training}",
@@ -35,7 +41,7 @@ rule train:
     shell:
         "{params.launcher:q} xmodbench {params.verb} {params.name} {params.options:q} {params.modalities:q}"
         " {params.pretrained:q} --expect {params.expect:q}"
-        " --data {params.data:q} --device {params.device} --threads {threads}"
+        " --data {params.data:q} --device {params.device} --gpus {resources.gpu} --threads {threads}"
         " --state {params.state:q} --out {params.out:q} 2> {log:q}"
 
 
@@ -92,11 +98,14 @@ rule translate:
         f"{RESULTS}/benchmarks/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.tsv"
     wildcard_constraints:
         method=jobs.methods_in_parts(False),
+    group:
+        jobs.asks.group
     conda:
         "../envs/xmodbench.yaml"
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
+        gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,
     params:
@@ -113,7 +122,7 @@ rule translate:
         "python -m xmodbench translate {wildcards.method} {params.options:q}"
         " {params.model:q} --data {params.data:q}"
         " --source {wildcards.source} --target {wildcards.target}"
-        " --device {params.device} --threads {threads} --batch-size {params.batch_size}"
+        " --device {params.device} --gpus {resources.gpu} --threads {threads} --batch-size {params.batch_size}"
         " {params.part:q} --expect {params.expect:q} --out {params.out:q} 2> {log:q}"
 
 

@@ -17,7 +17,7 @@ rule score:
     conda:
         "../envs/xmodbench.yaml"
     resources:
-        mem_mb=8000,
+        mem_mb=jobs.asks.scoring_mem_mb,
         runtime=60,
     params:
         options=jobs.scoring_options,

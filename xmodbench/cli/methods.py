@@ -12,6 +12,7 @@ from xmodbench.cli.options import (
     Data,
     Device,
     Expect,
+    Gpus,
     Method,
     NeededSource,
     Out,
@@ -54,14 +55,21 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _job(
-    name: str, plugin: str | None, settings: dict[str, Any], seed: int, device: str, threads: int, tf32: bool
+    name: str,
+    plugin: str | None,
+    settings: dict[str, Any],
+    seed: int,
+    device: str,
+    threads: int,
+    tf32: bool,
+    gpus: int = 0,
 ) -> MethodJob:
     """A method's job; nothing of the method is imported here, on this side of its wall."""
     from xmodbench.plugins.discovery import locate
     from xmodbench.stages.wall.method_job import MethodJob
 
     shared = max(1, threads // int(os.environ.get("WORLD_SIZE", 1)))  # a launcher's processes share them
-    return MethodJob(name, locate(METHODS, plugin or name), settings, seed, device, shared, Progress(), tf32)
+    return MethodJob(name, locate(METHODS, plugin or name), settings, seed, device, shared, Progress(), tf32, gpus)
 
 
 def pretrain(
@@ -77,12 +85,13 @@ def pretrain(
     device: Device = "auto",
     threads: Threads = 4,
     tf32: Tf32 = False,
+    gpus: Gpus = 0,
     expect: Expect = "{}",
 ) -> None:
     """Do the first phase of a training in two, such as a GAN's before its encoder's."""
     from xmodbench.stages import train as stage
 
-    job = _job(name, plugin, parsed(settings), seed, device, threads, tf32)
+    job = _job(name, plugin, parsed(settings), seed, device, threads, tf32, gpus)
     stage.pretrain(job, data, target, source, out, state, parsed(expect, "--expect"))
 
 
@@ -102,12 +111,13 @@ def train(
     device: Device = "auto",
     threads: Threads = 4,
     tf32: Tf32 = False,
+    gpus: Gpus = 0,
     expect: Expect = "{}",
 ) -> None:
     """Train a method towards one target modality."""
     from xmodbench.stages import train as stage
 
-    job = _job(name, plugin, parsed(settings), seed, device, threads, tf32)
+    job = _job(name, plugin, parsed(settings), seed, device, threads, tf32, gpus)
     stage.train(job, data, target, source, out, state, pretrained, parsed(expect, "--expect"))
 
 
@@ -126,6 +136,7 @@ def translate(
     device: Device = "auto",
     threads: Threads = 4,
     tf32: Tf32 = False,
+    gpus: Gpus = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices at once; changes no result.")] = 64,
     part: Annotated[str, typer.Option(help="K/N: only the K-th of N parts of the slices; see gather.")] = "1/1",
     expect: Expect = "{}",
@@ -133,7 +144,7 @@ def translate(
     """Translate the slices of one modality with a trained model."""
     from xmodbench.stages import translate as stage
 
-    job = _job(name, plugin, parsed(settings), seed, device, threads, tf32)
+    job = _job(name, plugin, parsed(settings), seed, device, threads, tf32, gpus)
     stage.translate(
         job, model, data, source, target, out, batch_size, stage.Part.parse(part), parsed(expect, "--expect")
     )

@@ -212,12 +212,24 @@ class Compute(Part):
         description="Processes, each with a GPU where there are any, that train one model together, for methods that can "
         "(docs/speed.md). A diffusion model's batch is multiplied by their number, a GAN's divided: this changes results.",
     )
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Nodes of a Slurm cluster among which `processes` are divided (docs/clusters.md).",
+    )
     tf32: bool = Field(
         False,
         description="Let GPUs round what they multiply to TF32, 10 bits instead of 23: several times as fast where there is "
         "hardware for it. torch's own default, to do so in convolutions only, is not used.",
     )
     batch_size: int = Field(64, ge=1, le=4096, description="Slices translated at once; a CPU takes them one by one.")
+
+    @model_validator(mode="after")
+    def _evenly(self) -> Self:
+        if self.processes % self.nodes:
+            raise ValueError(f"{self.processes} processes cannot be divided evenly among {self.nodes} nodes")
+        return self
 
 
 class Scoring(Part):

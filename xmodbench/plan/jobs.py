@@ -91,11 +91,18 @@ class Jobs:
         plan: of the run.
         runs_here: says, once Snakemake has chosen, whether jobs run on this machine (and not on a cluster's nodes).
         elsewhere: whether Snakemake works in another folder than it was started in; for messages.
+        site: says what a profile has among its ``default-resources`` under a name.
     """
 
-    def __init__(self, plan: Plan, runs_here: Callable[[], bool], elsewhere: bool = False):
+    def __init__(
+        self,
+        plan: Plan,
+        runs_here: Callable[[], bool],
+        elsewhere: bool = False,
+        site: Callable[[str], str | None] = lambda name: None,
+    ):
         self.plan, self.config, self.elsewhere = plan, plan.config, elsewhere
-        self.asks = Resources(plan, runs_here)
+        self.asks = Resources(plan, runs_here, site)
         self.results, self.data = str(plan.results), plan.config.paths.data
         self._code_hash = cache(lambda plugin_id: find(METHODS, plugin_id).code_hash)  # every job asks for it
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xmodbench.devices import visible_gpus
+from xmodbench.plan.launch import MODULE
 from xmodbench.plan.methods import Training, read_replicate
 from xmodbench.plan.plan import Plan
 from xmodbench.plugins.job_resources import JobResources
+
+GRES = "gpu_gres"
+"""Name under which a profile says, among its ``default-resources``, what GPUs are called as generic resources."""
 
 
 class Resources:
@@ -20,10 +24,13 @@ class Resources:
     Args:
         plan: of the run.
         runs_here: says, once Snakemake has chosen, whether jobs run on this machine (and not on a cluster's nodes).
+        site: says what a profile has among its ``default-resources`` under a name, None where it has nothing.
     """
 
-    def __init__(self, plan: Plan, runs_here: Callable[[], bool]):
-        self.plan, self.compute, self.runs_here = plan, plan.config.compute, runs_here
+    def __init__(
+        self, plan: Plan, runs_here: Callable[[], bool], site: Callable[[str], str | None] = lambda name: None
+    ):
+        self.plan, self.compute, self.runs_here, self.site = plan, plan.config.compute, runs_here, site
 
     def device(self, wildcards) -> str:
         """Device the method may use."""
@@ -36,7 +43,20 @@ class Resources:
         return self.compute.threads * self._processes(wildcards)
 
     def gpu(self, wildcards) -> int:
-        """GPUs of a job, counted by Snakemake and by the cluster; none where `auto` will find none."""
+        """GPUs of a job, counted by Snakemake and by the cluster; 0 where they are asked for by `gres`."""
+        return 0 if self.site(GRES) else self._gpus(wildcards)
+
+    def gres(self, wildcards) -> str | None:
+        """The same for Slurms that know of GPUs only as generic resources: ``gpu:2``, where the profile has `GRES`."""
+        name, count = self.site(GRES), self._gpus(wildcards)
+        return f"{name}:{count}" if name and count else None
+
+    def group(self, wildcards) -> str | None:
+        """Jobs that a cluster may do in one: controls, which need neither a GPU nor a minute."""
+        return "controls" if self._asked(wildcards).gpu == 0 else None
+
+    def _gpus(self, wildcards) -> int:
+        """GPUs of a job; none where `auto` will find none."""
         device = self.compute.device
         if device == "cpu" or (device == "auto" and self.runs_here() and not visible_gpus()):
             return 0
@@ -44,18 +64,47 @@ class Resources:
 
     def mem_mb(self, wildcards, attempt: int = 1) -> int:
         """Memory of a job; half as much again with every retry."""
-        return int(self._asked(wildcards).mem_mb * (1 + 0.5 * (attempt - 1)))
+        return grown(self._asked(wildcards).mem_mb, attempt)
+
+    def scoring_mem_mb(self, wildcards, attempt: int = 1) -> int:
+        """Memory of the scores of a cell: half as much again with every retry."""
+        return grown(4000, attempt)
 
     def runtime(self, wildcards, attempt: int = 1) -> int:
         """Minutes a job may take; training resumes, so a retry gets as many again."""
         return self._asked(wildcards).runtime * attempt
 
     def launcher(self, wildcards) -> list[str]:
-        """What starts a training: Python, or torchrun where several processes are to share the work."""
+        """What starts a training: Python, or what starts several processes that share the work."""
         processes = self._processes(wildcards)
         if processes == 1:
             return ["python", "-m"]
-        return ["python", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
+        options = ["--processes", str(processes), "--device", self.compute.device]
+        if self.compute.nodes > 1:
+            options += ["--nodes", str(self.compute.nodes), "--threads", str(self.cpus_per_task(wildcards))]
+        return ["python", "-m", MODULE, *options]
+
+    # -- several nodes, in the words of Snakemake's plugin for Slurm; None where one node will do --------------------
+    def nodes(self, wildcards) -> int:
+        """Nodes of a training."""
+        return self.compute.nodes if self._processes(wildcards) > 1 else 1
+
+    def mpi(self, wildcards) -> str | None:
+        """Says that the job itself starts what runs on each node."""
+        return "srun" if self.nodes(wildcards) > 1 else None
+
+    def tasks(self, wildcards) -> int | None:
+        """One launcher on each node."""
+        return self.nodes(wildcards) if self.nodes(wildcards) > 1 else None
+
+    def tasks_per_gpu(self, wildcards) -> int | None:
+        """None: the plugin would take the tasks for those of each GPU."""
+        return 0 if self.nodes(wildcards) > 1 else None
+
+    def cpus_per_task(self, wildcards) -> int | None:
+        """CPU threads of each node."""
+        nodes = self.nodes(wildcards)
+        return self.threads(wildcards) // nodes if nodes > 1 else None
 
     def _processes(self, wildcards) -> int:
         verb = verb_of(wildcards)
@@ -72,6 +121,11 @@ class Resources:
         resources = own.plugin.meta.get("resources", {})
         asked = resources | resources.get(verb, {})
         return JobResources(**{name: asked[name] for name in JobResources.model_fields if name in asked})
+
+
+def grown(mem_mb: int, attempt: int) -> int:
+    """Memory for a further attempt: half as much again with every one."""
+    return int(mem_mb * (1 + 0.5 * (attempt - 1)))
 
 
 def training_of(plan: Plan, wildcards) -> Training:

@@ -85,6 +85,23 @@ def locked(folder: Path = Path()) -> bool:
     return locks.is_dir() and any(locks.iterdir())
 
 
+def on_this_machine(workflow: Any) -> bool:
+    """Whether Snakemake runs jobs here, and not on a cluster's nodes; a dry run says what the real one would.
+
+    Of a dry run Snakemake keeps but one trace of how jobs would be run: only a cluster's are submitted from threads. The
+    Snakemake that a cluster's job starts on its node asks for what the one that submitted the job did.
+    """
+    settings = workflow.execution_settings
+    return workflow.is_main_process and workflow.local_exec and not (settings and settings.use_threads)
+
+
+def default_resource(workflow: Any, name: str) -> str | None:
+    """What a profile says under a name among its ``default-resources``, as it is written there."""
+    given = (workflow.resource_settings.default_resources or {}).get(name)
+    raw = getattr(given, "raw", given)
+    return None if raw is None else str(raw)
+
+
 def note_owner() -> None:
     """Say, for whoever finds this directory locked, which process of which machine works in it."""
     since = time.strftime("%Y-%m-%d %H:%M", time.gmtime())

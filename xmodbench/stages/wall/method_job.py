@@ -18,6 +18,7 @@ class MethodJob:
         settings: the plugin's options, JSON.
         threads: of this process; several processes of one training share them.
         tf32: whether a GPU may round to TF32.
+        gpus: that the workflow asked for this job; 0 where it was started by hand.
     """
 
     name: str
@@ -28,6 +29,7 @@ class MethodJob:
     threads: int
     progress: Progress
     tf32: bool = False
+    gpus: int = 0
 
     def facts(self) -> dict[str, Any]:
         """What belongs into every record of the job."""

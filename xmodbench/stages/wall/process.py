@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from xmodbench import isolation
-from xmodbench.devices import job_environment
+from xmodbench.devices import job_environment, promised
 from xmodbench.files import sha256_file
 from xmodbench.isolation import Wall
 from xmodbench.plugins.discovery import Location
@@ -129,6 +129,7 @@ class PluginProcess(WalledProcess):
             seed=job.seed,
             device="cpu" if plain else job.device,
             tf32=job.tf32,
+            promised=promised(job.gpus),
             threads=job.threads,
             environment=job_environment("cpu" if plain else job.device, job.threads, job.progress),
         )

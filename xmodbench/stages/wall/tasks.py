@@ -89,7 +89,7 @@ class MethodTasks:
         Raises:
             UserError: the method fails, or its images break the contract.
         """
-        device = resolve_device(request["device"], request["tf32"])
+        device = resolve_device(request["device"], request["tf32"], request["promised"])
         arguments = request["arguments"]
         run = Run(
             seed=request["seed"],
