@@ -11,7 +11,7 @@ rule fetch:
     wildcard_constraints:
         archive=jobs.archives(),
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=2000,
         runtime=1440,
@@ -33,7 +33,7 @@ rule acquire:
     benchmark:
         f"{RESULTS}/benchmarks/acquire/{{dataset}}.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=8000,
         runtime=1440,
@@ -60,7 +60,7 @@ rule prepare:
     benchmark:
         f"{RESULTS}/benchmarks/prepare/{{dataset}}.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     threads: 8
     resources:
         mem_mb=16000,

@@ -12,7 +12,7 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{training}}.{{dataset}}.{{model}}.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
@@ -69,7 +69,7 @@ rule import_model:
     wildcard_constraints:
         training=jobs.imports(),
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=4000,
         runtime=30,
@@ -93,7 +93,7 @@ rule translate:
     wildcard_constraints:
         method=jobs.methods_in_parts(False),
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
@@ -144,7 +144,7 @@ rule gather:
     wildcard_constraints:
         method=jobs.methods_in_parts(True),
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=4000,
         runtime=30,
@@ -170,7 +170,7 @@ rule import_predictions:
     wildcard_constraints:
         method=jobs.made_elsewhere(),
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=4000,
         runtime=60,

@@ -15,7 +15,7 @@ rule score:
     benchmark:
         f"{RESULTS}/benchmarks/score/{{method}}.{{dataset}}.{{source}}-to-{{target}}.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=8000,
         runtime=60,
@@ -80,7 +80,7 @@ rule report:
     benchmark:
         f"{RESULTS}/benchmarks/report.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=8000,
         runtime=60,

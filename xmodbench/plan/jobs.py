@@ -22,11 +22,10 @@ from xmodbench.data.download.lockfile import given_archives
 from xmodbench.data.exported import ExportedModel
 from xmodbench.data.raw_state import seen
 from xmodbench.errors import UserError
-from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, files_below, read_json, sha256_json
+from xmodbench.files import SHIPPED, files_below, read_json, sha256_json
 from xmodbench.plan.claim import check_claim
 from xmodbench.plan.config import PredictionsEntry, parse_config
 from xmodbench.plan.elsewhere import check_folders
-from xmodbench.plan.lifeline import STARTED_BY
 from xmodbench.plan.methods import Training, read_replicate
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plan.resources import Resources, training_of, verb_of
@@ -58,30 +57,6 @@ def plan_of(config: dict[str, Any], configfiles: list[str]) -> Plan:
         # not sys.exit: Snakemake would print the exit code as if it were a crash of the Snakefile
         sys.stderr.flush()
         os._exit(1)
-
-
-def import_place() -> Path:
-    """A folder from which another Python can import this package and nothing else: in ``site-packages`` lies much more."""
-    if IS_CHECKOUT:
-        return REPOSITORY
-    place = Path(".snakemake/xmodbench-package").absolute()
-    place.mkdir(parents=True, exist_ok=True)
-    link = place / PACKAGE_ROOT.name
-    if not link.is_symlink() or link.resolve() != PACKAGE_ROOT:
-        link.unlink(missing_ok=True)
-        link.symlink_to(PACKAGE_ROOT)
-    return place
-
-
-def shell_prefix(uses_environments: bool) -> str:
-    """Put before every shell command: this package on the path, this interpreter unless a conda env provides one, and which
-    Snakemake started it."""
-    place = import_place() if uses_environments else REPOSITORY
-    path = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
-    exports = [f"export PYTHONPATH={shlex.quote(path)} {STARTED_BY}=$PPID"]
-    if not uses_environments:
-        exports.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
-    return "; ".join(exports) + "; "
 
 
 class Jobs:
@@ -327,16 +302,24 @@ class Jobs:
     def success_message(self) -> str:
         """What to open after a run."""
         report, table = (self._shown(self.plan.results / name) for name in ("report.html", "table.md"))
-        return f"\nReport: {report}\nTable:  {table}\n"
+        return f"\nReport: {report}\nTable:  {table}\n" if report.is_file() else ""
 
     def has_scores(self) -> bool:
         """Whether there is anything for a partial report to show."""
         return any(Path(file).is_file() for file in self.score_files())
 
-    def error_message(self, command: str) -> str:
-        """What failed and how to go on."""
+    def partial_report(self) -> str:
+        """The command that reports what there is after a run that failed."""
+        return shlex.join(["python", "-m", "xmodbench", "report", "--partial", "--config", self.config_json()])
+
+    def error_message(self, command: str, reported: bool) -> str:
+        """What failed and how to go on.
+
+        Args:
+            reported: whether there is a report of what succeeded.
+        """
         lines = ["", "Failed:", *(f"  {line}" for line in self.failures() or ["see the log above"]), ""]
-        if self.has_scores():
+        if reported:
             lines += [
                 "What is there, with the failed cells:",
                 f"  {self._shown(self.plan.results / 'partial' / 'report.html')}",
