@@ -52,8 +52,8 @@ rule prepare:
     input:
         acquired=rules.acquire.output.record,
     output:
-        train=f"{DATA}/{{dataset}}/train/manifest.json",
-        test=f"{DATA}/{{dataset}}/test/manifest.json",
+        train=made(f"{DATA}/{{dataset}}/train/manifest.json"),
+        test=made(f"{DATA}/{{dataset}}/test/manifest.json"),
         record=f"{DATA}/{{dataset}}/record.json",
     log:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
