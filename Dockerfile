@@ -8,7 +8,7 @@ FROM ${BASE} AS build
 ARG VARIANT=cuda
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv \
  && python3 -m venv /opt/tools && /opt/tools/bin/pip install --no-cache-dir uv packaging \
- && python3 -m venv --without-pip /opt/xmodbench
+ && python3 -m venv /opt/xmodbench
 WORKDIR /source
 # the packages first: they change less often than the code
 COPY requirements.lock pyproject.toml ./
@@ -22,11 +22,14 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 RUN --mount=type=cache,target=/root/.cache/uv \
     if [ ${VARIANT} = cpu ]; then /opt/tools/bin/python -m xmodbench.generate.image torch > /tmp/torch.txt \
  && /opt/tools/bin/uv pip install --torch-backend cpu --requirement /tmp/torch.txt; fi
+# jobs in pods read from and write to a storage; Snakemake has them install its plugin once more, with pip
+RUN /opt/tools/bin/python -m xmodbench.generate.image plugins > /tmp/plugins.txt \
+ && /opt/tools/bin/uv pip install --no-cache --constraints /tmp/packages.txt --requirement /tmp/plugins.txt
 COPY . .
 RUN /opt/tools/bin/uv pip install --no-cache --no-deps --build-constraints requirements.lock .
 
 FROM ${BASE}
-RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates git procps python3 \
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates git python3 rsync \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --create-home --uid 1000 xmodbench \
  && install --directory --owner xmodbench /workdir

@@ -82,11 +82,14 @@ def plugin(folder: Path) -> Path:
 
 
 def a_folder_for_every_job(folder: Path) -> list[str]:
-    """Write the scheduler into a folder, where jobs' folders stay; returns Snakemake's options for it."""
+    """Write the scheduler into a folder, where jobs' folders stay; returns Snakemake's options for it.
+
+    Jobs get the files of the checkout that Snakemake is started in, as they would in a pod.
+    """
     (folder / "jobs").mkdir(parents=True)
     for name, text in {"submit": SUBMIT.format(folder=folder), "status": STATUS}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     scheduler = ["--executor", "cluster-generic", "--cluster-generic-submit-cmd", str(folder / "submit")]
     scheduler += ["--cluster-generic-status-cmd", str(folder / "status"), "--seconds-between-status-checks", "1"]
-    return [*scheduler, "--shared-fs-usage", "none", "--jobs", "2"]
+    return [*scheduler, "--shared-fs-usage", "none", "--job-deploy-sources", "--jobs", "2"]

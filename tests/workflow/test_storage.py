@@ -109,7 +109,9 @@ def test_what_jobs_read_is_what_others_leave(fresh):
     assert read - left == set()
     assert {"data/heads/train", "data/heads/test", "results/tiny/models/gradient/heads/t1"} <= left & read
     assert "results/tiny/parts/gradient/heads/pd-to-t1/2-of-2" in left & read
-    assert not [path for path in left if path.endswith("manifest.json") or ("models" in path and path.endswith(".json"))]
+    assert not [
+        path for path in left if path.endswith("manifest.json") or ("models" in path and path.endswith(".json"))
+    ]
 
 
 def made_of(folder: Path) -> dict[str, str]:
@@ -161,15 +163,25 @@ def on_a_disk(tmp_path_factory) -> Work:
     return work
 
 
+def checkout(folder: Path) -> Path:
+    """What a run needs of this repository, as git would have it."""
+    names = ("xmodbench", "methods", "data_prep", "workflow", "config", "profiles", "snakemake_logger_plugin_xmodbench")
+    for name in names:
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "Snakefile", folder)
+    for command in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
 def through(work: Work, plugins: Path, provider: str, prefix: str, **variables: str) -> subprocess.CompletedProcess:
     """The smoke matrix with an empty folder for every job."""
-    command = [sys.executable, "-m", "snakemake", "-s", REPOSITORY / "Snakefile", "--configfile", SMOKE, "--cores", "2"]
+    command = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml", "--cores", "2"]
     command += stand_in_storage.a_folder_for_every_job(work.folder / "scheduler")
     command += ["--default-storage-provider", provider, "--default-storage-prefix", prefix]
-    path = os.pathsep.join([str(REPOSITORY), str(plugins)])
-    environment = {**ENVIRONMENT, "PYTHONPATH": path, **variables}
-    folder = work.folder / "work"
-    folder.mkdir()
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(plugins), "PATH": path, **variables}
+    folder = checkout(work.folder / "work")
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

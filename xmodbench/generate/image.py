@@ -9,22 +9,25 @@ from xmodbench.files import REPOSITORY
 from xmodbench.generate.environments import OF_CONDA, here
 from xmodbench.generate.lock import Lock, bare
 
-EXTRAS = ("kubernetes",)
-"""What jobs on machines without a shared file system need beside the rest."""
+PLUGINS = "kubernetes"
+"""Extra of what jobs on machines without a shared disk need. It is not in the lock: every Snakemake that finds the plugins
+imports them, which takes seconds."""
 
 
 def image_packages(variant: str) -> list[str]:
     """Requirements of an image with Snakemake.
 
     Args:
-        variant: ``cuda``, everything with hashes; ``cpu``, the same without PyTorch; ``torch``, PyTorch's versions alone.
+        variant: ``cuda``, everything with hashes; ``cpu``, the same without PyTorch; ``torch``, PyTorch's versions alone;
+            ``plugins``, what the lock does not hold.
     """
     lock = Lock.read((REPOSITORY / "requirements.lock").read_text())
     if variant == "torch":
         return [f"{name}=={lock.version(name)}" for name in OF_CONDA]
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    extras = [item for name in EXTRAS for item in project["optional-dependencies"][name]]
-    direct = [bare(item) for item in [*project["dependencies"], *extras]]
+    if variant == "plugins":
+        return list(project["optional-dependencies"][PLUGINS])
+    direct = [bare(item) for item in project["dependencies"]]
     pins = lock.needed_by(direct, without=OF_CONDA if variant == "cpu" else ())
     return [pin.requirement() for pin in here(pins)]
 
