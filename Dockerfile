@@ -24,7 +24,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
  && /opt/tools/bin/uv pip install --torch-backend cpu --requirement /tmp/torch.txt; fi
 # jobs in pods read from and write to a storage; Snakemake has them install its plugin once more, with pip
 RUN /opt/tools/bin/python -m xmodbench.generate.image plugins > /tmp/plugins.txt \
- && /opt/tools/bin/uv pip install --no-cache --constraints /tmp/packages.txt --requirement /tmp/plugins.txt
+ && /opt/tools/bin/uv pip install --no-cache --requirement /tmp/plugins.txt
 COPY . .
 RUN /opt/tools/bin/uv pip install --no-cache --no-deps --build-constraints requirements.lock .
 
