@@ -96,15 +96,30 @@ def declared(said: str, store: Path) -> tuple[set[str], set[str]]:
 
 
 def test_what_jobs_read_is_what_others_leave(fresh):
-    """Planned with a storage that is a folder: every folder is an output, and no input is one that nobody leaves."""
+    """Planned with a storage that is a folder: every folder is an output, and no input is one that nobody leaves.
+
+    What training resumes from is no output; it may be on a volume.
+    """
+    fresh.write_config(paths={"work": "/volume/work"})
     place, store = stand_in_storage.plugin(fresh.folder), fresh.folder / "store"
-    command = [sys.executable, "-m", "snakemake", "-s", REPOSITORY / "Snakefile", "--configfile", fresh.config, "-n"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        REPOSITORY / "Snakefile",
+        "--configfile",
+        fresh.config,
+        "-n",
+        "-p",
+    ]
     command += ["--default-storage-provider", "folder", "--default-storage-prefix", store]
     path = os.pathsep.join([str(REPOSITORY), str(place)])
     done = subprocess.run(
         command, cwd=fresh.folder, env={**ENVIRONMENT, "PYTHONPATH": path}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert "--state /volume/work/tiny/gradient.heads.t1 " in done.stdout + done.stderr
     read, left = declared(done.stdout + done.stderr, store)
     assert read - left == set()
     assert {"data/heads/train", "data/heads/test", "results/tiny/models/gradient/heads/t1"} <= left & read
