@@ -66,15 +66,8 @@ class Deployment:
         Args:
             shell: Snakemake's.
         """
-        job, settings = self.job_of(rule), self.workflow.deployment_settings
-        given: dict[str, Any] = {}
-        if self.conda and job is not None and job.conda_env is not None:
-            if not Path(job.conda_env.address).is_dir():
-                return False
-            given |= {"conda_env": job.conda_env.address, "conda_base_path": settings.conda_base_path}
-        if self.container is not None and job is not None:
-            given |= {"container_img": job.container_img_path, "singularity_args": settings.apptainer_args}
-        elif self.conda and not given:
+        given = self._environment_of(self.job_of(rule))
+        if given is None:
             return False
         try:
             # not a job, and without a log of its own: what it says goes where Snakemake's words go
@@ -82,6 +75,17 @@ class Deployment:
         except subprocess.CalledProcessError:
             return False
         return True
+
+    def _environment_of(self, job: Any) -> dict[str, Any] | None:
+        """What Snakemake's `shell` has to be told of a job's environment; None where there is none yet."""
+        settings = self.workflow.deployment_settings
+        given: dict[str, Any] = {}
+        if self.container is not None and job is not None:
+            given |= {"container_img": job.container_img_path, "singularity_args": settings.apptainer_args}
+        if self.conda and job is not None and job.conda_env is not None and Path(job.conda_env.address).is_dir():
+            given |= {"conda_env": job.conda_env.address, "conda_base_path": settings.conda_base_path}
+        wanted = {"container_img": self.container is not None, "conda_env": self.conda}
+        return None if any(wanted[name] and name not in given for name in wanted) else given
 
 
 def import_place() -> Path:
