@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 
 import jsonschema
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from xmodbench.errors import UserError
 from xmodbench.files import REPOSITORY
 from xmodbench.generate import generate, generated_files
-from xmodbench.generate.environments import read_lock, runtime_packages
+from xmodbench.generate.lock import Lock, bare
 from xmodbench.plan.config import BenchmarkConfig
 
 
@@ -25,35 +26,84 @@ def test_drift_is_found(monkeypatch):
         generate(check_only=True)
 
 
-def test_environments_have_the_locks_versions():
-    lock = (REPOSITORY / "requirements.lock").read_text()
-    locked = set(re.findall(r"^([\w.-]+==[\w.+]+)", lock, flags=re.M))
-    for name in ("environment.yml", "workflow/envs/xmodbench.yaml"):
-        packages = yaml.safe_load((REPOSITORY / name).read_text())["dependencies"][-1]["pip"]
-        pins = {re.match(r"[\w.-]+==[\w.+]+", item)[0] for item in packages if "==" in item}
-        assert pins <= locked
-        assert {"torch", "snakemake", "simpleitk"} <= {pin.split("==")[0] for pin in pins}
+ENVS = REPOSITORY / "workflow" / "envs"
 
 
-def test_runtime_leaves_test_tools_out():
+def locked(script: str) -> dict[str, tuple[str, set[str]]]:
+    """Version and hashes by package, as an environment's script hands them to pip."""
+    found = {}
+    for line in (ENVS / script).read_text().partition("LOCKED'\n")[2].partition("LOCKED\n")[0].splitlines():
+        requirement, *hashes = line.split()
+        name, _, version = requirement.partition("==")
+        assert name not in found, "a package in two versions"
+        found[name] = (version, {item.removeprefix("--hash=") for item in hashes})
+    return found
+
+
+@pytest.mark.parametrize("environment", ["xmodbench", "xmodbench-cpu"])
+def test_environments_have_the_locks_versions_and_hashes(environment):
+    found = locked(f"{environment}.post-deploy.sh")
+    pins = {
+        (pin.name, pin.version): set(pin.hashes)
+        for pin in Lock.read((REPOSITORY / "requirements.lock").read_text()).pins
+    }
+    assert all(hashes and hashes == pins[name, version] for name, (version, hashes) in found.items())
+    assert {"numpy", "simpleitk", "scipy"} <= found.keys()
+    # nothing of Snakemake, of tests, of other systems
+    assert not {"snakemake", "conda-inject", "yte", "pytest", "colorama", "cffi"} & found.keys()
+    cuda = {name for name in found if name.startswith(("torch", "triton", "nvidia", "cuda"))} - {"torchmetrics"}
+    if environment.endswith("-cpu"):
+        assert not cuda
+    else:
+        assert {"torch", "torchvision", "triton", "nvidia-cublas"} <= cuda
+
+
+def test_every_import_of_the_package_is_in_the_environments():
+    """The package's own dependencies but Snakemake, which runs outside of them."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    direct = {bare(item) for item in project["dependencies"]}
+    assert direct - locked("xmodbench.post-deploy.sh").keys() == {"snakemake"}
+    assert direct - locked("xmodbench-cpu.post-deploy.sh").keys() == {"snakemake", "torch", "torchvision"}
+    given = yaml.safe_load((ENVS / "xmodbench-cpu.yaml").read_text())["dependencies"]
+    assert {"pytorch-cpu", "torchvision"} <= {item.split()[0] for item in given}
+
+
+def test_conda_is_asked_for_the_locks_pytorch_first():
+    lock = Lock.read((REPOSITORY / "requirements.lock").read_text())
+    pins = (ENVS / "xmodbench-cpu.linux-64.pin.txt").read_text().splitlines()
+    assert {f"pytorch-cpu={lock.version('torch')}", f"torchvision={lock.version('torchvision')}"} <= set(pins)
+
+
+def test_the_pixi_manifest_has_the_locks_versions():
+    manifest = tomllib.loads((REPOSITORY / "pixi.toml").read_text())
+    lock = Lock.read((REPOSITORY / "requirements.lock").read_text())
+    given = manifest["pypi-dependencies"] | manifest["feature"]["cuda"]["pypi-dependencies"]
+    assert given.pop("xmodbench")["editable"] is True
+    here = {pin.name: f"=={pin.version}" for pin in lock.pins if pin.holds("3.11")}
+    assert {name: here[name] for name in given} == given
+    assert manifest["feature"]["cpu"]["dependencies"].keys() == {"pytorch-cpu", "torchvision"}
+
+
+def test_what_only_one_package_needs_goes_with_it():
     text = "\n".join(
         [
             "attrs==1.0 \\", "    --hash=sha256:00", "    # via", "    #   pytest", "    #   snakemake",
+            "colorama==0.4 ; sys_platform == 'win32' \\", "    --hash=sha256:01", "    # via tqdm",
             "iniconfig==2.0 \\", "    # via pytest",
-            "numpy==2.4 ; python_full_version < '3.12' \\", "    # via snakemake",
-            "numpy==2.5 ; python_full_version >= '3.12' \\", "    # via snakemake",
+            "numpy==2.4 ; python_full_version < '3.12' \\", "    --hash=sha256:02", "    # via tqdm",
+            "numpy==2.5 ; python_full_version >= '3.12' \\", "    --hash=sha256:03", "    # via tqdm",
             "pytest==9.0 \\", "    # via xmodbench (pyproject.toml)",
             "snakemake==9.0 \\", "    # via xmodbench (pyproject.toml)",
+            "tqdm==4.0 \\", "    --hash=sha256:04", "    --hash=sha256:05", "    # via xmodbench (pyproject.toml)",
         ]
     )  # fmt: skip
-    pins, parents = read_lock(text)
-    kept = {pins[key] for key in runtime_packages(["snakemake"], pins, parents)}
-    assert kept == {
-        "attrs==1.0",
-        "numpy==2.4 ; python_full_version < '3.12'",
-        "numpy==2.5 ; python_full_version >= '3.12'",
-        "snakemake==9.0",
-    }
+    lock = Lock.read(text)
+    names = {pin.name for pin in lock.needed_by(["tqdm", "snakemake"])}
+    assert names == {"attrs", "colorama", "numpy", "snakemake", "tqdm"}
+    needed = lock.needed_by(["tqdm", "snakemake"], without=["snakemake"])
+    for python, numpy in {"3.11": "numpy==2.4 --hash=sha256:02", "3.12": "numpy==2.5 --hash=sha256:03"}.items():
+        kept = [pin.requirement() for pin in needed if pin.holds(python)]
+        assert kept == [numpy, "tqdm==4.0 --hash=sha256:04 --hash=sha256:05"]
 
 
 def test_no_index_addresses_in_the_lock():

@@ -245,6 +245,24 @@ def test_another_directory(fresh, tmp_path_factory):
 
 
 @fault(
+    "no config is named, the Snakefile and the working folder (--directory) elsewhere", "the shipped config is planned"
+)
+@pytest.mark.parametrize(
+    ("entry", "options"),
+    [
+        ("Snakefile", ["--directory", "there"]),
+        pytest.param("Snakefile", [], marks=pytest.mark.slow),
+        pytest.param("workflow/Snakefile", ["--directory", "there"], marks=pytest.mark.slow),
+    ],
+)
+def test_the_default_config_is_found_from_anywhere(tmp_path, entry, options):
+    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / entry), "-n", "--quiet", "rules", *options]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert str(REPOSITORY / "config" / "paper.yaml") in done.stdout + done.stderr
+
+
+@fault(
     "a scheduler of one's own (cluster-generic), its jobs started by a submit command", "the same outputs, with records"
 )
 def test_a_scheduler_of_ones_own(fresh):

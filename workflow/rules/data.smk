@@ -11,7 +11,7 @@ rule fetch:
     wildcard_constraints:
         archive=jobs.archives(),
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=2000,
         runtime=1440,
@@ -33,7 +33,7 @@ rule acquire:
     benchmark:
         f"{RESULTS}/benchmarks/acquire/{{dataset}}.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=8000,
         runtime=1440,
@@ -52,15 +52,15 @@ rule prepare:
     input:
         acquired=rules.acquire.output.record,
     output:
-        train=f"{DATA}/{{dataset}}/train/manifest.json",
-        test=f"{DATA}/{{dataset}}/test/manifest.json",
+        train=made(f"{DATA}/{{dataset}}/train/manifest.json"),
+        test=made(f"{DATA}/{{dataset}}/test/manifest.json"),
         record=f"{DATA}/{{dataset}}/record.json",
     log:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare/{{dataset}}.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     threads: 8
     resources:
         mem_mb=16000,

@@ -4,15 +4,16 @@
 rule train:
     input:
         data=rules.prepare.output.train,
+        prepared=jobs.preparation,
         pretrained=jobs.pretrained_record,
     output:
-        record=f"{RESULTS}/models/{{training}}/{{dataset}}/{{model}}/record.json",
+        record=made(f"{RESULTS}/models/{{training}}/{{dataset}}/{{model}}/record.json"),
     log:
         f"{RESULTS}/logs/train/{{training}}.{{dataset}}.{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{training}}.{{dataset}}.{{model}}.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
@@ -33,11 +34,11 @@ rule train:
         expect=jobs.training_expects,
         pretrained=jobs.pretrained_option,
         code=jobs.training_code,
-        data=subpath(input.data, parent=True),
+        data=folder(input.data),
         device=jobs.asks.device,
         # not an output: Snakemake would delete it before a retry, and training could not resume
         state=f"{jobs.config.paths.work}/{jobs.config.run}/{{training}}.{{dataset}}.{{model}}",
-        out=subpath(output.record, parent=True),
+        out=folder(output.record),
     shell:
         "{params.launcher:q} xmodbench {params.verb} {params.name} {params.options:q} {params.modalities:q}"
         " {params.pretrained:q} --expect {params.expect:q}"
@@ -49,8 +50,11 @@ rule train:
 use rule train as pretrain with:
     input:
         data=rules.prepare.output.train,
+        prepared=jobs.preparation,
     output:
-        record=f"{RESULTS}/pretrained/{{pretraining}}/{{dataset}}/{{model}}/record.json",
+        record=made(
+            f"{RESULTS}/pretrained/{{pretraining}}/{{dataset}}/{{model}}/record.json"
+        ),
     log:
         f"{RESULTS}/logs/pretrain/{{pretraining}}.{{dataset}}.{{model}}.log",
     benchmark:
@@ -65,9 +69,11 @@ use rule train as pretrain with:
 # In the place of a training: a model that was exported elsewhere. Its hash decides, not when the file was written.
 rule import_model:
     input:
-        exported=lambda wildcards: ancient(jobs.exported_model(wildcards)),
+        exported=lambda wildcards: ancient(
+            storage_of_jobs.own(jobs.exported_model(wildcards))
+        ),
     output:
-        record=f"{RESULTS}/models/{{training}}/{{dataset}}/{{model}}/record.json",
+        record=made(f"{RESULTS}/models/{{training}}/{{dataset}}/{{model}}/record.json"),
     log:
         f"{RESULTS}/logs/import/{{training}}.{{dataset}}.{{model}}.log",
     benchmark:
@@ -75,13 +81,13 @@ rule import_model:
     wildcard_constraints:
         training=jobs.imports(),
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=4000,
         runtime=30,
     params:
         expect=jobs.import_expects,
-        out=subpath(output.record, parent=True),
+        out=folder(output.record),
     shell:
         "python -m xmodbench import {input.exported:q} {params.out:q} --expect {params.expect:q} 2> {log:q}"
 
@@ -90,8 +96,11 @@ rule translate:
     input:
         model=jobs.model_record,
         data=rules.prepare.output.test,
+        prepared=jobs.preparation,
     output:
-        record=f"{RESULTS}/translations/{{method}}/{{dataset}}/{{source}}-to-{{target}}/record.json",
+        record=made(
+            f"{RESULTS}/translations/{{method}}/{{dataset}}/{{source}}-to-{{target}}/record.json"
+        ),
     log:
         f"{RESULTS}/logs/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.log",
     benchmark:
@@ -101,7 +110,7 @@ rule translate:
     group:
         jobs.asks.group
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
@@ -113,11 +122,11 @@ rule translate:
         expect=jobs.translation_expects,
         code=jobs.method_code,
         model=jobs.model_option,
-        data=subpath(input.data, parent=True),
+        data=folder(input.data),
         device=jobs.asks.device,
         batch_size=jobs.config.compute.batch_size,
         part=[],
-        out=subpath(output.record, parent=True),
+        out=folder(output.record),
     shell:
         "python -m xmodbench translate {wildcards.method} {params.options:q}"
         " {params.model:q} --data {params.data:q}"
@@ -129,7 +138,9 @@ rule translate:
 # The same for a part of the slices, where a method wants a direction divided among jobs.
 use rule translate as translate_part with:
     output:
-        record=f"{RESULTS}/parts/{{method}}/{{dataset}}/{{source}}-to-{{target}}/{{part}}-of-{{parts}}/record.json",
+        record=made(
+            f"{RESULTS}/parts/{{method}}/{{dataset}}/{{source}}-to-{{target}}/{{part}}-of-{{parts}}/record.json"
+        ),
     log:
         f"{RESULTS}/logs/translate/{{method}}.{{dataset}}.{{source}}-to-{{target}}.{{part}}-of-{{parts}}.log",
     benchmark:
@@ -144,8 +155,11 @@ rule gather:
     input:
         parts=jobs.part_records,
         data=rules.prepare.output.test,
+        prepared=jobs.preparation,
     output:
-        record=f"{RESULTS}/translations/{{method}}/{{dataset}}/{{source}}-to-{{target}}/record.json",
+        record=made(
+            f"{RESULTS}/translations/{{method}}/{{dataset}}/{{source}}-to-{{target}}/record.json"
+        ),
     log:
         f"{RESULTS}/logs/gather/{{method}}.{{dataset}}.{{source}}-to-{{target}}.log",
     benchmark:
@@ -153,14 +167,14 @@ rule gather:
     wildcard_constraints:
         method=jobs.methods_in_parts(True),
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        parts=lambda wildcards, input: [os.path.dirname(part) for part in input.parts],
-        data=subpath(input.data, parent=True),
-        out=subpath(output.record, parent=True),
+        parts=lambda wildcards, input: jobs.part_folders(input.parts),
+        data=folder(input.data),
+        out=folder(output.record),
     shell:
         "python -m xmodbench gather {params.parts:q} --data {params.data:q} --out {params.out:q} 2> {log:q}"
 
@@ -170,8 +184,11 @@ rule import_predictions:
     input:
         files=jobs.prediction_files,
         data=rules.prepare.output.test,
+        prepared=jobs.preparation,
     output:
-        record=f"{RESULTS}/translations/{{method}}/{{dataset}}/{{source}}-to-{{target}}/record.json",
+        record=made(
+            f"{RESULTS}/translations/{{method}}/{{dataset}}/{{source}}-to-{{target}}/record.json"
+        ),
     log:
         f"{RESULTS}/logs/import-predictions/{{method}}.{{dataset}}.{{source}}-to-{{target}}.log",
     benchmark:
@@ -179,7 +196,7 @@ rule import_predictions:
     wildcard_constraints:
         method=jobs.made_elsewhere(),
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=4000,
         runtime=60,
@@ -188,8 +205,8 @@ rule import_predictions:
         expect=jobs.prediction_expects,
         code=jobs.prediction_code(),
         seen=jobs.predictions_seen,
-        data=subpath(input.data, parent=True),
-        out=subpath(output.record, parent=True),
+        data=folder(input.data),
+        out=folder(output.record),
     shell:
         "python -m xmodbench import-predictions {params.options:q} --data {params.data:q}"
         " --source {wildcards.source} --target {wildcards.target}"

@@ -6,6 +6,7 @@ rule score:
         translation=rules.translate.output.record,
         test=rules.prepare.output.test,
         train=rules.prepare.output.train,
+        prepared=jobs.preparation,
     output:
         scores=f"{RESULTS}/scores/{{method}}.{{dataset}}.{{source}}-to-{{target}}.csv",
         distances=f"{RESULTS}/scores/{{method}}.{{dataset}}.{{source}}-to-{{target}}.json",
@@ -15,7 +16,7 @@ rule score:
     benchmark:
         f"{RESULTS}/benchmarks/score/{{method}}.{{dataset}}.{{source}}-to-{{target}}.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=jobs.asks.scoring_mem_mb,
         runtime=60,
@@ -23,9 +24,9 @@ rule score:
         options=jobs.scoring_options,
         expect=jobs.score_expects,
         code=jobs.scoring_code,
-        translation=subpath(input.translation, parent=True),
-        test=subpath(input.test, parent=True),
-        train=subpath(input.train, parent=True),
+        translation=folder(input.translation),
+        test=folder(input.test),
+        train=folder(input.train),
     shell:
         "python -m xmodbench score {params.options:q} --translation {params.translation:q}"
         " --data {params.test:q} --train-data {params.train:q}"
@@ -36,6 +37,7 @@ rule score:
 rule report:
     input:
         jobs.score_files(),
+        jobs.report_needs(),
         plots=jobs.plot_files(),
     output:
         html=report(
@@ -80,7 +82,7 @@ rule report:
     benchmark:
         f"{RESULTS}/benchmarks/report.tsv"
     conda:
-        "../envs/xmodbench.yaml"
+        ENVIRONMENT
     resources:
         mem_mb=8000,
         runtime=60,

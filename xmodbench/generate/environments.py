@@ -1,68 +1,99 @@
-"""Conda environments with exactly the versions of requirements.lock."""
+"""Environments with exactly the versions and hashes of requirements.lock.
+
+Conda gives Python, and PyTorch where no CUDA is wanted; pip gives the rest, in a script that Snakemake runs once conda is
+done (a file of pinned conda packages cannot name what pip installs). What only Snakemake needs is left out: it runs outside.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
-_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<rest>[^\\]+?)\s*\\?$")
-_VIA = re.compile(r"^    #(?: via)?\s+(?P<parent>[A-Za-z0-9._-]+)")
+from xmodbench.generate.lock import Lock, Pin, bare
+
+PYTHON = "3.11"
+HEAD = "# Written by `xmodbench generate` from requirements.lock; do not edit."
+WORKFLOW_ALONE = ("snakemake",)
+"""Direct dependencies that only Snakemake's own process imports."""
+OF_CONDA = ("torch", "torchvision")
+"""What conda gives in an environment without CUDA: PyPI's wheels for Linux bring 5 GB of it along."""
 
 
 def environment_files(repository: Path) -> dict[Path, str]:
-    """``environment.yml`` for people, ``workflow/envs/xmodbench.yaml`` for ``snakemake --use-conda``."""
-    pins, parents = read_lock((repository / "requirements.lock").read_text())
+    """``environment.yml`` for people, ``workflow/envs`` for ``snakemake --use-conda``, ``pixi.toml`` for pixi."""
+    lock = Lock.read((repository / "requirements.lock").read_text())
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    keep = runtime_packages([_bare(item) for item in project["dependencies"]], pins, parents)
-    runtime = [pins[name] for name in sorted(keep)]
+    direct = {bare(item): item for item in project["dependencies"]}
+    jobs = here(lock.needed_by([*direct], without=WORKFLOW_ALONE))
+    without_torch = here(lock.needed_by([*direct], without=(*WORKFLOW_ALONE, *OF_CONDA)))
+    ranges = [f"{conda_name(name)} {_range(direct[name])}" for name in OF_CONDA]
+    pinned = [f"{conda_name(name)}={lock.version(name)}" for name in OF_CONDA]
+    envs = repository / "workflow" / "envs"
     return {
-        repository / "environment.yml": _render("xmodbench", [*pins.values(), "-e ."]),
-        repository / "workflow/envs/xmodbench.yaml": _render(None, runtime),
+        repository / "environment.yml": conda(["pip", {"pip": ["-r requirements.lock"]}], name="xmodbench"),
+        repository / "pixi.toml": pixi(here(lock.needed_by([*direct])), direct),
+        envs / "xmodbench.yaml": conda(["pip"]),
+        envs / "xmodbench.post-deploy.sh": post_deploy(jobs),
+        envs / "xmodbench-cpu.yaml": conda(["pip", *ranges]),
+        envs / "xmodbench-cpu.linux-64.pin.txt": "\n".join([HEAD, f"python={PYTHON}", "pip", *pinned, ""]),
+        envs / "xmodbench-cpu.post-deploy.sh": post_deploy(without_torch),
     }
 
 
-def read_lock(text: str) -> tuple[dict[str, str], dict[str, set[str]]]:
-    """Pins by package (``name==version ; marker``) and, by package, who asked for it (uv's ``# via`` lines)."""
-    pins: dict[str, str] = {}
-    parents: dict[str, set[str]] = {}
-    name = ""
-    for line in text.splitlines():
-        if pin := _PIN.match(line):
-            name = _bare(pin["name"])
-            previous = f" {pins[name]}" if name in pins else ""
-            # one package may be pinned twice, for different Python versions: the marker tells them apart
-            key = f"{name} " if previous else name
-            pins[key] = f"{pin['name']}=={pin['rest'].strip()}"
-            parents.setdefault(name, set())
-        elif (via := _VIA.match(line)) and name:
-            parents[name].add(_bare(via["parent"]))
-    return pins, parents
+def here(pins: list[Pin]) -> list[Pin]:
+    """Those for Linux on x86-64 and the environments' Python."""
+    return [pin for pin in pins if pin.holds(PYTHON)]
 
 
-def runtime_packages(direct: list[str], pins: dict[str, str], parents: dict[str, set[str]]) -> set[str]:
-    """Keys of ``pins`` that the dependencies ``direct`` need, themselves included: no test or lint tools."""
-    keep, grown = {name for name in direct if name in parents}, True
-    while grown:
-        more = {name for name, asked_by in parents.items() if asked_by & keep} - keep
-        keep, grown = keep | more, bool(more)
-    return {key for key in pins if key.strip() in keep}
-
-
-def _bare(requirement: str) -> str:
-    return re.split(r"[^A-Za-z0-9._-]", requirement.strip())[0].lower().replace("_", "-")
-
-
-def _render(name: str | None, pins: list[str]) -> str:
-    head = ["# Written by `xmodbench generate` from requirements.lock; do not edit."]
-    head += [f"name: {name}"] if name else []
-    head += [
+def conda(packages: list[str | dict[str, list[str]]], name: str | None = None) -> str:
+    """An environment file of Python and these packages."""
+    lines = [
+        HEAD,
+        *([f"name: {name}"] if name else []),
         "channels:",
         "  - conda-forge",
         "  - nodefaults",
         "dependencies:",
-        "  - python=3.11",
-        "  - pip",
-        "  - pip:",
     ]
-    return "\n".join([*head, *(f'      - "{pin}"' for pin in pins)]) + "\n"
+    lines.append(f"  - python={PYTHON}")
+    for package in packages:
+        if isinstance(package, dict):
+            lines += [f"  - {key}:" for key in package] + [
+                f"      - {item}" for items in package.values() for item in items
+            ]
+        else:
+            lines.append(f"  - {package}")
+    return "\n".join(lines) + "\n"
+
+
+def post_deploy(pins: list[Pin]) -> str:
+    """The script that Snakemake runs in an environment once conda has made it."""
+    lines = ["#!/bin/bash", HEAD, "set -euo pipefail"]
+    lines += ["python -m pip install --quiet --no-input --no-deps --require-hashes --requirement /dev/stdin <<'LOCKED'"]
+    return "\n".join([*lines, *(pin.requirement() for pin in pins), "LOCKED", ""])
+
+
+def pixi(pins: list[Pin], direct: dict[str, str]) -> str:
+    """A manifest with two environments: ``default`` with PyPI's PyTorch (CUDA), ``cpu`` with conda's."""
+    exact = {pin.name: f'{pin.name} = "=={pin.version}"' for pin in pins if pin.name in direct}
+    lines = [HEAD, "[workspace]", 'name = "xmodbench"', 'channels = ["conda-forge"]', 'platforms = ["linux-64"]', ""]
+    lines += ["[dependencies]", f'python = "{PYTHON}.*"', ""]
+    lines += ["[pypi-dependencies]", 'xmodbench = { path = ".", editable = true }']
+    lines += [line for name, line in exact.items() if name not in OF_CONDA]
+    lines += ["", "[feature.cuda.pypi-dependencies]", *(exact[name] for name in OF_CONDA)]
+    lines += ["", "[feature.cpu.dependencies]"]
+    lines += [f"{conda_name(name)} = {json.dumps(_range(direct[name]))}" for name in OF_CONDA]
+    lines += ["", "[environments]", 'default = ["cuda"]', 'cpu = ["cpu"]']
+    return "\n".join(lines) + "\n"
+
+
+def conda_name(package: str) -> str:
+    """conda-forge's name for the build without CUDA, where it is another than PyPI's."""
+    return {"torch": "pytorch-cpu"}.get(package, package)
+
+
+def _range(requirement: str) -> str:
+    found = re.search(r"[<>=!~].*", requirement)
+    return found[0] if found else "*"

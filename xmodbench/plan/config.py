@@ -224,6 +224,12 @@ class Compute(Part):
         "hardware for it. torch's own default, to do so in convolutions only, is not used.",
     )
     batch_size: int = Field(64, ge=1, le=4096, description="Slices translated at once; a CPU takes them one by one.")
+    container: str | None = Field(
+        None,
+        min_length=1,
+        description="Image that `--sdm apptainer` runs the jobs in: a .sif file, or an address such as docker://... "
+        "(docs/clusters.md).",
+    )
 
     @model_validator(mode="after")
     def _evenly(self) -> Self:

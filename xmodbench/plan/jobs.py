@@ -17,22 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench.data.download.archived import FromArchives
-from xmodbench.data.download.fetched import FETCHED, forget_not_fetched
+from xmodbench.data.download.fetched import ACQUIRED, FETCHED, forget_not_fetched
 from xmodbench.data.download.lockfile import given_archives
 from xmodbench.data.exported import ExportedModel
 from xmodbench.data.raw_state import seen
 from xmodbench.errors import UserError
-from xmodbench.files import IS_CHECKOUT, PACKAGE_ROOT, REPOSITORY, SHIPPED, files_below, read_json, sha256_json
+from xmodbench.files import SHIPPED, files_below, read_json, sha256_json
 from xmodbench.plan.claim import check_claim
 from xmodbench.plan.config import PredictionsEntry, parse_config
 from xmodbench.plan.elsewhere import check_folders
-from xmodbench.plan.lifeline import STARTED_BY
 from xmodbench.plan.methods import Training, read_replicate
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plan.resources import Resources, training_of, verb_of
+from xmodbench.plan.storage import Storage
 from xmodbench.plugins import METHODS, Method, Plugin, RemoteFile, find
 from xmodbench.plugins.code_hash import package_hash
-from xmodbench.records import FAILURE
+from xmodbench.records import FAILURE, RECORD
 from xmodbench.yaml_text import read_yaml
 
 
@@ -60,36 +60,13 @@ def plan_of(config: dict[str, Any], configfiles: list[str]) -> Plan:
         os._exit(1)
 
 
-def import_place() -> Path:
-    """A folder from which another Python can import this package and nothing else: in ``site-packages`` lies much more."""
-    if IS_CHECKOUT:
-        return REPOSITORY
-    place = Path(".snakemake/xmodbench-package").absolute()
-    place.mkdir(parents=True, exist_ok=True)
-    link = place / PACKAGE_ROOT.name
-    if not link.is_symlink() or link.resolve() != PACKAGE_ROOT:
-        link.unlink(missing_ok=True)
-        link.symlink_to(PACKAGE_ROOT)
-    return place
-
-
-def shell_prefix(uses_environments: bool) -> str:
-    """Put before every shell command: this package on the path, this interpreter unless a conda env provides one, and which
-    Snakemake started it."""
-    place = import_place() if uses_environments else REPOSITORY
-    path = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
-    exports = [f"export PYTHONPATH={shlex.quote(path)} {STARTED_BY}=$PPID"]
-    if not uses_environments:
-        exports.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
-    return "; ".join(exports) + "; "
-
-
 class Jobs:
     """The plan, in the form the rules ask for it.
 
     Args:
         plan: of the run.
         runs_here: says, once Snakemake has chosen, whether jobs run on this machine (and not on a cluster's nodes).
+        storage: where jobs find and leave files; the disk if left out.
         elsewhere: whether Snakemake works in another folder than it was started in; for messages.
         site: says what a profile has among its ``default-resources`` under a name.
     """
@@ -98,10 +75,11 @@ class Jobs:
         self,
         plan: Plan,
         runs_here: Callable[[], bool],
+        storage: Storage | None = None,
         elsewhere: bool = False,
         site: Callable[[str], str | None] = lambda name: None,
     ):
-        self.plan, self.config, self.elsewhere = plan, plan.config, elsewhere
+        self.plan, self.config, self.storage, self.elsewhere = plan, plan.config, storage or Storage(), elsewhere
         self.asks = Resources(plan, runs_here, site)
         self.results, self.data = str(plan.results), plan.config.paths.data
         self._code_hash = cache(lambda plugin_id: find(METHODS, plugin_id).code_hash)  # every job asks for it
@@ -179,7 +157,11 @@ class Jobs:
 
     def raw_seen(self, wildcards) -> str:
         """Other than the last time where anything has changed in the raw folder since it was acquired."""
-        return seen(self.plan.raw_dir(wildcards.dataset), self.plan.data_dir(wildcards.dataset))
+        return seen(self.plan.raw_dir(wildcards.dataset), self.storage.here(self.plan.data_dir(wildcards.dataset)))
+
+    def preparation(self, wildcards) -> list[str]:
+        """Record of a data set's preparation, which jobs look for beside its stores, where it has to be brought to them."""
+        return [] if self.storage.is_disk else [str(self.plan.data_dir(wildcards.dataset) / RECORD)]
 
     # -- methods ----------------------------------------------------------------------------------------------------
     def training_options(self, wildcards) -> list[str]:
@@ -191,12 +173,12 @@ class Jobs:
     def pretrained_option(self, wildcards) -> list[str]:
         """``--pretrained`` with its folder, for a training in two phases."""
         folder = self._pretrained(wildcards)
-        return ["--pretrained", str(folder)] if folder else []
+        return ["--pretrained", str(self.storage.here(folder))] if folder else []
 
     def pretrained_record(self, wildcards) -> list[str]:
         """Record of the first phase, for a training in two."""
         folder = self._pretrained(wildcards)
-        return [str(folder / "record.json")] if folder else []
+        return [self._made(folder)] if folder else []
 
     def _pretrained(self, wildcards) -> Path | None:
         return self.plan.pretrained_dir(training_of(self.plan, wildcards), wildcards.dataset, wildcards.model)
@@ -257,21 +239,29 @@ class Jobs:
     def model_record(self, wildcards) -> list[str]:
         """Record of the model that translates a cell; none for a control that needs no model."""
         folder = self.plan.model_dir(self._cell(wildcards))
-        return [str(folder / "record.json")] if folder else []
+        return [self._made(folder)] if folder else []
 
     def model_option(self, wildcards) -> list[str]:
         """``--model`` with its folder, where there is one."""
         folder = self.plan.model_dir(self._cell(wildcards))
-        return ["--model", str(folder)] if folder else []
+        return ["--model", str(self.storage.here(folder))] if folder else []
 
     def part_records(self, wildcards) -> list[str]:
         """Records of the parts of a divided translation."""
-        return [str(folder / "record.json") for folder in self.plan.part_dirs(self._cell(wildcards))]
+        return [self._made(folder) for folder in self.plan.part_dirs(self._cell(wildcards))]
+
+    def part_folders(self, parts: Iterable[str]) -> list[str]:
+        """Folders of the parts, of which a job was given the records."""
+        return [os.path.dirname(part) if self.storage.is_disk else str(part) for part in parts]
+
+    def _made(self, folder: Path) -> str:
+        """The file that stands for a folder on a disk, or the folder (`xmodbench.plan.storage`)."""
+        return str(folder / RECORD if self.storage.is_disk else folder)
 
     # -- predictions made elsewhere ---------------------------------------------------------------------------------
     def prediction_files(self, wildcards) -> list[str]:
         """The files of a cell's predictions."""
-        return [str(path) for path in files_below(self._predictions(wildcards).folder)]
+        return [self.storage.own(str(path)) for path in files_below(self._predictions(wildcards).folder)]
 
     def predictions_seen(self, wildcards) -> str:
         """Another than before where a file of a cell's predictions has come, gone or changed, even to an older one."""
@@ -314,7 +304,18 @@ class Jobs:
 
     def plot_files(self) -> list[str]:
         """The user's own plots for the report."""
-        return [str(path) for path in self.plan.plot_files()]
+        return [self.storage.own(str(path)) for path in self.plan.plot_files()]
+
+    def report_needs(self) -> list[str]:
+        """What the report reads beside the scores, where that has to be brought to it."""
+        if self.storage.is_disk:
+            return []
+        scores = [self.plan.scores_file(cell) for cell in self.plan.runs]
+        stores = [self.plan.data_dir(name) for name in self.config.datasets]
+        models = dict.fromkeys(folder for cell in self.plan.runs if (folder := self.plan.model_dir(cell)))
+        beside = [path.with_suffix(ending) for path in scores for ending in (".json", f".{RECORD}")]
+        beside += [folder / name for folder in stores for name in ("train", "test", RECORD, ACQUIRED)]
+        return [str(path) for path in [*beside, *map(self.plan.translation_dir, self.plan.runs), *models]]
 
     def report_code(self) -> str:
         """Hash of the report's code and of the settings it shows."""
@@ -322,7 +323,9 @@ class Jobs:
 
     def config_json(self, wildcards=None) -> str:
         """The whole config, resolved, as JSON; a params function, or Snakemake would take its braces for wildcards."""
-        return self.config.model_dump_json()
+        paths = self.config.paths
+        here = {name: str(self.storage.here(getattr(paths, name))) for name in ("results", "data")}
+        return self.config.model_copy(update={"paths": paths.model_copy(update=here)}).model_dump_json()
 
     # -- messages ---------------------------------------------------------------------------------------------------
     def failures(self) -> list[str]:
@@ -333,17 +336,27 @@ class Jobs:
 
     def success_message(self) -> str:
         """What to open after a run."""
-        report, table = (self._shown(self.plan.results / name) for name in ("report.html", "table.md"))
-        return f"\nReport: {report}\nTable:  {table}\n"
+        report, table = (self.plan.results / name for name in ("report.html", "table.md"))
+        if not self.storage.is_disk:
+            return f"\nReport: {self.storage.address(report)}\nTable:  {self.storage.address(table)}\n"
+        return f"\nReport: {self._shown(report)}\nTable:  {self._shown(table)}\n" if report.is_file() else ""
 
     def has_scores(self) -> bool:
         """Whether there is anything for a partial report to show."""
         return any(Path(file).is_file() for file in self.score_files())
 
-    def error_message(self, command: str) -> str:
-        """What failed and how to go on."""
+    def partial_report(self) -> str:
+        """The command that reports what there is after a run that failed."""
+        return shlex.join(["python", "-m", "xmodbench", "report", "--partial", "--config", self.config_json()])
+
+    def error_message(self, command: str, reported: bool) -> str:
+        """What failed and how to go on.
+
+        Args:
+            reported: whether there is a report of what succeeded.
+        """
         lines = ["", "Failed:", *(f"  {line}" for line in self.failures() or ["see the log above"]), ""]
-        if self.has_scores():
+        if reported:
             lines += [
                 "What is there, with the failed cells:",
                 f"  {self._shown(self.plan.results / 'partial' / 'report.html')}",

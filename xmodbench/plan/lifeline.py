@@ -8,7 +8,7 @@ import threading
 import time
 
 STARTED_BY = "XMODBENCH_STARTED_BY"
-"""Variable that holds Snakemake's process number, set for every job by `xmodbench.plan.jobs.shell_prefix`."""
+"""Variable that holds Snakemake's process number, set for every job by `xmodbench.plan.deployment`."""
 OF_TORCHRUN = "TORCHELASTIC_RUN_ID"
 """Variable that torchrun and ``accelerate launch`` set for every process that they start."""
 GRACE_S = 60.0

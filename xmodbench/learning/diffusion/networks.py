@@ -57,7 +57,7 @@ class DenoisingNetwork(nn.Module):
     Args:
         preset: ``ddpm`` (the released MIDiffusion network), ``adm`` (its ADM-style alternative), ``ddpm256`` (DDPM's for 256
             pixels, with diffusers' defaults, as in ContourDiff), ``ncsnpp`` (of the sizes of FGDM's generator), ``small``
-            (for short training on a CPU; no published counterpart); ``monai`` and ``yoda``, published for paired translation.
+            (for short CPU training; nothing published); ``monai`` and ``yoda``, published for paired translation.
         inputs: input channels: the noisy image and its condition.
         base: channels of the first level, the preset's if left out.
         dropout: before the second convolution of every block.
