@@ -64,11 +64,21 @@ def heads(subjects: int, slices: int, size: int, seed: int) -> tuple[dict[str, n
     return {name: np.stack(stack) for name, stack in images.items()}, names
 
 
-def write_store(folder: Path, images: dict[str, np.ndarray], subjects: list[str]) -> Path:
-    """A slice store of the images."""
-    with StoreWriter(folder, images, next(iter(images.values())).shape[1:], {"dataset": "toy"}) as writer:
+def write_store(folder: Path, images: dict[str, np.ndarray], subjects: list[str], hu: str | None = None) -> Path:
+    """A slice store of the images; with `hu`, one that keeps what 0 and 1 stood for, and in which that modality is a CT."""
+    manifest, columns = {"dataset": "toy"}, {}
+    if hu is not None:
+        manifest["settings"] = {"normalise": {hu: {"method": "window", "low": -1000.0, "high": 1000.0}}}
+        ends = {name: (-1000.0, 1000.0) if name == hu else (0.0, 800.0) for name in images}
+        columns = {f"{name}_{end}": ends[name][end == "high"] for name in images for end in ("low", "high")}
+    with StoreWriter(folder, images, next(iter(images.values())).shape[1:], manifest) as writer:
         for index, subject in enumerate(subjects):
-            row = {"id": f"{subject}_{index:03d}", "subject": subject, "site": "a", "position_mm": float(index)}
+            row = {
+                "id": f"{subject}_{index:03d}",
+                "subject": subject,
+                "site": "a",
+                "position_mm": float(index),
+            } | columns
             writer.add({name: stack[index] for name, stack in images.items()}, **row)
     return folder
 
@@ -132,13 +142,13 @@ def make_plan(
     return Plan(parse_config(config, "toy.yaml"), "toy.yaml")
 
 
-def finish(plan: Plan, *, subjects: int = 7, slices: int = 3, size: int = 64, skip=()) -> Plan:
-    """Write data, models, translations and scores of all cells but those of the methods in `skip`."""
+def finish(plan: Plan, *, subjects: int = 7, slices: int = 3, size: int = 64, skip=(), hu: str | None = None) -> Plan:
+    """Write data, models, translations and scores of all cells but those of methods in `skip`; `hu`: see `write_store`."""
     sets = {}
     for seed, name in enumerate(plan.config.datasets):
         for part, count in (("train", subjects + 3), ("test", subjects)):
             sets[name, part], names = heads(count, slices, size, seed=10 * seed + (part == "test"))
-            write_store(plan.data_dir(name) / part, sets[name, part], names)
+            write_store(plan.data_dir(name) / part, sets[name, part], names, hu)
         for verb, record in (("acquire", ACQUIRED), ("prepare", RECORD)):
             with recorded(plan.data_dir(name), verb, record, seed=1):
                 pass

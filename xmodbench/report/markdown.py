@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xmodbench.errors import plain
 from xmodbench.files import write_text
-from xmodbench.metrics.own import OWN, metrics_of
+from xmodbench.metrics.own import OWN
 from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.report.fairness import ELSEWHERE, NO_WALL
@@ -48,7 +48,7 @@ def write_markdown(report: Report, path: Path) -> None:
     if any(report.beside.values()):
         parts += _contradictions()
     parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
-    listed = metrics_of(report.plan).items()
+    listed = report.metrics.items()
     parts += [f"- **{name}** ({markdown_text(heading(metric))}): {_definition(metric)}" for name, metric in listed]
     write_text(path, "\n\n".join(parts) + "\n")
 
@@ -67,7 +67,7 @@ def _group_section(report: Report, group: Group) -> str:
         parts.append(
             "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(markdown_text, named))
         )
-    for name, title, columns in families(report.plan):
+    for name, title, columns in families(report.entries[group.key]):
         parts += [f"### {title}", _family_table(report, group, columns), *_footnotes(report, group, name)]
     parts += _published(report, group)
     return "\n\n".join(parts)

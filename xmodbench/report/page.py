@@ -14,7 +14,6 @@ from markupsafe import Markup
 from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, write_text
-from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.metrics.stats import MIN_SUBJECTS
@@ -104,7 +103,7 @@ def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict
         "codes": CODES,
         "comparisons": report.comparisons[:MOST_PAIRS],
         "pairs": len(report.comparisons),
-        "metrics": metrics_of(report.plan),
+        "metrics": report.metrics,
         "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
         "data": _data(report, kept),
         "data_style": Markup(inspection.style()),
@@ -142,12 +141,12 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes], kept: Pic
         title=text.group_title(report.plan, group),
         note=". ".join(filter(None, (text.subjects_note(group), text.seeds_note(report.plan, group)))),
         simulated=report.plan.simulated(group.dataset),
-        families=families(report.plan),
+        families=families(report.entries[group.key]),
         methods=[[item for item in group.results if item not in controls], controls],
         published=report.beside[group.key],
         agreement=[text.agreement(found) for found in rank_agreement(group, report.beside[group.key])],
         picture=kept.keep(group.key, pictures[group.key]) if group.key in pictures else None,
-        notes={name: text.footnotes(report.entries[group.key], name) for name, _, _ in families(report.plan)},
+        notes={name: text.footnotes(report.entries[group.key], name) for name in text.FAMILIES},
     )
 
 

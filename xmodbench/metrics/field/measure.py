@@ -1,0 +1,69 @@
+"""The field's numbers of one direction, as far as its data allow and its settings ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xmodbench.metrics.field.cards import EXTRAS
+from xmodbench.metrics.field.units import scale_of
+from xmodbench.plan.config import Scoring
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNKNOWN = "the data set's stores do not keep what 0 and 1 stood for"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found.
+
+    Attributes:
+        slices: metric id to a score for each slice, in the order of the images.
+        volumes, tissues: by subject, see `xmodbench.metrics.volumes.Field`.
+        absent: by metric that was asked for, why there is none.
+        window: what 0 and 1 of the target stand for in HU; None where it is no CT in HU.
+    """
+
+    slices: dict[str, np.ndarray] = field(default_factory=dict)
+    volumes: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    tissues: dict[str, dict[str, Any]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    window: tuple[float, float] | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """What of it goes beside the scores of slices."""
+        found = {"volumes": self.volumes, "tissues": self.tissues, "absent": self.absent, "window": self.window}
+        return {name: value for name, value in found.items() if value}
+
+
+def measure_field(
+    images: tuple[np.ndarray, np.ndarray, np.ndarray],
+    slices: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    pair: tuple[str, str],
+    settings: Scoring,
+) -> Measured:
+    """Score translations.
+
+    Args:
+        images: translations, targets and sources, ``[N, H, W]`` in [0, 1].
+        slices, manifest: of the test store; rows in the order of the images.
+        pair: names of the target and of the source.
+    """
+    if not settings.field:
+        return Measured()
+    scales = [scale_of(manifest, slices.columns, name) for name in pair]
+    if scales[0] is None or scales[1] is None:
+        return Measured(absent={EXTRAS[name].id: UNKNOWN for name in settings.extra})
+    from xmodbench.metrics.volumes import score_volumes
+
+    subjects = slices["subject"].tolist()
+    in_3d = "ms_ssim_3d" in settings.extra
+    found = score_volumes(images, subjects, slices["position_mm"].tolist(), scales[0], scales[1], in_3d)
+    window = (scales[0].low, scales[0].high) if scales[0].hu else None
+    return Measured(found.slices, found.volumes, found.tissues, {}, window)
