@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,4 +67,45 @@ def measure_field(
     in_3d = "ms_ssim_3d" in settings.extra
     found = score_volumes(images, subjects, slices["position_mm"].tolist(), scales[0], scales[1], in_3d)
     window = (scales[0].low, scales[0].high) if scales[0].hu else None
-    return Measured(found.slices, found.volumes, found.tissues, {}, window)
+    measured = Measured(found.slices, found.volumes, found.tissues, {}, window)
+    if "lpips" in settings.extra:
+        _perceptual(measured, images, settings)
+    if "totalsegmentator" in settings.extra:
+        _organs(measured, images, slices, manifest, pair[0])
+    return measured
+
+
+def _perceptual(measured: Measured, images: tuple[np.ndarray, ...], settings: Scoring) -> None:
+    """Add LPIPS, or why there is none."""
+    name = EXTRAS["lpips"].id
+    if settings.lpips_weights is None:
+        measured.absent[name] = "no AlexNet weights: set scoring.lpips_weights"
+        return
+    path = Path(settings.lpips_weights).expanduser()
+    if not path.is_file():
+        measured.absent[name] = f"no such file of AlexNet weights: {path}"
+        return
+    from xmodbench.metrics.field.lpips import SMALLEST, lpips
+
+    if min(images[0].shape[1:]) < SMALLEST:
+        measured.absent[name] = f"images are smaller than {SMALLEST} pixels"
+    else:
+        measured.slices[name] = lpips(images[0], images[1], path, settings.lpips_sha256)
+
+
+def _organs(measured: Measured, images, slices: pd.DataFrame, manifest: Mapping[str, Any], modality: str) -> None:
+    """Add the overlap of organs to each volume, or why there is none."""
+    from xmodbench.metrics.field.organs import NotHere, organ_overlap
+
+    name = EXTRAS["totalsegmentator"].id
+    for subject, volume in measured.volumes.items():
+        rows = np.flatnonzero(slices["subject"].to_numpy() == subject)
+        facts = manifest.get("volumes", {}).get(subject, {})
+        here = slices.iloc[rows].to_dict("records")
+        try:
+            volume[name] = organ_overlap(
+                images[0][rows], images[1][rows], here, facts, modality, measured.window is not None
+            )
+        except NotHere as reason:
+            measured.absent[name] = str(reason)
+            return
