@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xmodbench.errors import plain
 from xmodbench.files import write_text
+from xmodbench.metrics.field.tissues import TISSUES
 from xmodbench.metrics.own import OWN
 from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import PROTOCOL, Metric
@@ -28,6 +29,7 @@ from xmodbench.report.text import (
     subjects_note,
     with_interval,
 )
+from xmodbench.report.tissues import clipping, tissue_rows
 
 
 def write_markdown(report: Report, path: Path) -> None:
@@ -69,6 +71,7 @@ def _group_section(report: Report, group: Group) -> str:
         )
     for name, title, columns in families(report.entries[group.key]):
         parts += [f"### {title}", _family_table(report, group, columns), *_footnotes(report, group, name)]
+    parts += _hounsfield(report, group)
     parts += _published(report, group)
     return "\n\n".join(parts)
 
@@ -99,6 +102,18 @@ def _best(entry: Entry) -> str:
 def _footnotes(report: Report, group: Group, name: str) -> list[str]:
     notes = footnotes(report.entries[group.key], name)
     return ["; ".join(map(markdown_text, notes)) + "."] if notes else []
+
+
+def _hounsfield(report: Report, group: Group) -> list[str]:
+    """Errors in HU by tissue, and what the window cut off; nothing where the target is not in HU."""
+    rows = []
+    for label, cells in tissue_rows(report, group):
+        by_name = {tissue.name: f"{words}; {tissue.mae:.0f}" for tissue, words in cells}
+        rows.append([markdown_text(label), *(by_name.get(name, NONE) for name in TISSUES)])
+    if not rows:
+        return []
+    table = markdown_table(["Bias [limits of agreement]; MAE, HU", *TISSUES], rows)
+    return ["### Hounsfield units by tissue", markdown_text(clipping(group)), table]
 
 
 OURS, DIFFERENCE = "Ours [95 % interval]", "Ours − published [95 % interval]"

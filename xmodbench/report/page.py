@@ -14,10 +14,11 @@ from markupsafe import Markup
 from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, write_text
+from xmodbench.metrics.field.tissues import TISSUES
 from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.metrics.stats import MIN_SUBJECTS
-from xmodbench.report import text
+from xmodbench.report import text, tissues
 from xmodbench.report.assets import TEMPLATES, assets
 from xmodbench.report.fairness import ELSEWHERE, NO_WALL
 from xmodbench.report.figures.build import front_picture, way_pictures
@@ -131,6 +132,7 @@ class Section:
     published: list[Beside]
     agreement: list[str]
     picture: Picture | None
+    hounsfield: dict[str, Any] | None  # errors in HU by tissue, where the target is in HU
     notes: dict[str, list[str]]  # by family: why a column is empty, and the distances between real slices
 
 
@@ -146,8 +148,23 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes], kept: Pic
         published=report.beside[group.key],
         agreement=[text.agreement(found) for found in rank_agreement(group, report.beside[group.key])],
         picture=kept.keep(group.key, pictures[group.key]) if group.key in pictures else None,
+        hounsfield=_hounsfield(report, group),
         notes={name: text.footnotes(report.entries[group.key], name) for name in text.FAMILIES},
     )
+
+
+def _hounsfield(report: Report, group: Group) -> dict[str, Any] | None:
+    """What the page says in HU of a direction, None where the target is not in HU."""
+    rows = tissues.tissue_rows(report, group)
+    if not rows:
+        return None
+    return {
+        "clipping": tissues.clipping(group),
+        "rows": rows,
+        "names": list(TISSUES),
+        "agreement": Markup(to_html(tissues.agreement_plot(report, group), f"agreement-{group.key}")),
+        "histogram": Markup(to_html(tissues.histogram_plot(report, group), f"histogram-{group.key}")),
+    }
 
 
 def _own(plot: OwnPlot, kept: Pictures) -> dict[str, Any]:

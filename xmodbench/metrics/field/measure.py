@@ -67,6 +67,9 @@ def measure_field(
     in_3d = "ms_ssim_3d" in settings.extra
     found = score_volumes(images, subjects, slices["position_mm"].tolist(), scales[0], scales[1], in_3d)
     window = (scales[0].low, scales[0].high) if scales[0].hu else None
+    for subject, tissues in found.tissues.items():
+        scans = manifest.get("volumes", {}).get(subject, {}).get("scans", {})
+        tissues["extremes"] = scans.get(pair[0], {}).get("extremes")
     measured = Measured(found.slices, found.volumes, found.tissues, {}, window)
     if "lpips" in settings.extra:
         _perceptual(measured, images, settings)
