@@ -40,7 +40,7 @@ def peak_ratio(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> Masked:
 
 def scales_of(side: int) -> int:
     """How many of the five scales fit into images of so many pixels: the window of 7 must fit into the smallest."""
-    return next((n for n in range(len(WEIGHTS), 1, -1) if side >> (n - 1) >= WINDOW), 1)
+    return next((n for n in range(len(WEIGHTS), 1, -1) if -(-side // 2 ** (n - 1)) >= WINDOW), 1)
 
 
 def ms_ssim(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> Masked:
