@@ -62,7 +62,7 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path, own: Sequ
     beside = path.with_name(f"{path.stem}_files")
     with atomic_dir(beside) as folder:
         page = environment.get_template("report.html.j2").render(
-            **_context(report, pictures, kept := Pictures(folder, beside.name)),
+            **_context(report, pictures, kept := Pictures(folder, beside.name, path.with_name("figures"))),
             own=[_own(plot, kept) for plot in own],
         )
     write_text(path, page)
@@ -83,11 +83,11 @@ def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict
         "dots": Markup(to_html(dots, "dots")),
         "choices": choices,
         "verdicts": verdicts(report),
-        "front": (front := front_picture(report)) and kept.keep("front", front),
+        "front": (front := front_picture(report, kept.prints)) and kept.keep("front", front),
         "cost": (cost := cost_plot(report)) and Markup(to_html(cost, "cost")),
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
         "sweeps": {name: Markup(to_html(plot, f"sweep-{name}")) for name, plot in sweep_plots(report).items()},
-        "ways": [kept.keep(name, png) for name, png in way_pictures(report)],
+        "ways": [kept.keep(name, png) for name, png in way_pictures(report, kept.prints)],
         "way": way and Markup(to_html(way, "way")),
         "all_rows": [entry for group in report.groups for entry in report.entries[group.key] if entry.metric.headline],
         "checks": report.checks,
