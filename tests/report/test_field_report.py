@@ -73,7 +73,7 @@ def test_tissues_say_how_far_off_and_what_was_cut(run):
     to_ct, to_mr = report.groups
     assert clipping(to_mr) is None
     text = clipping(to_ct)
-    assert text.startswith("Slices hold -1000 to 1000 HU") and "at the upper" in text
+    assert text.startswith("Slices hold −1000 to 1000 HU") and "at the upper" in text
     by_method = {item.cell.method: {tissue.name: tissue for tissue in tissues_of(item)} for item in to_ct.results}
     assert all(tissue.bias == 0 and tissue.mae == 0 for tissue in by_method["oracle"].values())
     assert by_method["noisy"]["bone"].bias < -50 < abs(by_method["good"]["bone"].bias)
@@ -95,7 +95,7 @@ def test_page_and_markdown_show_them_beside_the_slices(run):
     page, table = ((run[1] / name).read_text() for name in ("report.html", "table.md"))
     for text in (page, table):
         assert "by slice" in text and "by volume" in text and "Hounsfield units by tissue" in text
-        assert "Slices hold -1000 to 1000 HU" in text.replace("\\", "")
+        assert "Slices hold −1000 to 1000 HU" in text.replace("\\", "")
     assert re.search(r"MAE \(HU\) ↓", page) and "Rewards wrongly:" in page
     # the direction back has no HU
     assert page.count('data-plot="agreement-') == page.count('data-plot="histogram-') == 1

@@ -85,10 +85,11 @@ def clipping(group: Group) -> str | None:
     reach = ""
     if extremes:
         reach = f" The scans reach from {min(e[0] for e in extremes):.0f} to {max(e[1] for e in extremes):.0f} HU."
+    minus = str.maketrans("-", "−")
     text = (
         f"Slices hold {low:.0f} to {high:.0f} HU: {cut['low']:.2%} of the target's body pixels lie at the lower end and "
-        f"{cut['high']:.2%} at the upper.{reach} What lies beyond counts as the end, in targets and translations alike"
-    )
+        f"{cut['high']:.2%} at the upper.{reach}"
+    ).translate(minus) + " What lies beyond counts as the end, in targets and translations alike"
     narrow = max(cut.values()) >= CUT
     return text + (": errors there are underrated; a wider window (`normalise`) would show them." if narrow else ".")
 
@@ -103,7 +104,8 @@ def tissue_rows(report: Report, group: Group) -> list[tuple[str, list[tuple[Tiss
 
 def _agreement(tissue: Tissue) -> str:
     shown = [tissue.bias, *(tissue.limits or ())]
-    bias, *limits = [f"{value:+.0f}".replace("-", "−") for value in shown]
+    # no sign before what rounds to nothing
+    bias, *limits = [f"{value:+.0f}".replace("-", "−") if abs(value) >= 0.5 else "0" for value in shown]
     return f"{bias} [{limits[0]}, {limits[1]}]" if limits else bias
 
 
