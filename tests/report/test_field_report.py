@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.report import synthetic
+from xmodbench.errors import UserError
 from xmodbench.report.build import write_report
 from xmodbench.report.model import Report
 from xmodbench.report.tissues import agreement_plot, clipping, histogram_plot, tissues_of
@@ -108,3 +109,36 @@ def test_the_viewer_offers_a_direction_what_it_has(run):
     to_ct, to_mr = (described(report, group, choose_cases(report, group, 4, 2)) for group in report.groups)
     assert "field.mae_hu" in to_ct["scores"]["good"] and "field.mae_hu" not in to_mr["scores"]["good"]
     assert len(to_ct["scores"]["good"]["field.edges"]) == len(to_ct["ids"])
+
+
+def spoilt(run, tmp_path, change) -> list:
+    """What is left of one cell's scores when its summary was changed."""
+    from xmodbench.metrics.own import metrics_of
+    from xmodbench.report.collect import read_scores
+
+    report, folder = run
+    for file in (folder / "scores").glob("good.heads.pd-to-t1*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    path = tmp_path / "good.heads.pd-to-t1.json"
+    summary = json.loads(path.read_text())
+    change(summary)
+    path.write_text(json.dumps(summary))
+    return read_scores(path.with_suffix(".csv"), metrics_of(report.plan))
+
+
+@pytest.mark.fault(
+    "metrics and statistics", "a summary of volumes or tissues that was changed by hand", "one line: score again"
+)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda summary: summary["volumes"]["sub00"].update({"volume.dice_bone": 1.5}),
+        lambda summary: summary["volumes"].update(sub00=[1]),
+        lambda summary: summary["tissues"]["sub00"].pop("histogram"),
+        lambda summary: summary["tissues"]["sub00"]["tissues"]["bone"].update(mae="much"),
+    ],
+)
+def test_changed_summaries_are_told(run, tmp_path, change):
+    assert spoilt(run, tmp_path, lambda summary: None)[1]["volumes"]["sub00"]["volume.dice_body"] > 0.9
+    with pytest.raises(UserError, match="score again"):
+        spoilt(run, tmp_path, change)

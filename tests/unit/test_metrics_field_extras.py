@@ -93,7 +93,7 @@ def test_slices_with_gaps_are_no_volume(program):
     assert "gaps" in measured(["totalsegmentator"], direction(gap=5)).absent["volume.dice_organs"]
 
 
-@pytest.mark.fault("metric", "TotalSegmentator fails", "one line with what it said last")
+@pytest.mark.fault("metrics and statistics", "TotalSegmentator fails", "one line with what it said last")
 def test_a_failing_program_is_told(program):
     program(fails=True)
     with pytest.raises(UserError, match="TotalSegmentator failed: no weights, and no network"):

@@ -21,7 +21,7 @@ from xmodbench.metrics.registry import DISTANCES, METRICS, PROTOCOL, Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
-from xmodbench.report.looks import Looks
+from xmodbench.report.looks import InHu, Looks
 from xmodbench.report.stale import stale
 
 SUMMARY = ("distances", "counts", "intermediates", "volumes", "tissues", "absent", "window")
@@ -203,6 +203,8 @@ def _read_summary(path: Path, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         for found in summary.get("volumes", {}).values():
             for name in found.keys() & metrics.keys():
                 _within_bounds(metrics[name], [value for value in [found[name]] if value is not None], path)
+        for found in summary.get("tissues", {}).values():
+            InHu.model_validate(found)
         if "looks" in summary:
             summary["looks"] = Looks.model_validate(summary["looks"])
     except (KeyError, TypeError, ValueError, AttributeError):

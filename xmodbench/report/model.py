@@ -104,17 +104,17 @@ class Report:
         found = []
         for group in self.groups:
             found += [*run_checks(self.plan, group, self.entries[group.key]), *fairness_checks(self.plan, group)]
-            found += [*sanity_checks(self.plan, group), *pairing_checks(group, self._pairs[group.dataset])]
+            found += [*sanity_checks(self.plan, group), *pairing_checks(group, self.pairs[group.dataset])]
         return found
 
     @cached_property
-    def _pairs(self) -> dict[str, Found | None]:
+    def pairs(self) -> dict[str, Found | None]:
         """How each data set's pairs fit, as its stores are now."""
         return {name: find_pairs(self.plan, name) for name in dict.fromkeys(group.dataset for group in self.groups)}
 
     def mispaired(self, group: Group) -> list[str]:
         """The subjects whose source and target may not belong together, with what is suspected."""
-        return doubtful(group, self._pairs[group.dataset] or {})
+        return doubtful(group, self.pairs[group.dataset] or {})
 
     @cached_property
     def made_elsewhere(self) -> dict[str, str]:

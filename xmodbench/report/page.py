@@ -183,7 +183,8 @@ def _data(report: Report, kept: Pictures) -> dict[str, Markup]:
         try:
             label = report.plan.dataset_label(name)
             folder = report.plan.data_dir(name)
-            part = inspection.data_section(folder, label=label, max_subjects=4, heading=3, kept=kept)
+            pairs = report.pairs.get(name)  # measured for the checks as well
+            part = inspection.data_section(folder, label=label, max_subjects=4, heading=3, kept=kept, pairing=pairs)
         except UserError as error:
             if (report.plan.data_dir(name) / "train" / "manifest.json").is_file():
                 found[label] = Markup('<p class="reason">{}</p>').format(error)

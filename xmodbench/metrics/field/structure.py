@@ -52,8 +52,8 @@ def edges(images: np.ndarray, mask: np.ndarray, least: np.ndarray) -> Edges:
     steep, way = slopes(images)
     # the neighbour lies in one of eight directions
     step = np.rint(way).astype(int)
-    n, y, x = np.indices(steep.shape, sparse=True)
     rows, columns = steep.shape[1:]
+    n, y, x = np.arange(len(steep))[:, None, None], np.arange(rows)[:, None], np.arange(columns)
     ahead, behind = (
         steep[n, np.clip(y + sign * step[0], 0, rows - 1), np.clip(x + sign * step[1], 0, columns - 1)]
         for sign in (1, -1)
