@@ -66,15 +66,18 @@ def score_volumes(
         of_slices["field.edges"] = structure.new_edges(translation, target, source, mask)
         of_volume |= _whole(translation, target, mask, of_target)
         if in_3d:
-            shares = (of_target.shares(array) for array in (translation, target))
-            of_volume["volume.ms_ssim_3d"] = similarity.ms_ssim_3d(*shares, mask)
+            a, b = of_target.shares(translation), of_target.shares(target)
+            of_volume["volume.ms_ssim_3d"] = similarity.ms_ssim_3d(a, b, mask)
         if of_target.hu:
             found.tissues[subject] = hu_by_tissue(translation, target, mask, of_target)
         for name, values in of_slices.items():
             slices.setdefault(name, np.zeros(len(names)))[rows] = values
         found.volumes[subject] = of_volume
-    for name, values in [*slices.items(), *((n, [v]) for item in found.volumes.values() for n, v in item.items())]:
-        known = [float(value) for value in values if value is not None]
+    scores = {name: values.tolist() for name, values in slices.items()}
+    for of_volume in found.volumes.values():
+        for name, value in of_volume.items():
+            scores.setdefault(name, []).extend([] if value is None else [value])
+    for name, known in scores.items():
         if problem := next(filter(None, map(CARDS[name].problem, known)), None):
             raise UserError(problem, "scoring", "this is a fault of the program: report it with the images")
     return found

@@ -58,7 +58,7 @@ def measure_field(
     """
     if not settings.field:
         return Measured()
-    scales = [scale_of(manifest, slices.columns, name) for name in pair]
+    scales = [scale_of(manifest, list(slices.columns), name) for name in pair]
     if scales[0] is None or scales[1] is None:
         return Measured(absent={EXTRAS[name].id: UNKNOWN for name in settings.extra})
     from xmodbench.metrics.volumes import score_volumes
@@ -104,7 +104,7 @@ def _organs(measured: Measured, images, slices: pd.DataFrame, manifest: Mapping[
     for subject, volume in measured.volumes.items():
         rows = np.flatnonzero(slices["subject"].to_numpy() == subject)
         facts = manifest.get("volumes", {}).get(subject, {})
-        here = slices.iloc[rows].to_dict("records")
+        here = [{str(key): value for key, value in row.items()} for row in slices.iloc[rows].to_dict("records")]
         try:
             volume[name] = organ_overlap(
                 images[0][rows], images[1][rows], here, facts, modality, measured.window is not None

@@ -61,7 +61,8 @@ def organ_overlap(
             path = Path(folder) / f"{name}.nii.gz"
             write_nifti(path, put_back(images, indices, ends, place).image, None, name)
             labels.append(_segmented(program, path, TASKS[hu]))
-    found = [dice(labels[0] == organ, labels[1] == organ) for organ in np.unique(labels[1][labels[1] > 0])]
+    overlaps = [dice(labels[0] == organ, labels[1] == organ) for organ in np.unique(labels[1][labels[1] > 0])]
+    found = [overlap for overlap in overlaps if overlap is not None]
     return float(np.mean(found)) if found else None
 
 
