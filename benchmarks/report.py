@@ -29,6 +29,7 @@ from xmodbench.plan.plan import Cell, Plan
 TEST = {"ixi": (25, 75), "goldatlas": (4, 227), "curious": (5, 216)}
 """Subjects and slices of the paper's test sets."""
 MORE = ("fourth", "fifth")
+CT, MR = "t1", {"normalise": {"t1": {}}}  # what is a CT in Gold Atlas' stand-in; settings of the others
 
 
 def main() -> None:
@@ -97,7 +98,7 @@ def paper_size(folder: Path) -> Plan:
     methods = [*synthetic.METHODS, *MORE, *synthetic.CONTROLS]
     config = {
         "run": "paper-size",
-        "datasets": {name: {} for name in TEST},
+        "datasets": {name: {"settings": synthetic.in_hu(CT) if name == "goldatlas" else MR} for name in TEST},
         "methods": {name: {} for name in methods},
         "paths": {part: str(folder / part) for part in ("raw", "data", "results", "work")},
         "scoring": {"bootstrap": 200},
@@ -143,7 +144,7 @@ def data(plan: Plan, name: str, size: int, seed: int) -> dict[str, dict[str, np.
     for part, (people, wanted) in {"train": (3, 9), "test": (subjects, slices)}.items():
         images, names = synthetic.heads(people, -(-wanted // people), size, seed)
         sets[part] = {modality: stack[:wanted] for modality, stack in images.items()}
-        synthetic.write_store(plan.data_dir(name) / part, sets[part], names[:wanted])
+        synthetic.write_store(plan.data_dir(name) / part, sets[part], names[:wanted], synthetic.settings_of(plan, name))
     for verb, record in (("acquire", ACQUIRED), ("prepare", RECORD)):
         with recorded(plan.data_dir(name), verb, record, seed=1):
             pass

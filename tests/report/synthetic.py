@@ -64,11 +64,23 @@ def heads(subjects: int, slices: int, size: int, seed: int) -> tuple[dict[str, n
     return {name: np.stack(stack) for name, stack in images.items()}, names
 
 
-def write_store(folder: Path, images: dict[str, np.ndarray], subjects: list[str]) -> Path:
-    """A slice store of the images."""
-    with StoreWriter(folder, images, next(iter(images.values())).shape[1:], {"dataset": "toy"}) as writer:
+def write_store(folder: Path, images: dict[str, np.ndarray], subjects: list[str], settings: dict | None = None) -> Path:
+    """A slice store of the images; with settings of a preparation, one that keeps what 0 and 1 stood for by them."""
+    manifest, columns = {"dataset": "toy"}, {}
+    if settings is not None:
+        manifest["settings"] = settings
+        for name in images:
+            how = settings["normalise"].get(name, {})
+            low, high = (how["low"], how["high"]) if how.get("method") == "window" else (0.0, 800.0)
+            columns |= {f"{name}_low": low, f"{name}_high": high}
+    with StoreWriter(folder, images, next(iter(images.values())).shape[1:], manifest) as writer:
         for index, subject in enumerate(subjects):
-            row = {"id": f"{subject}_{index:03d}", "subject": subject, "site": "a", "position_mm": float(index)}
+            row = {
+                "id": f"{subject}_{index:03d}",
+                "subject": subject,
+                "site": "a",
+                "position_mm": float(index),
+            } | columns
             writer.add({name: stack[index] for name, stack in images.items()}, **row)
     return folder
 
@@ -114,14 +126,27 @@ def write_plugins(root: Path, *, published: bool = True) -> None:
         write_method(root, name, METHOD.format(supervision="CONTROL"), meta)
 
 
+def in_hu(modality: str) -> dict:
+    """A data set's settings by which a modality is a CT."""
+    return {"normalise": {modality: {"method": "window", "low": -1000.0, "high": 1000.0}}}
+
+
 def make_plan(
-    root: Path, *, datasets=("heads", "sim_heads"), directions=None, labels=None, seeds=None, metrics=(), **report
+    root: Path,
+    *,
+    datasets=("heads", "sim_heads"),
+    directions=None,
+    labels=None,
+    seeds=None,
+    metrics=(),
+    hu=None,
+    **report,
 ) -> Plan:
-    """The plan of a toy run whose files are below `root`; `labels` by method replace the plugins' own."""
+    """The plan of a toy run whose files are below `root`; `labels` by method replace the plugins' own, `hu` is a CT."""
     config = {
         "seeds": seeds,
         "run": "toy",
-        "datasets": {name: {"directions": directions} for name in datasets},
+        "datasets": {name: {"directions": directions, "settings": in_hu(hu) if hu else {}} for name in datasets},
         "methods": {
             name: {"label": (labels or {}).get(name), "note": NOTES.get(name)} for name in [*METHODS, *CONTROLS]
         },
@@ -138,7 +163,7 @@ def finish(plan: Plan, *, subjects: int = 7, slices: int = 3, size: int = 64, sk
     for seed, name in enumerate(plan.config.datasets):
         for part, count in (("train", subjects + 3), ("test", subjects)):
             sets[name, part], names = heads(count, slices, size, seed=10 * seed + (part == "test"))
-            write_store(plan.data_dir(name) / part, sets[name, part], names)
+            write_store(plan.data_dir(name) / part, sets[name, part], names, settings_of(plan, name))
         for verb, record in (("acquire", ACQUIRED), ("prepare", RECORD)):
             with recorded(plan.data_dir(name), verb, record, seed=1):
                 pass
@@ -159,6 +184,12 @@ def finish(plan: Plan, *, subjects: int = 7, slices: int = 3, size: int = 64, sk
             pass
         run_score(plan, cell)
     return plan
+
+
+def settings_of(plan: Plan, name: str) -> dict | None:
+    """The settings of a data set's preparation where they say how intensities are mapped."""
+    settings = plan.prepared(name)["settings"]
+    return settings if settings["normalise"] else None
 
 
 def run_score(plan: Plan, cell) -> None:

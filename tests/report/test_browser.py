@@ -49,8 +49,8 @@ def column(driver, place: int) -> list[str]:
 
 
 def test_the_table_sorts_by_value_and_filters(driver):
-    show(driver, "#all")
-    heading = "document.querySelectorAll('#all thead th')[5].querySelector('.dt-column-title')"
+    show(driver, "[data-rows=all]")
+    heading = "document.querySelectorAll('#all thead th')[5]?.querySelector('.dt-column-title')"
     wait_for(driver, heading)
     driver.execute_script(f"{heading}.click()")
     wait_for(driver, "document.querySelectorAll('#all thead th')[5].ariaSort === 'ascending'")

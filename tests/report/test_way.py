@@ -50,7 +50,9 @@ def test_steps_are_in_order_a_row_for_each_kind(watched):
 
 
 def test_the_page_has_a_picture_and_no_curve_of_what_is_no_result(watched):
-    assert [name for name, _ in way_pictures(watched)] == ["steps-good-heads.pd-to-t1"]
+    assert [name for name, _ in way_pictures(watched, watched.plan.results / "figures")] == [
+        "steps-good-heads.pd-to-t1"
+    ]
     assert way_plot(watched) is None
     results = [replace(watched.results[0], intermediates={"after_3": ERRORS, "lmi_3": ERRORS}), *watched.results[1:]]
     assert len(way_plot(Report(watched.plan, results, False)).data) == 2

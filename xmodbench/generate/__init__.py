@@ -12,9 +12,10 @@ from xmodbench.files import IS_CHECKOUT, REPOSITORY, write_text
 def generated_files() -> dict[Path, str]:
     """Path and content of every generated file."""
     from xmodbench.generate.environments import environment_files
+    from xmodbench.generate.metrics import metric_files
     from xmodbench.generate.options import option_files
 
-    return {**option_files(REPOSITORY), **environment_files(REPOSITORY)}
+    return {**option_files(REPOSITORY), **environment_files(REPOSITORY), **metric_files(REPOSITORY)}
 
 
 def generate(check_only: bool) -> list[Path]:

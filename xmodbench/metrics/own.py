@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from xmodbench.errors import UserError, said
+from xmodbench.metrics.field.cards import ALWAYS, EXTRAS
 from xmodbench.metrics.registry import METRICS, PAIRED, Metric
 from xmodbench.plugins import METRICS as METRIC_PLUGINS
 from xmodbench.plugins import ImageMetric, Plugin, find
@@ -42,21 +43,23 @@ def card(plugin: Plugin[ImageMetric]) -> Metric:
 
 
 def metrics_of(plan: Plan) -> dict[str, Metric]:
-    """All metrics of a run by id: the registry's, then its own."""
+    """All metrics that a run may have by id: the registry's, the field's own, then its own.
+
+    Which of the field's a direction has depends on its data (`xmodbench.metrics.field`).
+    """
     if plan not in _of_plans:
+        scoring = plan.config.scoring
+        field = (
+            ALWAYS | {metric.id: metric for metric in map(EXTRAS.__getitem__, scoring.extra)} if scoring.field else {}
+        )
         own = [card(plugin) for plugin in plan.metric_plugins]
-        _of_plans[plan] = METRICS | {metric.id: metric for metric in own}
+        _of_plans[plan] = METRICS | field | {metric.id: metric for metric in own}
     return _of_plans[plan]
 
 
 def paired_of(plan: Plan) -> tuple[str, ...]:
-    """Ids of a run's per-image metrics, in the order of the scores' columns."""
-    return (*PAIRED, *(name for name in metrics_of(plan) if name not in METRICS))
-
-
-def family_of(plan: Plan, name: str) -> list[Metric]:
-    """A run's metrics of one definition that the readable tables show, in their order."""
-    return [metric for metric in metrics_of(plan).values() if metric.family == name and metric.headline]
+    """Ids of the per-image metrics that all of a run's scores have, in the order of their columns."""
+    return (*PAIRED, *(name for name, metric in metrics_of(plan).items() if metric.family == OWN))
 
 
 def score_own(names: Sequence[str], images: tuple[np.ndarray, ...], batch: int = 16) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 PROTOCOL = 2
@@ -23,9 +23,10 @@ ROUNDING = 1e-6
 class Metric:
     """One metric in one definition.
 
-    ``bounds`` are the values it can take (None: no bound). ``level`` says what a value belongs to: an image, or a whole
-    direction (a distance between two sets of images, which has no per-image value).
-    ``published`` is the column of the paper's Table 1 it stands beside, ``doubt`` why the paper may mean something else.
+    ``bounds`` are the values it can take (None: no bound). ``level`` says what a value belongs to: an image, a subject's
+    volume, or a whole direction (a distance between two sets of images, which has no per-image value).
+    ``misled_by`` says what it rewards without being better translation. ``published`` is the column of the paper's Table 1
+    it stands beside, ``doubt`` why the paper may mean something else.
     """
 
     id: str
@@ -34,12 +35,13 @@ class Metric:
     higher_is_better: bool
     bounds: tuple[float | None, float | None]
     unit: str = ""
-    level: Literal["image", "direction"] = "image"
+    level: Literal["image", "volume", "direction"] = "image"
     published: str | None = None
     doubt: str | None = None
     digits: int = 3
     headline: bool = True  # one of the columns of the readable tables
     ranked: bool = True  # whether being better in it means being a better translation
+    misled_by: str = ""
 
     @property
     def family(self) -> str:
@@ -237,11 +239,31 @@ _ALL = (
     ),
 )
 
-METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
+_MISLED_BY = {
+    "paper.ssim_tar": "Noise-free backgrounds: where both images are 0 it is 1. With L = 2 it hardly tolerates noise.",
+    "paper.ssim_src": "Copying: it measures nothing else.",
+    "paper.mse": "Blur: the mean of all that may be true has the least error. Large dark backgrounds lower it.",
+    "paper.mi": "Any one-to-one change of grey values, right or wrong: a copy of an aligned source scores well.",
+    "paper.psnr": "As MSE: blur, and large dark backgrounds.",
+    "paper.fid": "Real-looking images of anybody: shuffled targets have 0. Its features know photographs, not anatomy.",
+    "paper.ssim_uint8": "Noise-free backgrounds, blur, and any aligned anatomy: a copy of the source scores well.",
+    "standard.ssim_tar": "Noise-free backgrounds, blur, and any aligned anatomy: a copy of the source scores well.",
+    "standard.ssim_src": "Copying: it measures nothing else.",
+    "standard.ssim_fg": "Blur, and any aligned anatomy.",
+    "standard.mse": "Blur: the mean of all that may be true has the least error. Large dark backgrounds lower it.",
+    "standard.mi": "Any one-to-one change of grey values, right or wrong: a copy of an aligned source scores well.",
+    "standard.nmi": "As MI.",
+    "standard.psnr": "As MSE: blur, and large dark backgrounds.",
+    "standard.psnr_fg": "Blur.",
+    "standard.fid_inf": "As FID; real-looking images of anybody. Of few images the line through subsets is uncertain.",
+    "standard.kid": "As FID: real-looking images of anybody.",
+    "standard.frechet_hog": "Real-looking images of anybody; only outlines and grey levels count.",
+}
+METRICS: dict[str, Metric] = {metric.id: replace(metric, misled_by=_MISLED_BY[metric.id]) for metric in _ALL}
 PAIRED = tuple(metric.id for metric in _ALL if metric.level == "image")
 DISTANCES = tuple(metric.id for metric in _ALL if metric.level == "direction")
 
 
 def family(name: str, headline: bool = True) -> list[Metric]:
     """The metrics of one definition, in the order of its table."""
-    return [metric for metric in _ALL if metric.family == name and (metric.headline or not headline)]
+    return [metric for metric in METRICS.values() if metric.family == name and (metric.headline or not headline)]

@@ -251,6 +251,24 @@ class Scoring(Part):
         description="SHA-256 of these weights, or its first digits, eight at least, as their file's name states them. It is "
         "known (6726825d...) and always checked: with other weights it would be no FID. Here it is for the record.",
     )
+    field: bool = Field(
+        True,
+        description="Whether the field's own numbers are scored too (docs/metrics.md): inside the body, CT in HU, per slice "
+        "and per volume, where the data set's stores keep what 0 and 1 stood for. Some milliseconds a slice.",
+    )
+    extra: list[Literal["ms_ssim_3d", "lpips", "totalsegmentator"]] = Field(
+        default_factory=list,
+        description="More of them that take long or need what is not here: the challenge's own 3-D MS-SSIM (a second or "
+        "more a volume), LPIPS (needs weights), organs by TotalSegmentator (has to be installed). What cannot be had says "
+        "why.",
+    )
+    lpips_weights: str | None = Field(
+        None,
+        description="Path of the AlexNet weights for `extra: [lpips]`, as torchvision publishes them (IMAGENET1K_V1).",
+    )
+    lpips_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="Their SHA-256: another file is refused."
+    )
     metrics: list[Id] = Field(
         default_factory=list,
         description="Metrics of one's own beside those that are always scored: plugins (docs/add-a-metric.md).",
@@ -264,10 +282,16 @@ class Scoring(Part):
             raise ValueError(f"is not that of pytorch-fid's Inception weights ({FID_SHA256})")
         return value
 
-    @field_validator("metrics")
+    @field_validator("metrics", "extra")
     @classmethod
     def _each_once(cls, value: list[str]) -> list[str]:
         return list(dict.fromkeys(value))
+
+    @model_validator(mode="after")
+    def _extras_of_something(self) -> Self:
+        if self.extra and not self.field:
+            raise ValueError("`extra` is part of the field's own numbers: set `field: true`, or take it out")
+        return self
 
 
 class Reporting(Part):

@@ -14,16 +14,17 @@ from xmodbench.commands import remake
 from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.errors import UserError, plain
 from xmodbench.files import read_json, sha256_file
-from xmodbench.metrics.own import metrics_of, paired_of
+from xmodbench.metrics.field.cards import FIELD
+from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.published import published
 from xmodbench.metrics.registry import DISTANCES, METRICS, PROTOCOL, Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins.contract import checked_names
 from xmodbench.records import FAILURE, RECORD, read_record
-from xmodbench.report.looks import Looks
+from xmodbench.report.looks import InHu, Looks
 from xmodbench.report.stale import stale
 
-SUMMARY = ("distances", "counts", "intermediates")
+SUMMARY = ("distances", "counts", "intermediates", "volumes", "tissues", "absent", "window")
 Status = Literal["complete", "failed", "not run"]
 
 
@@ -38,6 +39,10 @@ class CellResult:
     distances: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     intermediates: dict[str, dict[str, float]] = field(default_factory=dict)  # errors of images on the way, by name
+    volumes: dict[str, dict[str, float | None]] = field(default_factory=dict)  # by subject, scores of the whole volume
+    tissues: dict[str, dict[str, Any]] = field(default_factory=dict)  # by subject, HU by tissue where there are HU
+    window: tuple[float, float] | None = None  # what 0 and 1 of the target are in HU, where it is a CT in HU
+    absent: dict[str, str] = field(default_factory=dict)  # by metric that was asked for, why there is none
     looks: Looks | None = None  # what is judged beside the scores
     records: dict[str, dict[str, Any]] = field(default_factory=dict)  # by verb
     published: dict[str, str] | None = None
@@ -116,7 +121,10 @@ def together(plan: Plan, runs: list[CellResult]) -> CellResult:
         worst = next((run for run in runs if run.status == "failed"), runs[0])
         reason = worst.reason if worst.status == "not run" else f"seed {plan.seed_of(worst.cell)}: {worst.reason}"
         return replace(worst, cell=runs[0].cell, reason=reason, replicates=tuple(runs))
-    names, scores = list(paired_of(plan)), done[0].image_scores.copy()
+    scores = done[0].image_scores.copy()
+    names = [
+        name for name in scores.columns if all(name in run.image_scores and name in metrics_of(plan) for run in done)
+    ]
     scores[names] = sum(run.image_scores[names] for run in done) / len(done)
     reason = f"{len(done)} of {len(runs)} seeds ({lost})" if missing else None
     return replace(done[0], cell=runs[0].cell, scores=scores, reason=reason, replicates=tuple(runs))
@@ -138,7 +146,7 @@ def collect_cell(plan: Plan, cell: Cell) -> CellResult:
         scores, summary = read_scores(plan.scores_file(cell), metrics_of(plan))
     except UserError as error:
         return result("failed", str(error))
-    found = {name: summary.get(name, {}) for name in SUMMARY}
+    found = {name: summary[name] for name in SUMMARY if name in summary}
     return result("complete", scores=scores, looks=summary.get("looks"), **found)
 
 
@@ -169,7 +177,8 @@ def read_scores(path: Path, metrics: Mapping[str, Metric] = METRICS) -> tuple[pd
         raise UserError("not the scores of the record beside them", path, "score again")
     try:
         scores = pd.read_csv(path, dtype={"id": str, "subject": str, "site": str}, keep_default_na=False)
-        paired = [metric for metric in metrics.values() if metric.level == "image"]
+        # which of the field's numbers there are depends on the data
+        paired = [m for m in metrics.values() if m.level == "image" and (m.family != FIELD or m.id in scores.columns)]
         values = scores[[metric.id for metric in paired]].to_numpy(float)
     except (ValueError, KeyError) as error:
         raise UserError(f"not a table of scores ({error})", path, "score again") from None
@@ -177,10 +186,10 @@ def read_scores(path: Path, metrics: Mapping[str, Metric] = METRICS) -> tuple[pd
         raise UserError("holds no scores", path, "score again")
     for metric, column in zip(paired, values.T, strict=True):
         _within_bounds(metric, column.tolist(), path)
-    return scores, _read_summary(path.with_suffix(".json"))
+    return scores, _read_summary(path.with_suffix(".json"), metrics)
 
 
-def _read_summary(path: Path) -> dict[str, Any]:
+def _read_summary(path: Path, metrics: Mapping[str, Metric]) -> dict[str, Any]:
     summary = read_json(path)
     try:
         for name in DISTANCES:
@@ -191,6 +200,11 @@ def _read_summary(path: Path) -> dict[str, Any]:
         on_the_way = summary.get("intermediates", {})
         checked_names(list(on_the_way))
         errors = [float(found[f"mse_{to}"]) for found in on_the_way.values() for to in ("target", "source")]
+        for found in summary.get("volumes", {}).values():
+            for name in found.keys() & metrics.keys():
+                _within_bounds(metrics[name], [value for value in [found[name]] if value is not None], path)
+        for found in summary.get("tissues", {}).values():
+            InHu.model_validate(found)
         if "looks" in summary:
             summary["looks"] = Looks.model_validate(summary["looks"])
     except (KeyError, TypeError, ValueError, AttributeError):

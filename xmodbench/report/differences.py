@@ -40,7 +40,7 @@ def compared(measured: list[Measured], metric: Metric) -> list[dict[str, Any]]:
     values = np.array([number.value for number in numbers])
     difference = values[first] - values[second]
     ends = _intervals(difference, numbers, first, second)
-    subjects = len(set(measured[0].item.image_scores["subject"]))
+    subjects = len(measured[0].sums(metric.id)) if metric.level != "direction" else _subjects(measured[0])
     p, reason = _tested(measured, metric, first, second, subjects)
     adjusted = None if p is None else stats.holm(p)
     return [
@@ -57,6 +57,10 @@ def compared(measured: list[Measured], metric: Metric) -> list[dict[str, Any]]:
         }
         for row in range(len(first))
     ]
+
+
+def _subjects(measured: Measured) -> int:
+    return len(set(measured.item.image_scores["subject"]))
 
 
 def _intervals(difference: np.ndarray, numbers, first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
@@ -78,7 +82,7 @@ def _intervals(difference: np.ndarray, numbers, first: np.ndarray, second: np.nd
 def _tested(
     measured: list[Measured], metric: Metric, first: np.ndarray, second: np.ndarray, subjects: int
 ) -> tuple[np.ndarray | None, str | None]:
-    if metric.level != "image":
+    if metric.level == "direction":
         return None, "a distance between sets has no values of subjects to test"
     if subjects < stats.MIN_SUBJECTS:
         return None, f"{subjects} subject{'s' if subjects > 1 else ''}: a test needs {stats.MIN_SUBJECTS}"

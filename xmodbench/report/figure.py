@@ -24,7 +24,14 @@ ERROR_COLOURS = "cividis"  # readable with any colour vision
 PANEL = 1.15  # inches
 MOST_METHODS = 60
 """Columns of methods in a picture; with some 280 it would be wider than PNGs can be drawn."""
-STYLE = {"font.size": 8, "axes.titlesize": 8, "svg.fonttype": "none", "svg.hashsalt": "xmodbench", "figure.dpi": 200}
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "xmodbench",
+    "image.composite_image": False,  # pixels stay pixels, at any zoom
+    "figure.dpi": 200,
+}
 
 
 @dataclass(frozen=True)
@@ -166,71 +173,57 @@ def _draw_group(block, height: float, width: float, report: Report, group: Group
     title += f"; {panels.left_out} more methods are in the tables" if panels.left_out else ""
     colour = "#a33b00" if simulated else "black"
     block.text(0.1 / width, 1 - 0.2 / height, title, fontsize=10, weight="bold", color=colour, va="center")
-    left, right = 0.75 / width, (0.75 + len(panels.columns) * PANEL) / width
-    axes = block.subplots(
-        3 * len(panels.ids),
-        len(panels.columns),
-        squeeze=False,
-        gridspec_kw={
-            "left": left,
-            "right": right,
-            "top": 1 - 0.55 / height,
-            "bottom": 0.08 / height,
-            "wspace": 0.04,
-            "hspace": 0.04,
-        },
-    )
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
+    rows, columns = 3 * len(panels.ids), len(panels.columns)
+    # one axis whose unit is a panel, rows downwards: many axes are slow to draw
+    axis = block.add_axes((0.75 / width, 0.08 / height, columns * PANEL / width, rows * PANEL / height))
+    axis.set(xlim=(0, columns), ylim=(rows, 0))
+    axis.set_axis_off()
     for place, column in enumerate(panels.columns):
-        axes[0, place].set_title(_wrapped(column.title), fontsize=8)
+        axis.text(place + 0.5, -0.05, _wrapped(column.title), fontsize=8, ha="center", va="bottom")
         for number in range(len(panels.ids)):
-            _draw_column(axes[3 * number : 3 * number + 3, place], column, panels, number)
-    for number in range(len(panels.ids)):
-        for row, label in enumerate(("image", "detail", "error")):
-            axes[3 * number + row, 0].set_ylabel(label, fontsize=8)
-        name = _wrapped(f"slice {panels.ids[number]}", 18, 3)
-        axes[3 * number + 2, 0].text(
-            0.02, 0.95, name, fontsize=8, va="top", transform=axes[3 * number + 2, 0].transAxes
-        )
-        _scales(axes[3 * number : 3 * number + 3], number == 0)
+            _draw_column(axis, column, panels, place, number)
+    for number, name in enumerate(panels.ids):
+        for row, label in enumerate(("image", "detail", "error"), 3 * number):
+            axis.text(-0.05, row + 0.5, label, fontsize=8, rotation=90, ha="right", va="center")
+        axis.text(0.02, 3 * number + 2.05, _wrapped(f"slice {name}", 18, 3), fontsize=8, va="top")
+    _scales(axis, columns)
 
 
-def _draw_column(axes, column: Column, panels: Panels, number: int) -> None:
+def _draw_column(axis, column: Column, panels: Panels, place: int, number: int) -> None:
     """Image, detail and error of one slice in one column."""
+    top = 3 * number
     if column.images is None:
         text = _wrapped(f"failed: {column.problem}" if column.problem != "not run" else "not run", 17, 6)
-        axes[0].text(0.02, 0.98, text, transform=axes[0].transAxes, fontsize=8, va="top", color="#a33b00")
+        axis.text(place + 0.02, top + 0.02, text, fontsize=8, va="top", color="#a33b00")
         return
     image, (row, left), side = column.images[number], panels.corners[number], panels.side
-    window = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
-    axes[0].imshow(image, **window)
-    axes[1].imshow(image[row : row + side, left : left + side], **window)
+    draw_image(axis, image, place, top, cmap="gray", vmax=1)
+    draw_image(axis, image[row : row + side, left : left + side], place, top + 1, cmap="gray", vmax=1)
     if column.title.startswith("target"):
-        axes[0].plot(
-            left + side * np.array([0, 1, 1, 0, 0]) - 0.5,
-            row + side * np.array([0, 0, 1, 1, 0]) - 0.5,
-            color="#e69f00",
-            linewidth=0.8,
-        )
-        axes[0].set_xlim(-0.5, image.shape[1] - 0.5)
+        x, y = (left + side * np.array([0, 1, 1, 0, 0])) / image.shape[1], np.array([0, 0, 1, 1, 0])
+        axis.plot(place + x, top + (row + side * y) / image.shape[0], color="#e69f00", linewidth=0.8)
     if column.is_translation:
         targets = panels.columns[1].images
         assert targets is not None
         error = np.abs(np.asarray(image, np.float64) - targets[number])
-        axes[2].imshow(error, cmap=ERROR_COLOURS, vmin=0, vmax=ERROR_WINDOW, interpolation="nearest")
+        draw_image(axis, error, place, top + 2, cmap=ERROR_COLOURS, vmax=ERROR_WINDOW)
 
 
-def _scales(axes, labelled: bool) -> None:
-    """Scale bars right of the image and error rows."""
+def draw_image(axis, image: np.ndarray, place: int, row: int, **window) -> None:
+    """An image [H, W] in the panel of a column and a row; `window` as `imshow` takes it, from 0 on."""
+    gap = 0.012
+    extent = (place + gap, place + 1 - gap, row + 1 - gap, row + gap)
+    axis.imshow(image, extent=extent, vmin=0, interpolation="nearest", aspect="auto", **window)
+
+
+def _scales(axis, columns: int) -> None:
+    """Scale bars right of the first image and error rows: those below have the same windows."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     for row, top, colours, label in ((0, 1.0, "gray", "intensity"), (2, ERROR_WINDOW, ERROR_COLOURS, "|error|")):
-        bar = axes[row, -1].inset_axes([1.06, 0.1, 0.07, 0.8])
-        mappable = ScalarMappable(Normalize(0, top), colours)
-        scale = axes[row, -1].figure.colorbar(mappable, cax=bar, ticks=[0, top])
+        bar = axis.inset_axes([columns + 0.06, row + 0.1, 0.07, 0.8], transform=axis.transData)
+        scale = axis.figure.colorbar(ScalarMappable(Normalize(0, top), colours), cax=bar, ticks=[0, top])
         scale.outline.set_linewidth(0.4)
         scale.ax.tick_params(labelsize=8, length=2, pad=1)
         scale.ax.set_yticklabels(["0", f"≥ {top:g}" if row == 2 else f"{top:g}"])

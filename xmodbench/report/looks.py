@@ -60,3 +60,19 @@ class Looks(_Read):
     placement: Placement
     grey_scale: GreyScale
     probe: dict[str, float]
+
+
+class _Tissue(_Read):
+    voxels: int
+    target: float
+    translation: float
+    mae: float
+
+
+class InHu(_Read):
+    """What is known in HU of one subject, see `xmodbench.metrics.field.tissues.hu_by_tissue`."""
+
+    tissues: dict[str, _Tissue]
+    histogram: dict[str, list[int]]
+    clipped: dict[str, float]
+    extremes: tuple[float, float] | None = None

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from xmodbench.errors import plain
 from xmodbench.files import write_text
-from xmodbench.metrics.own import OWN, metrics_of
+from xmodbench.metrics.field.tissues import TISSUES
+from xmodbench.metrics.own import OWN
 from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.report.fairness import ELSEWHERE, NO_WALL
@@ -28,6 +29,7 @@ from xmodbench.report.text import (
     subjects_note,
     with_interval,
 )
+from xmodbench.report.tissues import clipping, tissue_rows
 
 
 def write_markdown(report: Report, path: Path) -> None:
@@ -48,7 +50,7 @@ def write_markdown(report: Report, path: Path) -> None:
     if any(report.beside.values()):
         parts += _contradictions()
     parts.append(f"## How the numbers are defined\n\nProtocol {PROTOCOL}: tables of other protocols do not compare.")
-    listed = metrics_of(report.plan).items()
+    listed = report.metrics.items()
     parts += [f"- **{name}** ({markdown_text(heading(metric))}): {_definition(metric)}" for name, metric in listed]
     write_text(path, "\n\n".join(parts) + "\n")
 
@@ -67,8 +69,9 @@ def _group_section(report: Report, group: Group) -> str:
         parts.append(
             "> **Doubtful pairs: source and target may not belong together.** " + ". ".join(map(markdown_text, named))
         )
-    for name, title, columns in families(report.plan):
+    for name, title, columns in families(report.entries[group.key]):
         parts += [f"### {title}", _family_table(report, group, columns), *_footnotes(report, group, name)]
+    parts += _hounsfield(report, group)
     parts += _published(report, group)
     return "\n\n".join(parts)
 
@@ -99,6 +102,18 @@ def _best(entry: Entry) -> str:
 def _footnotes(report: Report, group: Group, name: str) -> list[str]:
     notes = footnotes(report.entries[group.key], name)
     return ["; ".join(map(markdown_text, notes)) + "."] if notes else []
+
+
+def _hounsfield(report: Report, group: Group) -> list[str]:
+    """Errors in HU by tissue, and what the window cut off; nothing where the target is not in HU."""
+    rows = []
+    for label, cells in tissue_rows(report, group):
+        by_name = {tissue.name: f"{words}; {tissue.mae:.0f}" for tissue, words in cells}
+        rows.append([markdown_text(label), *(by_name.get(name, NONE) for name in TISSUES)])
+    if not rows:
+        return []
+    table = markdown_table(["Bias [limits of agreement]; MAE, HU", *TISSUES], rows)
+    return ["### Hounsfield units by tissue", markdown_text(clipping(group)), table]
 
 
 OURS, DIFFERENCE = "Ours [95 % interval]", "Ours − published [95 % interval]"

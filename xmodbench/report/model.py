@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.by_hand import with_made_by_hand
@@ -75,12 +76,22 @@ class Report:
         return {group.key: summarise(self.plan, group, self.measured[group.key]) for group in self.groups}
 
     @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics of the report by id: those that some direction has."""
+        there = {entry.metric.id for entries in self.entries.values() for entry in entries}
+        return {name: metric for name, metric in metrics_of(self.plan).items() if name in there}
+
+    @cached_property
     def _by_cell(self) -> dict[tuple[Cell, str], Entry]:
         return {(entry.cell, entry.metric.id): entry for entries in self.entries.values() for entry in entries}
 
+    @cached_property
+    def _items(self) -> dict[Cell, CellResult]:
+        return {item.cell: item for item in self.results}
+
     def cell_entries(self, cell: Cell, metrics: Sequence[Metric]) -> list[Entry]:
-        """A cell's numbers of some metrics."""
-        return [self._by_cell[cell, metric.id] for metric in metrics]
+        """A cell's numbers of some metrics; without a value where the direction has no such metric."""
+        return [self._by_cell.get((cell, metric.id)) or Entry(self._items[cell], metric) for metric in metrics]
 
     @cached_property
     def comparisons(self) -> list[dict[str, Any]]:
@@ -93,17 +104,17 @@ class Report:
         found = []
         for group in self.groups:
             found += [*run_checks(self.plan, group, self.entries[group.key]), *fairness_checks(self.plan, group)]
-            found += [*sanity_checks(self.plan, group), *pairing_checks(group, self._pairs[group.dataset])]
+            found += [*sanity_checks(self.plan, group), *pairing_checks(group, self.pairs[group.dataset])]
         return found
 
     @cached_property
-    def _pairs(self) -> dict[str, Found | None]:
+    def pairs(self) -> dict[str, Found | None]:
         """How each data set's pairs fit, as its stores are now."""
         return {name: find_pairs(self.plan, name) for name in dict.fromkeys(group.dataset for group in self.groups)}
 
     def mispaired(self, group: Group) -> list[str]:
         """The subjects whose source and target may not belong together, with what is suspected."""
-        return doubtful(group, self._pairs[group.dataset] or {})
+        return doubtful(group, self.pairs[group.dataset] or {})
 
     @cached_property
     def made_elsewhere(self) -> dict[str, str]:

@@ -14,11 +14,11 @@ from markupsafe import Markup
 from xmodbench.commands import TYPED, command
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, write_text
-from xmodbench.metrics.own import metrics_of
+from xmodbench.metrics.field.tissues import TISSUES
 from xmodbench.metrics.published import contradictions
 from xmodbench.metrics.registry import PROTOCOL, Metric
 from xmodbench.metrics.stats import MIN_SUBJECTS
-from xmodbench.report import text
+from xmodbench.report import text, tissues
 from xmodbench.report.assets import TEMPLATES, assets
 from xmodbench.report.fairness import ELSEWHERE, NO_WALL
 from xmodbench.report.figures.build import front_picture, way_pictures
@@ -62,7 +62,7 @@ def write_page(report: Report, pictures: dict[str, bytes], path: Path, own: Sequ
     beside = path.with_name(f"{path.stem}_files")
     with atomic_dir(beside) as folder:
         page = environment.get_template("report.html.j2").render(
-            **_context(report, pictures, kept := Pictures(folder, beside.name)),
+            **_context(report, pictures, kept := Pictures(folder, beside.name, path.with_name("figures"))),
             own=[_own(plot, kept) for plot in own],
         )
     write_text(path, page)
@@ -83,11 +83,11 @@ def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict
         "dots": Markup(to_html(dots, "dots")),
         "choices": choices,
         "verdicts": verdicts(report),
-        "front": (front := front_picture(report)) and kept.keep("front", front),
+        "front": (front := front_picture(report, kept.prints)) and kept.keep("front", front),
         "cost": (cost := cost_plot(report)) and Markup(to_html(cost, "cost")),
         "tradeoff": Markup(to_html(tradeoff_plot(report), "tradeoff")),
         "sweeps": {name: Markup(to_html(plot, f"sweep-{name}")) for name, plot in sweep_plots(report).items()},
-        "ways": [kept.keep(name, png) for name, png in way_pictures(report)],
+        "ways": [kept.keep(name, png) for name, png in way_pictures(report, kept.prints)],
         "way": way and Markup(to_html(way, "way")),
         "all_rows": [entry for group in report.groups for entry in report.entries[group.key] if entry.metric.headline],
         "checks": report.checks,
@@ -104,7 +104,7 @@ def _context(report: Report, pictures: dict[str, bytes], kept: Pictures) -> dict
         "codes": CODES,
         "comparisons": report.comparisons[:MOST_PAIRS],
         "pairs": len(report.comparisons),
-        "metrics": metrics_of(report.plan),
+        "metrics": report.metrics,
         "title_of": {group.key: text.group_title(report.plan, group) for group in report.groups},
         "data": _data(report, kept),
         "data_style": Markup(inspection.style()),
@@ -132,6 +132,7 @@ class Section:
     published: list[Beside]
     agreement: list[str]
     picture: Picture | None
+    hounsfield: dict[str, Any] | None  # errors in HU by tissue, where the target is in HU
     notes: dict[str, list[str]]  # by family: why a column is empty, and the distances between real slices
 
 
@@ -142,13 +143,28 @@ def _section(report: Report, group: Group, pictures: dict[str, bytes], kept: Pic
         title=text.group_title(report.plan, group),
         note=". ".join(filter(None, (text.subjects_note(group), text.seeds_note(report.plan, group)))),
         simulated=report.plan.simulated(group.dataset),
-        families=families(report.plan),
+        families=families(report.entries[group.key]),
         methods=[[item for item in group.results if item not in controls], controls],
         published=report.beside[group.key],
         agreement=[text.agreement(found) for found in rank_agreement(group, report.beside[group.key])],
         picture=kept.keep(group.key, pictures[group.key]) if group.key in pictures else None,
-        notes={name: text.footnotes(report.entries[group.key], name) for name, _, _ in families(report.plan)},
+        hounsfield=_hounsfield(report, group),
+        notes={name: text.footnotes(report.entries[group.key], name) for name in text.FAMILIES},
     )
+
+
+def _hounsfield(report: Report, group: Group) -> dict[str, Any] | None:
+    """What the page says in HU of a direction, None where the target is not in HU."""
+    rows = tissues.tissue_rows(report, group)
+    if not rows:
+        return None
+    return {
+        "clipping": tissues.clipping(group),
+        "rows": rows,
+        "names": list(TISSUES),
+        "agreement": Markup(to_html(tissues.agreement_plot(report, group), f"agreement-{group.key}")),
+        "histogram": Markup(to_html(tissues.histogram_plot(report, group), f"histogram-{group.key}")),
+    }
 
 
 def _own(plot: OwnPlot, kept: Pictures) -> dict[str, Any]:
@@ -167,7 +183,8 @@ def _data(report: Report, kept: Pictures) -> dict[str, Markup]:
         try:
             label = report.plan.dataset_label(name)
             folder = report.plan.data_dir(name)
-            part = inspection.data_section(folder, label=label, max_subjects=4, heading=3, kept=kept)
+            pairs = report.pairs.get(name)  # measured for the checks as well
+            part = inspection.data_section(folder, label=label, max_subjects=4, heading=3, kept=kept, pairing=pairs)
         except UserError as error:
             if (report.plan.data_dir(name) / "train" / "manifest.json").is_file():
                 found[label] = Markup('<p class="reason">{}</p>').format(error)

@@ -27,10 +27,11 @@ class Pictures:
     Args:
         folder: where to write; it may still have the name of a temporary.
         name: what the folder is called beside the page.
+        prints: the folder of figures for print, where there may be some.
     """
 
-    def __init__(self, folder: Path, name: str):
-        self.folder, self.name = folder, name
+    def __init__(self, folder: Path, name: str, prints: Path | None = None):
+        self.folder, self.name, self.prints = folder, name, prints or folder
 
     def address(self, path: str) -> str:
         """Address of a file of the folder, as the page asks for it."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.registry import Metric
 from xmodbench.report.checks import answers
 from xmodbench.report.model import Report
@@ -42,7 +41,7 @@ def dot_plot(report: Report) -> tuple[go.Figure, list[dict[str, Any]]]:
 
     figure, metrics = (
         go.Figure(),
-        [metric for metric in metrics_of(report.plan).values() if known_values(report, metric)],
+        [metric for metric in report.metrics.values() if known_values(report, metric)],
     )
     first = next((metric for metric in metrics if metric.id == "paper.psnr"), metrics[0] if metrics else None)
     choices, several = [], any(item.replicates for item in report.results)

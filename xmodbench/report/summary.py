@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from xmodbench.metrics import stats
+from xmodbench.metrics.field.cards import FIELD, VOLUME
 from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Cell, Plan
@@ -88,22 +89,32 @@ def measure(plan: Plan, group: Group) -> dict[Cell, Measured]:
 
 def summarise(plan: Plan, group: Group, measured: dict[Cell, Measured]) -> list[Entry]:
     """All metrics of all cells of a group, ranked; cells without scores have entries with their reason."""
-    cells = [_entries(plan, item, measured.get(item.cell)) for item in group.results]
+    metrics = metrics_there(plan, group, measured)
+    cells = [_entries(metrics, item, measured.get(item.cell)) for item in group.results]
     # by metric, and back again
     columns = [list(_ranked(plan, group, list(column), measured)) for column in zip(*cells, strict=True)]
     return [entry for row in zip(*columns, strict=True) for entry in row]
 
 
-def _entries(plan: Plan, item: CellResult, measured: Measured | None) -> list[Entry]:
+def metrics_there(plan: Plan, group: Group, measured: dict[Cell, Measured]) -> list[Metric]:
+    """A group's metrics: all that are always scored, and those of the field that its data have or that say why not."""
+    there = {name for each in measured.values() for name in (*each.numbers, *each.item.absent)}
+    return [
+        metric for metric in metrics_of(plan).values() if metric.family not in (FIELD, VOLUME) or metric.id in there
+    ]
+
+
+def _entries(metrics: list[Metric], item: CellResult, measured: Measured | None) -> list[Entry]:
     if measured is None:
         reason = f"failed: {item.reason}" if item.status == "failed" else item.reason
-        return [Entry(item, metric, reason=reason) for metric in metrics_of(plan).values()]
-    return [_entry(item, metric, measured) for metric in metrics_of(plan).values()]
+        return [Entry(item, metric, reason=reason) for metric in metrics]
+    return [_entry(item, metric, measured) for metric in metrics]
 
 
 def _entry(item: CellResult, metric: Metric, measured: Measured) -> Entry:
     found = item.distances.get(metric.id, {})
     number, real, reason = measured.numbers.get(metric.id), found.get("real_to_real"), found.get("reason")
+    reason = reason or item.absent.get(metric.id)
     if number is None:
         return Entry(item, metric, real_to_real=real, reason=reason)
     entry = Entry(item, metric, number.value, real_to_real=real, reason=reason)

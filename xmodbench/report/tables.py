@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from xmodbench.files import atomic_file, write_json
-from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.registry import PROTOCOL
 from xmodbench.report.fairness import isolation
 from xmodbench.report.model import Report
@@ -101,7 +100,7 @@ def write_table_json(report: Report, path: Path) -> None:
         "banner": SIMULATED if report.simulated else None,
         "merged_from": list(report.merged_from),
         "left_out": list(report.left_out),
-        "metrics": {name: asdict(metric) for name, metric in metrics_of(report.plan).items()},
+        "metrics": {name: asdict(metric) for name, metric in report.metrics.items()},
         "rows": _rows(report),
         "comparisons": report.comparisons,
         "mean_ranks": {

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from xmodbench.metrics.own import OWN, family_of
+from xmodbench.metrics.field.cards import FIELD, VOLUME
+from xmodbench.metrics.own import OWN
 from xmodbench.metrics.published import MIN_SUBJECTS
 from xmodbench.metrics.registry import Metric
 from xmodbench.plan.plan import Plan
 from xmodbench.report.published import Agreement
 from xmodbench.report.summary import Entry, Group
 
-FAMILIES = {"paper": "The paper's definition", "standard": "Standard definition", OWN: "Metrics of one's own"}
+FAMILIES = {
+    "paper": "The paper's definition",
+    "standard": "Standard definition",
+    FIELD: "The field's own numbers, by slice",
+    VOLUME: "The field's own numbers, by volume",
+    OWN: "Metrics of one's own",
+}
 NONE = "–"
 SIMULATED = (
     "Simulated data: these numbers test the benchmark. They say nothing about the real data set of a similar name "
@@ -19,9 +27,10 @@ SIMULATED = (
 )
 
 
-def families(plan: Plan) -> list[tuple[str, str, list[Metric]]]:
-    """Name, title and columns of each table that a direction has."""
-    found = [(name, title, family_of(plan, name)) for name, title in FAMILIES.items()]
+def families(entries: Sequence[Entry]) -> list[tuple[str, str, list[Metric]]]:
+    """Name, title and columns of each table that a direction with these numbers has."""
+    metrics = list({entry.metric.id: entry.metric for entry in entries if entry.metric.headline}.values())
+    found = [(name, title, [m for m in metrics if m.family == name]) for name, title in FAMILIES.items()]
     return [part for part in found if part[2]]
 
 

@@ -66,7 +66,8 @@ class Measured:
 
     @cached_property
     def _columns(self) -> list[str]:
-        return [name for name, metric in self.metrics.items() if metric.level == "image"]
+        there = set.intersection(*(set(run.image_scores.columns) for run in self.item.runs))
+        return [name for name, metric in self.metrics.items() if metric.level == "image" and name in there]
 
     @cached_property
     def _scores(self) -> np.ndarray:
@@ -89,8 +90,24 @@ class Measured:
     @cached_property
     def numbers(self) -> dict[str, Number]:
         """By metric; distances that have no value are not among them."""
-        distances = {name: self._distance(name) for name in self.metrics if name not in self._paired}
-        return self._paired | {name: number for name, number in distances.items() if number is not None}
+        of = {"direction": self._distance, "volume": self._volume}
+        others = {name: of[metric.level](name) for name, metric in self.metrics.items() if metric.level in of}
+        return self._paired | {name: number for name, number in others.items() if number is not None}
+
+    def volumes(self, metric: str) -> np.ndarray:
+        """Scores of the subjects' volumes by seed, ``[seeds, subjects]``, of subjects that have one with every seed."""
+        runs = [run.volumes for run in self.item.runs]
+        scored = [name for name in sorted(runs[0]) if all(run.get(name, {}).get(metric) is not None for run in runs)]
+        return np.array([[run[name][metric] for name in scored] for run in runs], np.float64)
+
+    def _volume(self, name: str) -> Number | None:
+        scores = self.volumes(name)
+        if not scores.size:
+            return None
+        # in the order of the names, each counting once
+        order = [f"{place:09d}" for place in range(scores.shape[1])]
+        mean, effects = stats.subject_effects(scores.mean(0)[:, None], order)
+        return Number(float(mean[0]), effects[:, 0], tuple(map(float, scores.mean(1))))
 
     def _distance(self, name: str) -> Number | None:
         found = [run.distances[name] for run in self.item.runs]
@@ -103,7 +120,9 @@ class Measured:
         return Number(float(np.mean(values)), effects, tuple(map(float, values)))
 
     def sums(self, metric: str) -> np.ndarray:
-        """Sums over the images of each subject, ``[subjects]``, of the seeds' mean scores."""
+        """Sums over the images of each subject, ``[subjects]``, of the seeds' mean scores; of volumes, their scores."""
+        if self.metrics[metric].level == "volume":
+            return self.volumes(metric).mean(0)
         _, index = np.unique(np.asarray(self._subjects, dtype=str), return_inverse=True)
         return np.bincount(index, self._scores.mean(0)[:, self._columns.index(metric)])
 

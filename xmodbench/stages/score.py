@@ -13,11 +13,12 @@ from xmodbench.commands import remake
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_file, sha256_file, write_json
 from xmodbench.metrics.distribution import distances
+from xmodbench.metrics.field.measure import measure_field
 from xmodbench.metrics.own import score_own
 from xmodbench.metrics.paired import foreground, score_images
 from xmodbench.metrics.placement import grey_scale, placement
 from xmodbench.metrics.probe import probe
-from xmodbench.metrics.registry import PROTOCOL
+from xmodbench.metrics.registry import PAIRED, PROTOCOL
 from xmodbench.plan.config import Scoring
 from xmodbench.plugins import METRICS
 from xmodbench.plugins.discovery import locate
@@ -25,6 +26,8 @@ from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import Expected, check_made, check_store, check_together, prepared
 from xmodbench.store import SliceStore
 
+SHARED = ["id", "subject", "site", *PAIRED]
+"""The columns that all scores have."""
 CHUNK = 64  # slices scored at once; bounds memory, changes no result
 
 
@@ -67,7 +70,10 @@ def score(
         images = (translation.array(target), test.array(target)[rows], test.array(source)[rows])
         slices = test.slices.iloc[rows]
         starts = range(0, len(slices), CHUNK)
-        scores = pd.concat([_scored(slices, images, start, settings.metrics) for start in starts])
+        scores = pd.concat([_scored(slices, images, start, settings.metrics) for start in starts], ignore_index=True)
+        field = measure_field(images, slices, test.manifest, (target, source), settings)
+        # before one's own, in the order of the report
+        scores = pd.concat([scores[SHARED], pd.DataFrame(field.slices), scores.drop(columns=SHARED)], axis=1)
         with atomic_file(out_csv) as temporary:
             scores.to_csv(temporary, index=False)
         real = (images[1], train.array(target))
@@ -76,6 +82,7 @@ def score(
             "counts": _counts(images, slices) | ({"of": len(test.ids)} if len(slices) < len(test.ids) else {}),
             "intermediates": _errors_on_the_way(translation, images[1], images[2]),
             "looks": _looks(images, slices["subject"].tolist()),
+            **field.summary(),
         }
         write_json(out_csv.with_suffix(".json"), summary)
         record.update(

@@ -39,20 +39,27 @@ def ways(report: Report) -> Iterator[tuple[str, Callable]]:
                 yield name, partial(draw_way, report=report, group=group, item=item)
 
 
-def way_pictures(report: Report) -> list[tuple[str, bytes]]:
-    """Names and PNGs of the first of these, for the page."""
-    with drawing() as plt:
-        found = [(name, draw(plt)) for name, draw in islice(ways(report), MOST_WAYS)]
-        return [(name, printed(figure)) for name, figure in found if figure is not None]
+def way_pictures(report: Report, folder: Path) -> list[tuple[str, bytes]]:
+    """Names and PNGs of the first of these, for the page; see `front_picture`."""
+    found = [(name, _picture(name, draw, folder)) for name, draw in islice(ways(report), MOST_WAYS)]
+    return [(name, picture) for name, picture in found if picture is not None]
 
 
-def front_picture(report: Report) -> bytes | None:
-    """The first figure as a PNG, for the page's first screen; None where no slices can be read."""
+def front_picture(report: Report, folder: Path) -> bytes | None:
+    """The first figure as a PNG, for the page's first screen; None where no slices can be read.
+
+    Args:
+        folder: where `write_prints` wrote; what is not there is drawn.
+    """
+    return _picture("figure2", partial(draw_directions, report=report), folder)
+
+
+def _picture(name: str, draw: Callable, folder: Path) -> bytes | None:
+    if (path := folder / f"{name}.png").is_file():
+        return path.read_bytes()
     with drawing() as plt:
-        figure = draw_directions(plt, report)
-        if figure is None:
-            return None
-        return printed(figure)
+        figure = draw(plt)
+        return None if figure is None else printed(figure)
 
 
 def write_prints(report: Report, folder: Path, own: Sequence[OwnPlot] = ()) -> None:

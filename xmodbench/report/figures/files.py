@@ -41,7 +41,9 @@ def save(figure: Figure, folder: Path, name: str) -> None:
         figure.set_layout_engine("none")  # once for all of them
     for suffix in SUFFIXES:
         with atomic_file(folder / f"{name}.{suffix}") as temporary:
-            figure.savefig(temporary, format=suffix, metadata=_METADATA[suffix])
+            # the strongest packing of PNGs takes as long as drawing them
+            packing: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if suffix == "png" else {}
+            figure.savefig(temporary, format=suffix, metadata=_METADATA[suffix], **packing)
 
 
 def literal(text: str) -> str:

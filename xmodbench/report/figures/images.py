@@ -8,7 +8,7 @@ import numpy as np
 
 from xmodbench.errors import UserError
 from xmodbench.metrics.registry import METRICS
-from xmodbench.report.figure import ERROR_COLOURS, ERROR_WINDOW
+from xmodbench.report.figure import ERROR_COLOURS, ERROR_WINDOW, draw_image
 from xmodbench.report.figures.files import WIDTH, wrapped
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Group
@@ -144,10 +144,3 @@ def _draw_line(axis, line: Line, row: int, errors: bool) -> None:
         if errors and place > 1:
             error = np.abs(np.asarray(image, np.float64) - line.target)
             draw_image(axis, error, place, row + 1, cmap=ERROR_COLOURS, vmax=ERROR_WINDOW)
-
-
-def draw_image(axis, image: np.ndarray, place: int, row: int, **window) -> None:
-    """An image [H, W] in the panel of a column and a row; `window` as `imshow` takes it, from 0 on."""
-    gap = 0.012
-    extent = (place + gap, place + 1 - gap, row + 1 - gap, row + gap)
-    axis.imshow(image, extent=extent, vmin=0, interpolation="nearest", aspect="auto", **window)

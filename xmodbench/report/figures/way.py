@@ -6,8 +6,9 @@ import numpy as np
 
 from xmodbench.errors import UserError
 from xmodbench.report.collect import CellResult
+from xmodbench.report.figure import draw_image
 from xmodbench.report.figures.files import WIDTH, wrapped
-from xmodbench.report.figures.images import MARGIN, RULE, chosen_rows, draw_image
+from xmodbench.report.figures.images import MARGIN, RULE, chosen_rows
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Group
 from xmodbench.report.text import group_title

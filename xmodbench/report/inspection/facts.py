@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from xmodbench.data.volumes.names import ascii_name
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 from xmodbench.report.inspection.alignment import residual_shift
-from xmodbench.report.inspection.pairing import findings
+from xmodbench.report.inspection.pairing import Place, findings
 from xmodbench.store import SliceStore
 
 SPLITS = ("train", "test")
@@ -104,12 +104,19 @@ class DataFacts:
         return tuple(subject for subject in self.subjects if subject.suspected)
 
 
-def collect_facts(data_dir: Path, published: dict[str, Any] | None, progress: Progress) -> DataFacts:
+def collect_facts(
+    data_dir: Path,
+    published: dict[str, Any] | None,
+    progress: Progress,
+    pairing: Mapping[Place, Sequence[Finding]] | None = None,
+) -> DataFacts:
     """Read the stores ``train`` and ``test`` in `data_dir`.
 
     Args:
         published: the paper's counts, ``{train: {subjects, pairs}, test: {...}, why: text}``, as in ``dataset.yaml``; left
             out of account where the data are simulated.
+
+        pairing: what `findings` says of these stores, where that is known already: it takes long.
 
     Raises:
         UserError: the data set is not prepared, or has one modality only.
@@ -122,7 +129,8 @@ def collect_facts(data_dir: Path, published: dict[str, Any] | None, progress: Pr
     simulated = bool(manifest.get("simulated"))
     published = {} if simulated or not published else published
     pairs = [(split, store, name) for split, store in stores.items() for name in sorted(set(store.subjects))]
-    pairing = findings(stores, modalities)
+    if pairing is None:
+        pairing = findings(stores, modalities)
     subjects = [
         _subject(split, store, name, modalities, tuple(pairing[split, name]))
         for split, store, name in progress.track(pairs, "inspect", total=len(pairs))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from xmodbench.data.pairing.judge import Finding
 from xmodbench.errors import UserError
 from xmodbench.files import read_json
 from xmodbench.progress import Progress
@@ -23,6 +24,7 @@ from xmodbench.report.inspection.facts import (
 )
 from xmodbench.report.inspection.histogram import COLOURS, histogram_svg
 from xmodbench.report.inspection.montage import data_uri, jpeg, montage
+from xmodbench.report.inspection.pairing import Place
 from xmodbench.report.pictures import Pictures
 
 _TEMPLATES = Environment(
@@ -55,6 +57,7 @@ def data_section(
     heading: int = 2,
     progress: Progress | None = None,
     kept: Pictures | None = None,
+    pairing: Mapping[Place, Sequence[Finding]] | None = None,
 ) -> DataSection:
     """Describe one prepared data set.
 
@@ -68,13 +71,22 @@ def data_section(
         tile: side of one slice in the pictures, pixels.
         heading: level of the section's heading, 1 to 4.
         kept: keeps the pictures in a folder, with small ones in the page; without it, they are in the page as they are.
+        pairing: see `collect_facts`.
 
     Raises:
         UserError: the data set is not prepared, or its manifest or list is damaged.
     """
     with told_if_damaged(data_dir):
         return _section(
-            Path(data_dir), label, published, max_subjects, tile, heading, progress or Progress(quiet=True), kept
+            Path(data_dir),
+            label,
+            published,
+            max_subjects,
+            tile,
+            heading,
+            progress or Progress(quiet=True),
+            kept,
+            pairing,
         )
 
 
@@ -87,11 +99,12 @@ def _section(
     heading: int,
     progress: Progress,
     kept: Pictures | None,
+    pairing: Mapping[Place, Sequence[Finding]] | None,
 ) -> DataSection:
     """See `data_section`."""
     if published is None:
         published = _published(Path(data_dir))
-    facts = collect_facts(Path(data_dir), published, progress)
+    facts = collect_facts(Path(data_dir), published, progress, pairing)
     stores = open_stores(Path(data_dir))
     shown = chosen_subjects(facts, max_subjects)
     pictures = []

@@ -11,7 +11,8 @@ const later = (element, act) => {
   near.observe(element);
   window.addEventListener("beforeprint", once);
 };
-// Turns the plain tables into sortable, filterable ones. Without scripts they stay readable.
+// Turns the plain tables into sortable, filterable ones. Without scripts they stay readable; with scripts their thousands of
+// cells are text (noscript) until they are wanted, or the page would be long in opening.
 (async () => {
   const url = blobOf(await unpack("table-code"));
   const { default: DataTable } = await import(url);
@@ -23,7 +24,10 @@ const later = (element, act) => {
   // a menu of the values in each of the columns with few of them
   const columns = (table, mark) => [...table.tHead.rows[0].cells].flatMap((cell, place) => (mark in cell.dataset ? [place] : []));
   const options = { pageLength: 25, order: [], autoWidth: false, lengthMenu: [25, 100, { label: "all", value: -1 }] };
+  const placeOf = (id) => document.querySelector(`[data-rows="${id}"]`);
   const make = (id) => {
+    const place = placeOf(id), plain = place?.querySelector("noscript");
+    if (plain) place.innerHTML = plain.textContent;
     const table = document.getElementById(id);
     if (!table || DataTable.isDataTable(table)) return;
     const columnControl = { target: 0, content: ["order"] };
@@ -34,11 +38,11 @@ const later = (element, act) => {
     new DataTable(table, { ...options, ordering: { indicators: false }, columnControl, columnDefs });
   };
   for (const id of ["all", "jobs"]) {
-    const table = document.getElementById(id);
-    if (table) later(table, () => make(id));
+    const place = placeOf(id);
+    if (place) later(place, () => make(id));
   }
-  const pairs = document.getElementById("pairs");
-  pairs?.closest("details").addEventListener("toggle", () => make("pairs"));
+  placeOf("pairs")?.closest("details").addEventListener("toggle", () => make("pairs"));
+  window.addEventListener("beforeprint", () => make("pairs"));
   document.documentElement.dataset.tables = "ready";
 })();
 // Plots stand in the page as JSON and are drawn by plotly

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.registry import Metric
 from xmodbench.report.checks import answers
 from xmodbench.report.collect import CellResult
@@ -43,7 +42,7 @@ def choose_cases(report: Report, group: Group, most: int, key_cases: int) -> Cas
     count, found = len(done[0].image_scores), []
     methods = [item for item in done if not report.control(item.cell)] or done
     for metric in sorted(
-        filter(lambda metric: metric.ranked, _shown(report)), key=lambda metric: "psnr" not in metric.id
+        filter(lambda metric: metric.ranked, _shown_of(report, done)), key=lambda metric: "psnr" not in metric.id
     ):
         for item in methods:
             order = from_worst(item, metric)
@@ -79,7 +78,7 @@ def described(report: Report, group: Group, cases: Cases) -> dict[str, Any]:
     """What the viewer's script needs to know of a direction, pictures aside; numbers have four digits."""
     methods = [item for item in group.results if item.whole]
     frame = methods[0].image_scores.iloc[cases.points]
-    names = [metric.id for metric in _shown(report)]
+    names = [metric.id for metric in _shown_of(report, methods)]
     means = {item.cell.method: item.subject_means(names) for item in methods}
     subjects = [str(name) for name in next(iter(means.values())).index]
     return {
@@ -120,7 +119,12 @@ def metrics_shown(report: Report) -> list[dict[str, Any]]:
 
 
 def _shown(report: Report) -> list[Metric]:
-    return [metric for metric in metrics_of(report.plan).values() if metric.level == "image" and metric.headline]
+    return [metric for metric in report.metrics.values() if metric.level == "image" and metric.headline]
+
+
+def _shown_of(report: Report, methods: list[CellResult]) -> list[Metric]:
+    """Those that all of a direction's methods have."""
+    return [metric for metric in _shown(report) if all(metric.id in item.image_scores for item in methods)]
 
 
 def _columns(table, names: list[str]) -> dict[str, list[float]]:

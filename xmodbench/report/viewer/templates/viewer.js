@@ -149,7 +149,7 @@ window.addEventListener("DOMContentLoaded", async () => {
     const points = methods.map(({ id, short, control }) => {
       const colour = control ? "#7f7f7f" : colours[group().methods.findIndex((other) => other.id === id) % (colours.length - 2)];
       return {
-        type: "box", orientation: "h", x: group().scores[id][metric().id], name: short, boxpoints: "all", jitter: 0.6, pointpos: 0, fillcolor: "rgba(0,0,0,0)",
+        type: "box", orientation: "h", x: group().scores[id][metric().id] ?? [], name: short, boxpoints: "all", jitter: 0.6, pointpos: 0, fillcolor: "rgba(0,0,0,0)",
         line: { width: 1, color: colour }, marker: { size: 6, opacity: 0.55, color: colour }, text: group().ids.map(plain), customdata: group().ids.map((_, row) => row),
         hoveron: "points", hovertemplate: "%{text}: %{x}<extra></extra>",
       };
@@ -162,7 +162,7 @@ window.addEventListener("DOMContentLoaded", async () => {
     Plotly.react(spots, [...points, stars], layout(90 + 52 * methods.length, { xaxis: { ...grid, title }, yaxis: { ...grid, autorange: "reversed" } }), config);
     clicked(spots, ({ customdata, pointNumber, data }) => (data.type === "box" ? customdata ?? pointNumber : undefined));
     const here = group().subject[now.row], names = methods.map(({ short }) => short);
-    const means = (subject) => methods.map(({ id }) => group().means[id][metric().id][subject]);
+    const means = (subject) => methods.map(({ id }) => group().means[id][metric().id]?.[subject]);
     const each = group().subjects.map((_, subject) => means(subject));
     const lines = each.map((y, subject) => ({
       type: "scatter", mode: "lines+markers", x: names, y, customdata: names.map(() => subject), hovertemplate: `${plain(group().subjects[subject])}: %{y}<extra></extra>`,
