@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench.data.exported import ExportedModel
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
 from xmodbench.plan.config import BenchmarkConfig, PredictionsEntry
@@ -96,13 +97,20 @@ class Plan:
             return [(a, b) for a in modalities for b in modalities if a != b]
         place = f"datasets.{dataset}.directions"
         pairs = [(source, target) for source, target in (direction.split("->") for direction in asked)]
+        known: dict[tuple[frozenset[str], str], str] = {}
         for direction, (source, target) in zip(asked, pairs, strict=True):
-            unknown = [name for name in (source, target) if name not in modalities]
+            names = modalities_of(source)
+            unknown = [name for name in (*names, target) if name not in modalities]
             if unknown:
                 have = f"the data set has {', '.join(modalities)} ({self.where})"
                 raise UserError(f"'{direction}' asks for unknown modality '{unknown[0]}'; {have}", place)
-            if source == target:
+            if target in names:
                 raise UserError(f"'{direction}' translates a modality to itself ({self.where})", place)
+            if len(set(names)) < len(names):
+                raise UserError(f"'{direction}' names a source twice ({self.where})", place)
+            same = known.setdefault((frozenset(names), target), direction)
+            if same != direction:
+                raise UserError(f"'{direction}' and '{same}' are the same sources ({self.where})", place, "leave one out")
         return list(dict.fromkeys(pairs))
 
     # -- cells ------------------------------------------------------------------------------------------------------
@@ -114,8 +122,25 @@ class Plan:
             for dataset, pairs in self.directions.items()
             for source, target in pairs
             for name, method in self.methods.items()
-            if not method.made_elsewhere or (dataset, source, target) in method.made_elsewhere
+            if method.translates(dataset, source, target)
         ]
+
+    @cached_property
+    def left_out(self) -> dict[str, list[tuple[str, str]]]:
+        """By method that runs here, data sets with directions (``t1+t2->pd``) whose sources are not of its number."""
+        return {
+            name: found
+            for name, method in self.methods.items()
+            if not method.made_elsewhere
+            and (
+                found := [
+                    (dataset, f"{source}->{target}")
+                    for dataset, pairs in self.directions.items()
+                    for source, target in pairs
+                    if not method.translates(dataset, source, target)
+                ]
+            )
+        }
 
     def seeds(self, method: str) -> list[int | None]:
         """Seeds that a method is trained and translates with; None is the run's own.

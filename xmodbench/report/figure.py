@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_file
 from xmodbench.metrics.paired import FOREGROUND_THRESHOLD
@@ -73,12 +74,13 @@ def read_panels(report: Report, group: Group) -> Panels | None:
     plan = report.plan
     try:
         test = SliceStore(plan.data_dir(group.dataset) / "test")
-        target, source = test.array(group.target), test.array(group.source)
+        target = test.array(group.target)
+        sources = {name: test.array(name) for name in modalities_of(group.source)}
     except UserError:
         return None
     chosen = choose_slices(test, target, plan.config.report.figure_slices)
     columns = [
-        Column(f"source ({group.source.upper()})", source[chosen], is_translation=False),
+        *(Column(f"source ({name.upper()})", source[chosen], is_translation=False) for name, source in sources.items()),
         Column(f"target ({group.target.upper()})", target[chosen], is_translation=False),
     ]
     methods = [item for item in group.results if not report.control(item.cell)]
@@ -216,7 +218,7 @@ def _draw_column(axes, column: Column, panels: Panels, number: int) -> None:
         )
         axes[0].set_xlim(-0.5, image.shape[1] - 0.5)
     if column.is_translation:
-        targets = panels.columns[1].images
+        targets = next(one.images for one in panels.columns if one.title.startswith("target"))
         assert targets is not None
         error = np.abs(np.asarray(image, np.float64) - targets[number])
         axes[2].imshow(error, cmap=ERROR_COLOURS, vmin=0, vmax=ERROR_WINDOW, interpolation="nearest")
