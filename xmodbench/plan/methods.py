@@ -162,7 +162,9 @@ def _check_sources(
     plugins: dict[str, Plugin[Method]], directions: dict[str, list[tuple[str, str]]], where: str
 ) -> None:
     """Raise UserError for a method that translates in no direction, and for a direction in which no method does."""
-    sources = {(dataset, f"{source}->{target}"): source for dataset, pairs in directions.items() for source, target in pairs}
+    sources = {
+        (dataset, f"{source}->{target}"): source for dataset, pairs in directions.items() for source, target in pairs
+    }
     for family, plugin in plugins.items():
         if not any(serves(plugin.cls, source) for source in sources.values()):
             takes = Shape.of(plugin.cls).counted()

@@ -110,7 +110,9 @@ class Plan:
                 raise UserError(f"'{direction}' names a source twice ({self.where})", place)
             same = known.setdefault((frozenset(names), target), direction)
             if same != direction:
-                raise UserError(f"'{direction}' and '{same}' are the same sources ({self.where})", place, "leave one out")
+                raise UserError(
+                    f"'{direction}' and '{same}' are the same sources ({self.where})", place, "leave one out"
+                )
         return list(dict.fromkeys(pairs))
 
     # -- cells ------------------------------------------------------------------------------------------------------

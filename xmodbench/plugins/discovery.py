@@ -285,7 +285,9 @@ def _check_shape(cls: type[Method], where: Path) -> None:
         return
     declares = "volumes" if shape.volumes else "neighbours"
     if issubclass(cls, Control):
-        problem = f"class {cls.__name__} is a control and declares {declares}: it is asked about a whole test set at once"
+        problem = (
+            f"class {cls.__name__} is a control and declares {declares}: it is asked about a whole test set at once"
+        )
         raise UserError(problem, where, "leave that out")
     if issubclass(cls, FewShot):
         problem = f"class {cls.__name__} is few-shot and declares {declares}: its share is counted in single slices"

@@ -77,7 +77,8 @@ class Method(ABC):
     """A method that translates slices of one modality into another.
 
     Images are float32 ``[N, 1, H, W]`` in ``[0, 1]``, unless the class declares that it is handed more at once. Subclasses
-    set ``supervision`` and may replace ``Config`` by a pydantic model of their hyper-parameters; its defaults are the paper's.
+    set ``supervision`` and may replace ``Config`` by a pydantic model of their hyper-parameters; its defaults are the
+    paper's.
 
     Attributes:
         sources: least and most source modalities that it translates from at once, each a channel.

@@ -1,4 +1,7 @@
-"""Which methods translate with a model, and from which sources. A module of its own: what it says decides no result, so plugins do not import it."""
+"""Which methods translate with a model, and from which sources.
+
+A module of its own: what it says decides no result, so plugins do not import it.
+"""
 
 from __future__ import annotations
 

@@ -20,18 +20,14 @@ from xmodbench.plugins.contract import checked_images, checked_names, draw
 from xmodbench.plugins.discovery import Location, locate
 from xmodbench.plugins.model_files import check_saved
 from xmodbench.progress import Progress
-from xmodbench.seeding import derive_seed
 from xmodbench.stages.check.findings import Check, Finding, Room, check_readme, findings
+from xmodbench.stages.check.slices import SEED, SUBJECTS, WAYS, Handing
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import NONE, PluginProcess
 from xmodbench.store import mapped
 
-SEED = 3
 TASKS = "xmodbench.stages.check.method_tasks:ExaminedMethod"
-INORDER, OTHERS = list(range(N_TEST)), [4, 2, 0, 1, 3]
-WAYS = [(INORDER, N_TEST), (INORDER, N_TEST), (INORDER, 1), (OTHERS, N_TEST)]
-"""Orders and batch sizes that the test slices are translated in."""
 RANDOM = "take all randomness from generators[i], one for each image, and keep nothing from one call to the next"
 
 
@@ -90,7 +86,7 @@ class _Checked:
     def translates(self) -> None:
         """All slices at once; in the same process once more, one by one, and in another order."""
         # a control is asked about a whole test set at once
-        self.ways = [WAYS[0], WAYS[0]] if self.method.control else WAYS
+        self.ways = WAYS[:2] if self.method.control else Handing(self.method.shape).ways
         self.whole, *self.others = self._translate(self.model, self.ways)
         images = self.whole.reshape(N_TEST, -1)
         if (np.ptp(images, axis=1) == 0).all():
@@ -153,11 +149,11 @@ class _Checked:
         read = (pretrained,) if pretrained else ()
         options = {"read": read, "write": (state, saved), "available": N_TRAIN}
         with self._process(verb, self.trainer, **options) as process:
-            target, source = phantom(N_TRAIN, 1), phantom(N_TRAIN, 1, invert=True)
+            method = process.described
+            drawn = method.supervision in ("few-shot", "paired")
             done = process.perform(
                 verb,
-                target=_handed(process.data / "t1.npy", target),
-                source=self._drawn(process.described, process.data, source),
+                **Handing(method.shape).train(process.data, drawn, draw(method.wanted_slices, N_TRAIN, SEED)),
                 state=str(state),
                 pretrained=pretrained and str(pretrained),
                 out=str(saved),
@@ -169,13 +165,6 @@ class _Checked:
             for path in saved.iterdir():
                 path.rename(folder / path.name)
         return model, done
-
-    @staticmethod
-    def _drawn(method: Described, data: Path, source: np.ndarray) -> str | None:
-        if method.supervision not in ("few-shot", "paired"):
-            return None
-        rows = draw(method.wanted_slices, N_TRAIN, SEED)
-        return _handed(data / "pd.npy", source if rows is None else source[rows])
 
     def _interrupted(self) -> Path | None:
         """A training that goes on after it was ended in the middle; None where it tells of nothing to end it at."""
@@ -194,14 +183,12 @@ class _Checked:
         found = []
         lender = self.trainer.location if self.trainer is not self.job else None
         with self._process("translate", self.job, read=(model,) if model else (), lender=lender) as process:
-            source, target = phantom(N_TEST, 2, invert=True), phantom(N_TEST, 2)
-            asked = []
+            target, asked, handing = phantom(N_TEST, 2), [], Handing(self.method.shape)
             for number, (order, size) in enumerate(ways):
                 out = process.out / str(number)
                 out.mkdir()
-                seeds = [derive_seed(SEED, "image", f"image{index}") for index in order]
-                handed = _handed(process.data / f"pd{number}.npy", source[order])
-                asked.append({"source": handed, "seeds": seeds, "batch_size": size, "out": str(out)})
+                given = handing.test(process.data, number, order)
+                asked.append({**given, "batch_size": size, "out": str(out)})
             done = process.perform(
                 "translate",
                 ways=asked,
@@ -209,13 +196,13 @@ class _Checked:
                 name="t1",
                 state=str(process.scratch / "tmp"),
                 target=_handed(process.data / "t1.npy", target) if self.method.control else None,
-                subjects=["a", "a", "b", "b", "c"],
+                subjects=SUBJECTS,
                 seed=7,
             )
             names = ["t1", *checked_names(done["intermediates"])]
             for number, (order, _) in enumerate(ways):
                 arrays = [mapped(process.out / str(number) / f"{name}.npy", "return an array") for name in names]
-                images = [checked_images(np.array(array), source.shape) for array in arrays]
+                images = [checked_images(np.array(array), target.shape) for array in arrays]
                 found.append(images[0][np.argsort(order)])
         self._look(done)
         return found

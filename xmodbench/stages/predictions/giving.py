@@ -56,7 +56,7 @@ def export_inputs(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError("is there already and not empty", out, "give a new folder")
     with atomic_dir(out) as folder:
-        rows = []
+        rows: list[dict[str, Any]] = []
         for name in modalities_of(source):
             rows += _write(folder, test, name, range(len(test.ids)), f"test/{name}", kind)
         if training is not None:

@@ -14,13 +14,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from xmodbench import isolation
 from xmodbench.devices import job_environment
+from xmodbench.directions import modalities_of
 from xmodbench.files import sha256_file
 from xmodbench.isolation import Wall
 from xmodbench.plugins.discovery import Location
+from xmodbench.plugins.shape import Shape
 from xmodbench.stages.wall.may_read import Grant
 from xmodbench.stages.wall.method_job import Described, MethodJob
+from xmodbench.stages.wall.staging import beside, stacks, write_channels
 from xmodbench.stages.wall.walled import Limits, Start, WalledProcess, new_python
 from xmodbench.store import SliceStore
 
@@ -111,8 +116,8 @@ class PluginProcess(WalledProcess):
 
     def _begun(self, answer: dict[str, Any]) -> None:
         try:
-            self.described = Described(**answer)
-        except TypeError:
+            self.described = Described(**answer | {"shape": Shape(**answer["shape"])})
+        except (TypeError, KeyError):
             raise self._nonsense() from None
 
     def perform(self, task: str, **arguments: Any) -> dict[str, Any]:
@@ -134,18 +139,25 @@ class PluginProcess(WalledProcess):
         )
         return self._answer()
 
-    def stage(self, store: SliceStore, modality: str, rows: Sequence[int] | None = None) -> str:
-        """Copy slices of a modality (all of them, or `rows`) to where the method may read them; returns the file.
+    def stage(self, store: SliceStore, source: str, rows: Sequence[int] | None = None, neighbours: int = 0) -> str:
+        """Copy slices of a modality, or of several (``t1+t2``), to where the method may read them; returns the file.
 
         A copy, not a link: the file behind a link would tell where the other modality lies.
-        """
-        array, path = store.array(modality), self.data / f"{modality}.npy"  # its shape and type are checked
-        if rows is None:
-            shutil.copyfile(store.directory / path.name, path)
-        else:
-            import numpy as np
 
-            np.save(path, array[list(rows)], allow_pickle=False)
+        Args:
+            rows: of the slices, all of them if left out.
+            neighbours: slices on each side that come along, whether `rows` names them or not.
+        """
+        names, path = modalities_of(source), self.data / f"{source}.npy"
+        arrays = [store.array(name) for name in names]  # shapes and types are checked
+        if len(names) == 1 and not neighbours and rows is None:
+            shutil.copyfile(store.directory / path.name, path)
+            return str(path)
+        if len(names) == 1 and not neighbours:
+            np.save(path, arrays[0][list(rows or ())], allow_pickle=False)
+        else:
+            table = beside(stacks(store), neighbours) if neighbours else np.arange(len(store.ids))[:, None]
+            write_channels(path, arrays, table if rows is None else table[list(rows)])
         return str(path)
 
     def trace(self, done: dict[str, Any]) -> dict[str, Any]:
