@@ -43,8 +43,17 @@ class MethodMetadata(Metadata):
     deterministic: bool = False
     files: list[str] = []
     several_processes: list[Literal["pretrain", "train"]] = []
+    environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][\w.-]{0,60}\.(txt|in|ya?ml)$")] | None = None
     smoke: dict[str, Any] = {}
     resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _one_torch(self) -> MethodMetadata:
+        if self.environment and self.several_processes:
+            raise ValueError(
+                "environment: processes that train together are started outside it; leave out several_processes"
+            )
+        return self
 
 
 class DatasetMetadata(Metadata):

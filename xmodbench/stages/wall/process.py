@@ -23,10 +23,11 @@ from xmodbench.files import sha256_file
 from xmodbench.isolation import Wall
 from xmodbench.plugins.discovery import Location
 from xmodbench.plugins.shape import Shape
+from xmodbench.stages.wall.building import furnish, python_options, ready
 from xmodbench.stages.wall.may_read import Grant
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.staging import beside, stacks, write_channels
-from xmodbench.stages.wall.walled import Limits, Start, WalledProcess, new_python
+from xmodbench.stages.wall.walled import Limits, Start, Started, WalledProcess, new_python
 from xmodbench.store import SliceStore
 
 NONE = "none"
@@ -47,6 +48,7 @@ class PluginProcess(WalledProcess):
         available: slices of the source, of which a few-shot method says how many it wants.
         compiled: caches that the method's compilers filled beforehand (`xmodbench.stages.wall.compiled`).
         held, tasks, start, limits, log: see `WalledProcess`.
+        at_home: run it in this project's environment, though it has one of its own.
 
     Attributes:
         out: folder that the method's images are written into; like `write` it can hold no symbolic link, which would lead
@@ -75,11 +77,15 @@ class PluginProcess(WalledProcess):
         start: Start = new_python,
         limits: Limits | None = None,
         log: IO[bytes] | None = None,
+        at_home: bool = False,
     ):
         where = f"method '{job.name}', {verb}"
         super().__init__(where, tasks, held=held, start=start, limits=limits, log=log)
         self.job, self.verb, self.available, self.compiled = job, verb, available, compiled
         self.grant = Grant(job, verb, read, write, truth, lender, model)
+        self.own = None if at_home else ready(job.location, job.progress)
+        if self.own is not None:
+            self.start = self._start_elsewhere
 
     @property
     def cache(self) -> Path:
@@ -92,7 +98,32 @@ class PluginProcess(WalledProcess):
         version = isolation.landlock_version()
         return NONE if not version or self.grant.open_to_data else f"landlock {version}"
 
+    def _start_elsewhere(
+        self, channel: int, work: Path, variables: dict[str, str], output: int, held: tuple[int, ...]
+    ) -> Started:
+        """Start the Python of its own environment."""
+        assert self.own is not None
+        code = python_options(self.place, f"from xmodbench.stages.wall.worker import main; main({channel})")
+        return new_python(channel, work, variables, output, held, [str(self.own.python), *code])
+
+    @property
+    def place(self) -> Path:
+        """Folder of what a process in another environment finds of this one."""
+        return self.private / "path"
+
+    def _variables(self) -> dict[str, str]:
+        found = super()._variables()
+        if self.own is None:
+            return found
+        kept = {name: value for name, value in found.items() if name not in ("PYTHONHOME", "CONDA_PREFIX")}
+        path = os.pathsep.join([str(self.own.python.parent), *filter(None, [found.get("PATH")])])
+        return kept | {"PATH": path, "VIRTUAL_ENV": str(self.own.folder), "PYTHONPATH": str(self.place / "own")}
+
     def _furnish(self, work: Path) -> None:
+        if self.own is not None:
+            self.place.mkdir()
+            self.code = [self.place, *furnish(self.place, self.own.contents["python"])]
+            self.code += map(Path, self.own.contents["prefixes"])
         if self.compiled is not None:
             shutil.copytree(self.compiled, self.cache, dirs_exist_ok=True)
         for given, path in self.grant.files.items():  # relative paths in the settings go on meaning the same file
@@ -102,7 +133,8 @@ class PluginProcess(WalledProcess):
 
     def _wall(self) -> Wall | None:
         several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-        return None if self.isolation == NONE else self.grant.wall(self.data, self.out, self.scratch, several)
+        code = None if self.own is None else tuple(map(str, self.code))
+        return None if self.isolation == NONE else self.grant.wall(self.data, self.out, self.scratch, several, code)
 
     def _request(self) -> dict[str, Any]:
         return {
@@ -170,6 +202,7 @@ class PluginProcess(WalledProcess):
         if done["looked_for"]:
             found["looked_for"] = done["looked_for"]
             self.job.progress.say(f"looked for what is not there for it: {', '.join(done['looked_for'])}")
+        found.update(self.own.facts() if self.own else {})
         if self.grant.files:
             found["files_sha256"] = {given: sha256_file(path) for given, path in self.grant.files.items()}
         if "gpu_memory_mb" in done:

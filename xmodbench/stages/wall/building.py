@@ -1,0 +1,189 @@
+"""Building a method's own environment, once: by uv from a requirements file, by conda from a YAML."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from xmodbench.commands import documentation
+from xmodbench.data.download.disk import disk_errors, exclusive
+from xmodbench.errors import UserError
+from xmodbench.files import PACKAGE_ROOT, write_json
+from xmodbench.plugins.discovery import Location
+from xmodbench.plugins.environment import BUILT, OwnEnvironment, environment_of
+from xmodbench.progress import Progress
+
+LENT = ("pydantic", "PyYAML", "numpy", "tqdm")
+"""What the harness's side of a job imports: what an environment lacks of it is lent to it."""
+NEVER = frozenset({"__pycache__", "bin"})
+CONDAS = ("mamba", "conda", "micromamba")
+LOOK = """
+import json, sys
+from importlib.metadata import distributions
+found = {dist.metadata["Name"]: dist.version for dist in distributions() if dist.metadata["Name"]}
+print(json.dumps({"python": sys.version.split()[0], "packages": dict(sorted(found.items())),
+                  "prefixes": sorted({sys.prefix, sys.base_prefix, sys.exec_prefix})}))
+"""
+TRY = "import xmodbench.stages.wall.tasks, xmodbench.stages.wall.translation, tqdm"
+
+
+def ready(location: Location, progress: Progress) -> OwnEnvironment | None:
+    """The environment that a plugin's jobs run in, which is built now where it is not there; None for most plugins.
+
+    Raises:
+        UserError: it cannot be built, or this package cannot be imported there.
+    """
+    wanted = environment_of(location)
+    if wanted is None or wanted.is_built:
+        return wanted
+    builder = builder_of(wanted)
+    with disk_errors(wanted.folder):
+        wanted.folder.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(wanted.folder.with_suffix(".lock"), wait=True):
+        if not wanted.is_built:
+            progress.say(f"building the environment of {wanted.plugin} from {wanted.file.name}, once")
+            shutil.rmtree(wanted.folder, ignore_errors=True)  # what a killed process left
+            try:
+                _build(wanted, builder)
+            except BaseException:
+                shutil.rmtree(wanted.folder, ignore_errors=True)
+                raise
+    return wanted
+
+
+def builder_of(wanted: OwnEnvironment) -> str:
+    """The program that builds an environment.
+
+    Raises:
+        UserError: it is not found.
+    """
+    found = builder(wanted.by_conda)
+    if found is None:
+        what, how = ("conda", "https://conda-forge.org/download") if wanted.by_conda else ("uv", "pip install uv")
+        problem = f"its environment ({wanted.file.name}) has to be built, and there is no {what}"
+        raise UserError(problem, f"method '{wanted.plugin}'", f"install it: {how}")
+    return found
+
+
+def builder(by_conda: bool) -> str | None:
+    """uv, or a conda; None where there is none."""
+    if by_conda:
+        return next((found for name in CONDAS if (found := shutil.which(name))), None)
+    beside = Path(sys.executable).with_name("uv")
+    return shutil.which("uv") or (str(beside) if beside.is_file() else None)
+
+
+def _build(wanted: OwnEnvironment, builder: str) -> None:
+    """Fill the folder; a note of what is in it comes last. In its own place: conda's cannot be moved."""
+    folder, file = str(wanted.folder), str(wanted.file)
+    if wanted.by_conda:
+        create = [] if Path(builder).name == "micromamba" else ["env"]
+        _call(wanted, [builder, *create, "create", "--yes", "--quiet", "--prefix", folder, "--file", file])
+    else:
+        _call(wanted, [builder, "venv", "--quiet", "--python", sys.executable, folder])
+        _call(wanted, [builder, "pip", "install", "--quiet", "--python", str(wanted.python), "--requirement", file])
+    found = json.loads(_call(wanted, [str(wanted.python), "-I", "-c", LOOK]).stdout)
+    _check_harness(wanted, found["python"])
+    write_json(wanted.folder / BUILT, {**found, "builder": Path(builder).name})
+
+
+def _call(wanted: OwnEnvironment, command: list[str]) -> subprocess.CompletedProcess:
+    """Run a command beside the file, so that paths in it mean what they say."""
+    left = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
+    done = subprocess.run(command, cwd=wanted.file.parent, env=left, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.stderr.write(done.stdout + done.stderr)
+        fix = (
+            f"see what {Path(command[0]).name} said above; packages are fetched once, so on a machine without network build "
+            f"it beforehand on one that shares this folder: xmodbench check {wanted.plugin}"
+        )
+        raise UserError(f"its environment could not be built: {_reason(done.stderr or done.stdout)}", wanted.file, fix)
+    return done
+
+
+def _reason(said: str) -> str:
+    """Of what a program said, the line that names the cause: the deepest, where one followed from the other."""
+    lines = [re.sub(r"^[\s│├╰─▶×]+", "", line).strip() for line in said.splitlines()]
+    causes = [line for line in lines if re.match(r"caused by:", line, re.IGNORECASE)]
+    errors = [
+        line for line in lines if re.search(r"\b(error|failed|because|no solution|not found)\b", line, re.IGNORECASE)
+    ]
+    line = next(iter(errors), next((line for line in reversed(lines) if line), "it said nothing"))
+    return re.sub(r"^error: ", "", f"{line} ({causes[-1][10:].strip()})" if causes else line)[:300]
+
+
+def _check_harness(wanted: OwnEnvironment, version: str) -> None:
+    """Raise UserError unless the harness's side of a job can be imported there, with what is lent to it."""
+    fix = f"see {documentation('environments.md')}"
+    if tuple(map(int, version.split(".")[:2])) < (3, 11):
+        raise UserError(f"its environment has Python {version}, and jobs need 3.11 or later", wanted.file, fix)
+    with tempfile.TemporaryDirectory(prefix="xmodbench-environment-") as place:
+        furnish(Path(place), version)
+        done = subprocess.run(
+            [str(wanted.python), *python_options(Path(place), TRY)],
+            cwd=place,
+            env={"PYTHONPATH": str(Path(place) / "own")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        problem = f"in its environment xmodbench cannot be imported ({_last(done.stderr)})"
+        fix = f"let it have pydantic 2, PyYAML and NumPy; {fix}"
+        raise UserError(problem, wanted.file, fix)
+
+
+def _last(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "it said nothing")[:200]
+
+
+def furnish(place: Path, version: str) -> list[Path]:
+    """Make what a process in another environment finds of this one: ``own`` (this package), ``lent``; the real places.
+
+    Compiled packages are for one version of Python: an environment with another has to have its own.
+    """
+    own, lent = place / "own", place / "lent"
+    own.mkdir()
+    lent.mkdir()
+    (own / PACKAGE_ROOT.name).symlink_to(PACKAGE_ROOT)
+    found = [PACKAGE_ROOT]
+    if version.split(".")[:2] == [str(number) for number in sys.version_info[:2]]:
+        for path in lent_paths():
+            (lent / path.name).symlink_to(path)
+            found.append(path)
+    return found
+
+
+def lent_paths() -> list[Path]:
+    """Modules and packages of what is lent, with what that requires."""
+    found: dict[str, Path] = {}
+    names, seen = list(LENT), set()
+    while names:
+        name = names.pop()
+        try:
+            dist = distribution(name)
+        except PackageNotFoundError:  # of another system or Python
+            continue
+        if dist.name in seen:
+            continue
+        seen.add(dist.name)
+        names += [re.split(r"[^\w.-]", text)[0] for text in dist.requires or [] if "extra ==" not in text]
+        for file in dist.files or []:
+            top = file.parts[0]
+            if top not in NEVER and top != ".." and not top.endswith((".dist-info", ".pth")):
+                found[top] = Path(str(dist.locate_file(top))).resolve()
+    return sorted(found.values())
+
+
+def python_options(place: Path, code: str) -> list[str]:
+    """Options of Python to run code with: what is lent comes last, after all that the environment has."""
+    return ["-P", "-s", "-c", f"import sys; sys.path.append({str(place / 'lent')!r}); {code}"]
