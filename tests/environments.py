@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -84,8 +83,3 @@ def write_old(root: Path, body: str = OLD_PANDAS, wanted: str = "pandas==0.0.7",
     (folder / "requirements.txt").write_text(f"--no-index\n--find-links wheels\n{wanted}\n")
     (folder / "README.md").write_text("toy")
     return folder
-
-
-def forget(root: Path) -> None:
-    """Take the wheel away, so that nothing can be built any more."""
-    shutil.rmtree(root / "wheels")

@@ -21,7 +21,7 @@ def told(estimate: Estimate) -> str:
     lines += [f"{rule:<16}{count:>7}{todo.get(rule, 0):>7}" for rule, count in all_of_it.items()]
     lines += [f"{'together':<16}{sum(all_of_it.values()):>7}{sum(todo.values()):>7}", ""]
     lines += [f"{name}: {_slices(found)}" for name, found in estimate.slices.items()]
-    lines += _left_out(estimate)
+    lines += [*_left_out(estimate), *_environments(estimate)]
     return "\n".join([*lines, "", *_download(estimate), *_disk(estimate), *_hours(estimate), *_basis(estimate)])
 
 
@@ -30,6 +30,16 @@ def _left_out(estimate: Estimate) -> Iterator[str]:
     for name, found in estimate.plan.left_out.items():
         takes = Shape.of(estimate.plan.methods[name].plugin.cls).counted()
         yield f"'{name}' takes {takes}: not in {', '.join(f'{direction} of {dataset}' for dataset, direction in found)}"
+
+
+def _environments(estimate: Estimate) -> Iterator[str]:
+    """Methods whose jobs run in an environment of their own."""
+    for wanted in estimate.plan.environments.values():
+        by = "conda" if wanted.by_conda else "uv"
+        state = (
+            "built" if wanted.is_built else f"not built yet: {by} does it once, before the first job (size {UNKNOWN})"
+        )
+        yield f"environment of '{wanted.plugin}' ({wanted.file.name}): {state}"
 
 
 def _slices(found) -> str:
@@ -108,6 +118,7 @@ def as_values(estimate: Estimate) -> dict[str, Any]:
         "jobs": estimate.list.count(),
         "to_do": estimate.list.count(estimate.to_do),
         "left_out": estimate.plan.left_out,
+        "environments": {name: wanted.is_built for name, wanted in estimate.plan.environments.items()},
         "slices": {name: vars(found) for name, found in estimate.slices.items()},
         "download_bytes": values(estimate.download),
         "disk_bytes": {kind: values(one) for kind, one in estimate.disk.items()},

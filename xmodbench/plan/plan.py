@@ -19,7 +19,8 @@ from xmodbench.plan.config import BenchmarkConfig, PredictionsEntry
 from xmodbench.plan.elsewhere import planned_predictions
 from xmodbench.plan.methods import PlannedMethod, Training, planned_methods, replicate_name
 from xmodbench.plugins import DATASETS, METHODS, METRICS, Dataset, ImageMetric, Kind, Plugin, available, find
-from xmodbench.plugins.discovery import P
+from xmodbench.plugins.discovery import P, locate
+from xmodbench.plugins.environment import OwnEnvironment, environment_of
 from xmodbench.plugins.settings import Settings, validated
 
 
@@ -221,6 +222,14 @@ class Plan:
     def simulated(self, dataset: str) -> bool:
         """Whether the data set is a stand-in whose numbers must never pose as real ones."""
         return self.datasets[dataset].simulated
+
+    @cached_property
+    def environments(self) -> dict[str, OwnEnvironment]:
+        """Environments of their own that methods of this run, or what trains their models, ask for; by plugin."""
+        plugins = [method.plugin for method in self.methods.values() if not method.made_elsewhere]
+        plugins += [training.plugin for training in self.trainings.values()]
+        found = {plugin.id: environment_of(locate(METHODS, plugin.id)) for plugin in plugins}
+        return {name: wanted for name, wanted in found.items() if wanted is not None}
 
     # -- paths ------------------------------------------------------------------------------------------------------
     @property

@@ -275,10 +275,8 @@ def _checked(plugin: Plugin[P]) -> Plugin[P]:
 
 def _check_shape(cls: type[Method], where: Path) -> None:
     """Raise UserError unless the class declares a shape that can be handed out to its kind of method."""
-    # of the settings' own only an instance knows the number
-    neighbours = cls.neighbours if not isinstance(cls.neighbours, property) else 1
     try:
-        shape = Shape(cls.sources, neighbours, cls.volumes)
+        shape = Shape.of(cls)
     except UserError as error:
         raise UserError(f"class {cls.__name__}: {error.where} {error.what}", where, error.fix) from None
     if shape.plain:

@@ -1,4 +1,4 @@
-"""A method's own environment, which its YAML names, with packages in other versions than this project's; where it is kept."""
+"""A method's own environment, which its YAML names: packages in other versions than this project's, and their place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xmodbench.errors import UserError
 from xmodbench.files import files_below, read_json, sha256_file, sha256_json
 from xmodbench.plugins.discovery import Location
 
@@ -64,15 +63,12 @@ def environment_of(location: Location) -> OwnEnvironment | None:
     """The environment that a method's YAML names; None for most.
 
     Raises:
-        UserError: the file that it names is not there.
+        UserError: the YAML is not valid, or the file that it names is not there.
     """
     name = location.meta().get("environment")
     if name is None:
         return None
     file = location.folder.resolve() / name
-    if not file.is_file():
-        fix = "put a requirements file or a conda YAML there, or take the key out"
-        raise UserError(f"environment: no file '{name}' beside it", location.folder / "method.yaml", fix)
     python = "" if file.suffix in CONDA else ".".join(map(str, sys.version_info[:2]))
     key = sha256_json([_content(file), python, platform.machine(), platform.system()])[:16]
     return OwnEnvironment(location.id, file, cache_folder() / f"{location.id}-{key}")

@@ -48,8 +48,9 @@ class Shape:
 
     @classmethod
     def of(cls, method: Any) -> Shape:
-        """What a method, or its class, declares."""
-        return cls(method.sources, method.neighbours, method.volumes)
+        """What a method declares, or its class, which of `neighbours` by the settings can only say that there may be."""
+        neighbours = 1 if isinstance(method.neighbours, property) else method.neighbours
+        return cls(method.sources, neighbours, method.volumes)
 
     @property
     def plain(self) -> bool:

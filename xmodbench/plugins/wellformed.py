@@ -93,6 +93,10 @@ KINDS: dict[str, type[Metadata]] = {
 def check_metadata(meta: dict[str, Any], path: Path) -> None:
     """Raise UserError, naming the key, unless what the plugin's YAML says is what it should be."""
     validated(KINDS[path.name], meta, str(path))
+    name = meta.get("environment")
+    if name is not None and not (path.parent / name).is_file():
+        fix = "put a requirements file or a conda YAML there, or take the key out"
+        raise UserError(f"environment: there is no file '{name}' beside it", path, fix)
 
 
 def check_signatures(cls: type, base: type, where: Path) -> None:

@@ -18,6 +18,7 @@ from xmodbench.plugins import METHODS, Method
 from xmodbench.plugins.check import N_TEST, N_TRAIN, phantom
 from xmodbench.plugins.contract import checked_images, checked_names, draw
 from xmodbench.plugins.discovery import Location, locate
+from xmodbench.plugins.environment import environment_of
 from xmodbench.plugins.model_files import check_saved
 from xmodbench.progress import Progress
 from xmodbench.stages.check.findings import Check, Finding, Room, check_readme, findings
@@ -45,6 +46,7 @@ class _Checked:
     model: Path | None = None
     whole: np.ndarray = field(init=False)  # the translations that all others are compared with
     others: list[np.ndarray] = field(default_factory=list)  # of the same model in other ways
+    elsewhere: bool = False  # whether it has an environment of its own
     steps: int = 0
     writes: int = 0
 
@@ -66,6 +68,10 @@ class _Checked:
     def is_imported(self) -> None:
         """The process says what the method is."""
         self.job = self._job(self.location)
+        self.elsewhere = environment_of(self.location) is not None
+        if self.elsewhere:  # plans are made without it
+            with self._process("import", self.job, at_home=True):
+                pass
         with self._process("import", self.job) as process:
             self.method = process.described
         if process.isolation == NONE:
@@ -81,7 +87,7 @@ class _Checked:
         if self.method.has_model:
             self.model, done = self._train("first")
             self.steps, self.writes = done["steps"], done["writes"]
-            self.room.preload(done["heavy"])
+            self.room.preload([] if self.elsewhere else done["heavy"])
 
     def translates(self) -> None:
         """All slices at once; in the same process once more, one by one, and in another order."""

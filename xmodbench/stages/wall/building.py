@@ -23,6 +23,7 @@ from xmodbench.progress import Progress
 LENT = ("pydantic", "PyYAML", "numpy", "tqdm")
 """What the harness's side of a job imports: what an environment lacks of it is lent to it."""
 NEVER = frozenset({"__pycache__", "bin"})
+CAUSE = re.compile(r"(caused by|cause): |because ", re.IGNORECASE)
 CONDAS = ("mamba", "conda", "micromamba")
 LOOK = """
 import json, sys
@@ -102,23 +103,20 @@ def _call(wanted: OwnEnvironment, command: list[str]) -> subprocess.CompletedPro
     done = subprocess.run(command, cwd=wanted.file.parent, env=left, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(done.stdout + done.stderr)
-        fix = (
-            f"see what {Path(command[0]).name} said above; packages are fetched once, so on a machine without network build "
-            f"it beforehand on one that shares this folder: xmodbench check {wanted.plugin}"
-        )
+        fix = f"see what {Path(command[0]).name} said above, and {documentation('environments.md')}"
         raise UserError(f"its environment could not be built: {_reason(done.stderr or done.stdout)}", wanted.file, fix)
     return done
 
 
 def _reason(said: str) -> str:
-    """Of what a program said, the line that names the cause: the deepest, where one followed from the other."""
+    """Of what a program said, the lines that name the cause: its error, and the first and the last thing behind that."""
     lines = [re.sub(r"^[\s│├╰─▶×]+", "", line).strip() for line in said.splitlines()]
-    causes = [line for line in lines if re.match(r"caused by:", line, re.IGNORECASE)]
-    errors = [
-        line for line in lines if re.search(r"\b(error|failed|because|no solution|not found)\b", line, re.IGNORECASE)
-    ]
-    line = next(iter(errors), next((line for line in reversed(lines) if line), "it said nothing"))
-    return re.sub(r"^error: ", "", f"{line} ({causes[-1][10:].strip()})" if causes else line)[:300]
+    lines = [line for line in lines if line]
+    errors = [line for line in lines if re.search(r"\b(error|failed|no solution|not found)\b", line, re.IGNORECASE)]
+    first = next(iter(errors), lines[-1] if lines else "it said nothing")
+    causes = [re.sub(r"^(caused by|cause): ", "", line, flags=re.IGNORECASE) for line in lines if CAUSE.match(line)]
+    behind = "; ".join(dict.fromkeys([*causes[:1], *causes[-1:]]))
+    return re.sub(r"^error: ", "", f"{first} ({behind})" if behind else first)[:400]
 
 
 def _check_harness(wanted: OwnEnvironment, version: str) -> None:
