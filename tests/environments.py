@@ -60,8 +60,8 @@ def write_program(folder: Path, name: str, code: str) -> Path:
     return path
 
 
-def write_wheel(folder: Path, name: str, version: str, code: str) -> Path:
-    """A wheel of one module."""
+def write_wheel(folder: Path, name: str, version: str, code: str, more: dict[str, str] | None = None) -> Path:
+    """A wheel of one module, and of `more` files by name."""
     folder.mkdir(parents=True, exist_ok=True)
     path, info = folder / f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
     files = {
@@ -69,6 +69,7 @@ def write_wheel(folder: Path, name: str, version: str, code: str) -> Path:
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
+    files |= more or {}
     files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
     with zipfile.ZipFile(path, "w") as archive:
         for file, text in files.items():

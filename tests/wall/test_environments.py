@@ -135,10 +135,34 @@ def test_what_a_killed_build_left_is_built_anew(here):
 def test_an_environment_in_which_this_package_does_not_work_is_told(here):
     folder = write_old(here, wanted="pydantic==0.1")
     write_wheel(folder / "wheels", "pydantic", "0.1", "def BaseSettings(): pass")
-    with pytest.raises(
-        UserError, match=r"xmodbench cannot be imported \(ImportError: .*pydantic.*let it have pydantic 2"
-    ):
+    (problem,) = problems(locate(METHODS, "old"))
+    assert re.search(r"xmodbench cannot be imported \(cannot import name .*pydantic.*let it have pydantic 2", problem)
+
+
+def test_nothing_that_is_installed_runs_outside_the_wall(here, make_store):
+    """Neither when it is built, nor by what Python would run as it starts."""
+    folder, secret = write_old(here), here / "secret"
+    secret.write_text("42")
+    code = f"""import os, pathlib
+try: pathlib.Path({str(here / "got")!r}).write_text(open({str(secret)!r}).read())
+except OSError: pass
+"""
+    write_wheel(
+        folder / "wheels",
+        "pandas",
+        "0.0.7",
+        "def level(): return 0.25",
+        {"spy.pth": "import spy\n", "spy.py": code},
+    )
+    train(job(), make_store(here / "store"), "t1", None, here / "model", here / "state")
+    assert read_record(here / "model")["pandas"] == "0.0.7" and not (here / "got").exists()
+    assert read_record(here / "model")["isolation"].startswith("landlock")
+    (folder / "wheels" / "pandas-0.0.7-py3-none-any.whl").rename(folder / "pandas.zip")
+    (folder / "wheels" / "setup.py").write_text(code)
+    (folder / "requirements.txt").write_text("./wheels\n")
+    with pytest.raises(UserError, match="could not be built"):
         building.ready(locate(METHODS, "old"), Progress(quiet=True))
+    assert not (here / "got").exists()
 
 
 def test_conda_makes_it_from_a_yaml(here, monkeypatch):

@@ -49,7 +49,11 @@ class OwnEnvironment:
 
     @property
     def contents(self) -> dict[str, Any]:
-        """What was noted when it was built: ``python`` (its version), ``prefixes`` (folders), ``packages`` (versions)."""
+        """What was noted when it was built.
+
+        ``python`` (its version), ``interpreter``, ``base`` (folder of Python itself), ``site`` (folders of packages),
+        ``packages`` (versions by name), ``builder``.
+        """
         return read_json(self.folder / BUILT)
 
     def facts(self) -> dict[str, Any]:

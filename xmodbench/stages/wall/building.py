@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 from xmodbench.commands import documentation
@@ -25,21 +24,14 @@ LENT = ("pydantic", "PyYAML", "numpy", "tqdm")
 NEVER = frozenset({"__pycache__", "bin"})
 CAUSE = re.compile(r"(caused by|cause): |because ", re.IGNORECASE)
 CONDAS = ("mamba", "conda", "micromamba")
-LOOK = """
-import json, sys
-from importlib.metadata import distributions
-found = {dist.metadata["Name"]: dist.version for dist in distributions() if dist.metadata["Name"]}
-print(json.dumps({"python": sys.version.split()[0], "packages": dict(sorted(found.items())),
-                  "prefixes": sorted({sys.prefix, sys.base_prefix, sys.exec_prefix})}))
-"""
-TRY = "import xmodbench.stages.wall.tasks, xmodbench.stages.wall.translation, tqdm"
+VERSION = "import sys; print(sys.version.split()[0])"
 
 
 def ready(location: Location, progress: Progress) -> OwnEnvironment | None:
     """The environment that a plugin's jobs run in, which is built now where it is not there; None for most plugins.
 
     Raises:
-        UserError: it cannot be built, or this package cannot be imported there.
+        UserError: it cannot be built.
     """
     wanted = environment_of(location)
     if wanted is None or wanted.is_built:
@@ -82,17 +74,31 @@ def builder(by_conda: bool) -> str | None:
 
 
 def _build(wanted: OwnEnvironment, builder: str) -> None:
-    """Fill the folder; a note of what is in it comes last. In its own place: conda's cannot be moved."""
+    """Fill the folder; a note of what is in it comes last. In its own place: conda's cannot be moved.
+
+    Nothing of what is installed is run, here and until a job has entered its wall: whoever wrote the file wrote the method.
+    """
     folder, file = str(wanted.folder), str(wanted.file)
     if wanted.by_conda:
         create = [] if Path(builder).name == "micromamba" else ["env"]
         _call(wanted, [builder, *create, "create", "--yes", "--quiet", "--prefix", folder, "--file", file])
+        interpreter, base = wanted.python, wanted.folder
+        version = _call(wanted, [str(interpreter), "-I", "-S", "-c", VERSION]).stdout.strip()
+        if tuple(map(int, version.split(".")[:2])) < (3, 11):
+            fix = f"see {documentation('environments.md')}"
+            raise UserError(f"its environment has Python {version}, and jobs need 3.11 or later", wanted.file, fix)
     else:
         _call(wanted, [builder, "venv", "--quiet", "--python", sys.executable, folder])
-        _call(wanted, [builder, "pip", "install", "--quiet", "--python", str(wanted.python), "--requirement", file])
-    found = json.loads(_call(wanted, [str(wanted.python), "-I", "-c", LOOK]).stdout)
-    _check_harness(wanted, found["python"])
-    write_json(wanted.folder / BUILT, {**found, "builder": Path(builder).name})
+        install = [builder, "pip", "install", "--quiet", "--only-binary", ":all:", "--python", str(wanted.python)]
+        _call(wanted, [*install, "--requirement", file])
+        # not the link in the folder, which what was installed could have replaced
+        interpreter, base, version = Path(sys.executable).resolve(), Path(sys.base_prefix), platform.python_version()
+    site = [str(path) for path in sorted(wanted.folder.glob("lib/python3*/site-packages"))]
+    packages = {dist.name: dist.version for dist in distributions(path=site)}
+    found = {"python": version, "interpreter": str(interpreter), "base": str(base), "site": site}
+    write_json(
+        wanted.folder / BUILT, {**found, "packages": dict(sorted(packages.items())), "builder": Path(builder).name}
+    )
 
 
 def _call(wanted: OwnEnvironment, command: list[str]) -> subprocess.CompletedProcess:
@@ -117,31 +123,6 @@ def _reason(said: str) -> str:
     causes = [re.sub(r"^(caused by|cause): ", "", line, flags=re.IGNORECASE) for line in lines if CAUSE.match(line)]
     behind = "; ".join(dict.fromkeys([*causes[:1], *causes[-1:]]))
     return re.sub(r"^error: ", "", f"{first} ({behind})" if behind else first)[:400]
-
-
-def _check_harness(wanted: OwnEnvironment, version: str) -> None:
-    """Raise UserError unless the harness's side of a job can be imported there, with what is lent to it."""
-    fix = f"see {documentation('environments.md')}"
-    if tuple(map(int, version.split(".")[:2])) < (3, 11):
-        raise UserError(f"its environment has Python {version}, and jobs need 3.11 or later", wanted.file, fix)
-    with tempfile.TemporaryDirectory(prefix="xmodbench-environment-") as place:
-        furnish(Path(place), version)
-        done = subprocess.run(
-            [str(wanted.python), *python_options(Path(place), TRY)],
-            cwd=place,
-            env={"PYTHONPATH": str(Path(place) / "own")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        problem = f"in its environment xmodbench cannot be imported ({_last(done.stderr)})"
-        fix = f"let it have pydantic 2, PyYAML and NumPy; {fix}"
-        raise UserError(problem, wanted.file, fix)
-
-
-def _last(text: str) -> str:
-    return next((line for line in reversed(text.splitlines()) if line.strip()), "it said nothing")[:200]
 
 
 def furnish(place: Path, version: str) -> list[Path]:
@@ -180,8 +161,3 @@ def lent_paths() -> list[Path]:
             if top not in NEVER and top != ".." and not top.endswith((".dist-info", ".pth")):
                 found[top] = Path(str(dist.locate_file(top))).resolve()
     return sorted(found.values())
-
-
-def python_options(place: Path, code: str) -> list[str]:
-    """Options of Python to run code with: what is lent comes last, after all that the environment has."""
-    return ["-P", "-s", "-c", f"import sys; sys.path.append({str(place / 'lent')!r}); {code}"]

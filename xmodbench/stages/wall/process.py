@@ -23,7 +23,7 @@ from xmodbench.files import sha256_file
 from xmodbench.isolation import Wall
 from xmodbench.plugins.discovery import Location
 from xmodbench.plugins.shape import Shape
-from xmodbench.stages.wall.building import furnish, python_options, ready
+from xmodbench.stages.wall.building import furnish, ready
 from xmodbench.stages.wall.may_read import Grant
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.staging import beside, stacks, write_channels
@@ -103,8 +103,9 @@ class PluginProcess(WalledProcess):
     ) -> Started:
         """Start the Python of its own environment."""
         assert self.own is not None
-        code = python_options(self.place, f"from xmodbench.stages.wall.worker import main; main({channel})")
-        return new_python(channel, work, variables, output, held, [str(self.own.python), *code])
+        # without site: what its packages would have run when Python starts waits for the wall
+        command = [self.own.contents["interpreter"], "-P", "-s", "-S", "-c"]
+        return new_python(channel, work, variables, output, held, command)
 
     @property
     def place(self) -> Path:
@@ -123,7 +124,7 @@ class PluginProcess(WalledProcess):
         if self.own is not None:
             self.place.mkdir()
             self.code = [self.place, *furnish(self.place, self.own.contents["python"])]
-            self.code += map(Path, self.own.contents["prefixes"])
+            self.code += [self.own.folder, Path(self.own.contents["base"])]
         if self.compiled is not None:
             shutil.copytree(self.compiled, self.cache, dirs_exist_ok=True)
         for given, path in self.grant.files.items():  # relative paths in the settings go on meaning the same file
@@ -144,7 +145,16 @@ class PluginProcess(WalledProcess):
             "settings": self.job.settings,
             "available": self.available,
             "quiet": self.job.progress.quiet,
+            "elsewhere": self._elsewhere(),
         }
+
+    def _elsewhere(self) -> dict[str, Any] | None:
+        """What the process has to know of its own environment, once it is behind its wall."""
+        if self.own is None:
+            return None
+        folder, python, file = map(str, (self.own.folder, self.own.python, self.own.file))
+        lent = str(self.place / "lent")
+        return {"prefix": folder, "python": python, "site": self.own.contents["site"], "lent": lent, "file": file}
 
     def _begun(self, answer: dict[str, Any]) -> None:
         try:

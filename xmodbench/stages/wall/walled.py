@@ -61,10 +61,10 @@ def new_python(
     held: tuple[int, ...],
     command: list[str] | None = None,
 ) -> Started:
-    """A new Python that knows nothing of this one; `command` starts that of another environment."""
+    """A new Python that knows nothing of this one; `command` starts that of another environment with code to run."""
     code = f"from xmodbench.stages.wall.worker import main; main({channel})"
     return subprocess.Popen(
-        command or [sys.executable, "-P", "-c", code],
+        [*(command or [sys.executable, "-P", "-c"]), code],
         cwd=work,
         env=variables,
         stdin=subprocess.DEVNULL,
