@@ -16,6 +16,7 @@ from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import check_store
+from xmodbench.stages.predictions.matching import some
 from xmodbench.store import SliceStore
 
 PREPARED, SOURCE, TARGET = "prepared", "source", "target"
@@ -95,6 +96,7 @@ def write_volumes(
                 f"made of other slices than those of {store_dir}", translation, "give the store it was made of"
             )
         simulated = bool(data.manifest.get("simulated"))
+        missing = _missing(images, data, progress)
         by = f"synthetic {target} by {made.get('name')} (xmodbench)"
         first = first_of(source)
         what = {TRANSLATION: (images, target, by), SOURCE: (data, first, first), TARGET: (data, target, target)}
@@ -114,7 +116,21 @@ def write_volumes(
             translation_sha256=made.get("outputs_sha256"),
             simulated=simulated,
             subjects=parts,
+            **missing,
         )
+
+
+def _missing(images: SliceStore, data: SliceStore, progress: Progress) -> dict[str, Any]:
+    """What a record says of slices that have no translation, as those of partial predictions; it is told as well."""
+    there = set(images.ids)
+    missing = [image_id for image_id in data.ids if image_id not in there]
+    if not missing:
+        return {}
+    whole = sorted(set(data.subjects) - set(images.subjects))
+    progress.say(f"{len(missing)} of {len(data.ids)} slices have no translation and are left empty: {some(missing)}")
+    if whole:
+        progress.say(f"no volume of {some(whole)}: no slice of theirs is translated")
+    return {"missing": missing, "missing_subjects": whole}
 
 
 def _directions(images: SliceStore) -> tuple[str, str]:
