@@ -156,3 +156,13 @@ def test_sources_that_cannot_be_are_refused(plan, tmp_path, change, expected):
     write_method(tmp_path, "two", SEVERAL)
     with pytest.raises(UserError, match=expected):
         plan(**change)
+
+
+def test_predictions_of_several_sources(plan, tmp_path):
+    write_method(tmp_path, "two", SEVERAL)
+    (tmp_path / "theirs").mkdir()
+    entry = {"id": "theirs", "folder": "theirs", "dataset": "toy", "direction": "ct+pd->mr"}
+    made = plan(datasets=BOTH_WAYS, methods={"zero": {}, "two": {}}, predictions=[entry])
+    assert [cell.source for cell in made.cells if cell.method == "theirs"] == [
+        "ct+pd"
+    ] and "theirs" not in made.left_out

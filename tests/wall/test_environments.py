@@ -107,6 +107,9 @@ def test_a_package_of_the_environment_belongs_into_the_functions(here):
     assert not (here / "cache").exists()
 
 
+@pytest.mark.fault(
+    "plugin", "packages of a method's own that cannot be had", "one line says why; nothing half-built is left"
+)
 def test_what_cannot_be_built_is_one_line_and_leaves_nothing(here, monkeypatch, capfd):
     write_old(here, wanted="pandas==9.9.9")
     with pytest.raises(
@@ -123,6 +126,7 @@ def test_what_cannot_be_built_is_one_line_and_leaves_nothing(here, monkeypatch, 
         building.ready(locate(METHODS, "old"), Progress(quiet=True))
 
 
+@pytest.mark.fault("plugin", "a build of a method's environment that was killed", "it is built anew")
 def test_what_a_killed_build_left_is_built_anew(here):
     write_old(here)
     wanted = environment_of(locate(METHODS, "old"))
@@ -132,6 +136,9 @@ def test_what_a_killed_build_left_is_built_anew(here):
     assert building.ready(locate(METHODS, "old"), Progress(quiet=True)).contents["packages"] == {"pandas": "0.0.7"}
 
 
+@pytest.mark.fault(
+    "plugin", "an environment of a method's own with another pydantic", "one line names the file and what to allow"
+)
 def test_an_environment_in_which_this_package_does_not_work_is_told(here):
     folder = write_old(here, wanted="pydantic==0.1")
     write_wheel(folder / "wheels", "pydantic", "0.1", "def BaseSettings(): pass")
@@ -139,6 +146,11 @@ def test_an_environment_in_which_this_package_does_not_work_is_told(here):
     assert re.search(r"xmodbench cannot be imported \(cannot import name .*pydantic.*let it have pydantic 2", problem)
 
 
+@pytest.mark.fault(
+    "plugin",
+    "a package of a method's own that runs code when it is built, or when Python starts",
+    "it runs behind the wall, or not at all",
+)
 def test_nothing_that_is_installed_runs_outside_the_wall(here, make_store):
     """Neither when it is built, nor by what Python would run as it starts."""
     folder, secret = write_old(here), here / "secret"
