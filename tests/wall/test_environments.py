@@ -59,7 +59,22 @@ def test_a_method_works_with_a_package_that_conflicts_with_ours(here, make_store
     assert record["environment"]["packages"] == {"pandas": "0.0.7"}
     assert record["environment"] == read_record(here / "images")["environment"]
     assert "environment of 'old' (requirements.txt): built" in told(Estimate(plan))
+    write_method(here, "borrower", BORROWER)
+    translate(job("borrower"), here / "model", store, "pd", "t1", here / "borrowed", 4)
+    assert read_record(here / "borrowed")["environment"] == record["environment"]
     assert [fact.name for fact in doctor(plan) if fact.group == "environments of methods"] == ["old"]
+
+
+BORROWER = """
+from xmodbench.plugins import Borrower
+class Toy(Borrower):
+    supervision = Supervision.ZERO_SHOT
+    model_plugin = "old"
+    def load(self, directory, run):
+        import pandas
+        assert pandas.level() == 0.25
+    def translate(self, source, generators): return source
+"""
 
 
 def _built(here):

@@ -139,7 +139,7 @@ def planned_methods(
         UserError: settings a plugin refuses, unknown data sets, models that are not there or do not fit.
     """
     methods: dict[str, PlannedMethod] = {}
-    _check_sources(plugins, directions, where)
+    _check_sources(config, plugins, directions, where)
     imported = imported_models(config, plugins, directions, sizes, where)
     for family, entry in config.methods.items():
         _check_datasets(config, family, entry, where)
@@ -159,7 +159,10 @@ def planned_methods(
 
 
 def _check_sources(
-    plugins: dict[str, Plugin[Method]], directions: dict[str, list[tuple[str, str]]], where: str
+    config: BenchmarkConfig,
+    plugins: dict[str, Plugin[Method]],
+    directions: dict[str, list[tuple[str, str]]],
+    where: str,
 ) -> None:
     """Raise UserError for a method that translates in no direction, and for a direction in which no method does."""
     sources = {
@@ -170,8 +173,11 @@ def _check_sources(
             takes = Shape.of(plugin.cls).counted()
             problem = f"'{plugin.id}' takes {takes}, and no direction of this run is of so many ({where})"
             raise UserError(problem, f"methods.{family}", "add one to a data set's directions, such as 't1+t2->pd'")
+    made_elsewhere = {(entry.dataset, entry.direction) for entry in config.predictions}
     for (dataset, direction), source in sources.items():
-        if not any(serves(plugin.cls, source) for plugin in plugins.values()):
+        if (dataset, direction) not in made_elsewhere and not any(
+            serves(plugin.cls, source) for plugin in plugins.values()
+        ):
             problem = f"no method here takes the sources of '{direction}' at once ({where})"
             raise UserError(problem, f"datasets.{dataset}.directions", "add one that does, or leave the direction out")
 

@@ -8,20 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution, distributions
+from importlib.metadata import distributions
 from pathlib import Path
 
 from xmodbench.commands import documentation
 from xmodbench.data.download.disk import disk_errors, exclusive
 from xmodbench.errors import UserError
-from xmodbench.files import PACKAGE_ROOT, write_json
+from xmodbench.files import write_json
 from xmodbench.plugins.discovery import Location
 from xmodbench.plugins.environment import BUILT, OwnEnvironment, environment_of
 from xmodbench.progress import Progress
 
-LENT = ("pydantic", "PyYAML", "numpy", "tqdm")
-"""What the harness's side of a job imports: what an environment lacks of it is lent to it."""
-NEVER = frozenset({"__pycache__", "bin"})
 CAUSE = re.compile(r"(caused by|cause): |because ", re.IGNORECASE)
 CONDAS = ("mamba", "conda", "micromamba")
 VERSION = "import sys; print(sys.version.split()[0])"
@@ -123,41 +120,3 @@ def _reason(said: str) -> str:
     causes = [re.sub(r"^(caused by|cause): ", "", line, flags=re.IGNORECASE) for line in lines if CAUSE.match(line)]
     behind = "; ".join(dict.fromkeys([*causes[:1], *causes[-1:]]))
     return re.sub(r"^error: ", "", f"{first} ({behind})" if behind else first)[:400]
-
-
-def furnish(place: Path, version: str) -> list[Path]:
-    """Make what a process in another environment finds of this one: ``own`` (this package), ``lent``; the real places.
-
-    Compiled packages are for one version of Python: an environment with another has to have its own.
-    """
-    own, lent = place / "own", place / "lent"
-    own.mkdir()
-    lent.mkdir()
-    (own / PACKAGE_ROOT.name).symlink_to(PACKAGE_ROOT)
-    found = [PACKAGE_ROOT]
-    if version.split(".")[:2] == [str(number) for number in sys.version_info[:2]]:
-        for path in lent_paths():
-            (lent / path.name).symlink_to(path)
-            found.append(path)
-    return found
-
-
-def lent_paths() -> list[Path]:
-    """Modules and packages of what is lent, with what that requires."""
-    found: dict[str, Path] = {}
-    names, seen = list(LENT), set()
-    while names:
-        name = names.pop()
-        try:
-            dist = distribution(name)
-        except PackageNotFoundError:  # of another system or Python
-            continue
-        if dist.name in seen:
-            continue
-        seen.add(dist.name)
-        names += [re.split(r"[^\w.-]", text)[0] for text in dist.requires or [] if "extra ==" not in text]
-        for file in dist.files or []:
-            top = file.parts[0]
-            if top not in NEVER and top != ".." and not top.endswith((".dist-info", ".pth")):
-                found[top] = Path(str(dist.locate_file(top))).resolve()
-    return sorted(found.values())

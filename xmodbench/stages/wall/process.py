@@ -23,11 +23,11 @@ from xmodbench.files import sha256_file
 from xmodbench.isolation import Wall
 from xmodbench.plugins.discovery import Location
 from xmodbench.plugins.shape import Shape
-from xmodbench.stages.wall.building import furnish, ready
+from xmodbench.stages.wall.elsewhere import elsewhere_of
 from xmodbench.stages.wall.may_read import Grant
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.staging import beside, stacks, write_channels
-from xmodbench.stages.wall.walled import Limits, Start, Started, WalledProcess, new_python
+from xmodbench.stages.wall.walled import Limits, Start, WalledProcess, new_python
 from xmodbench.store import SliceStore
 
 NONE = "none"
@@ -83,9 +83,9 @@ class PluginProcess(WalledProcess):
         super().__init__(where, tasks, held=held, start=start, limits=limits, log=log)
         self.job, self.verb, self.available, self.compiled = job, verb, available, compiled
         self.grant = Grant(job, verb, read, write, truth, lender, model)
-        self.own = None if at_home else ready(job.location, job.progress)
+        self.own = None if at_home else elsewhere_of(self.grant.locations, job.progress)
         if self.own is not None:
-            self.start = self._start_elsewhere
+            self.start = self.own.start
 
     @property
     def cache(self) -> Path:
@@ -98,33 +98,18 @@ class PluginProcess(WalledProcess):
         version = isolation.landlock_version()
         return NONE if not version or self.grant.open_to_data else f"landlock {version}"
 
-    def _start_elsewhere(
-        self, channel: int, work: Path, variables: dict[str, str], output: int, held: tuple[int, ...]
-    ) -> Started:
-        """Start the Python of its own environment."""
-        assert self.own is not None
-        # without site: what its packages would have run when Python starts waits for the wall
-        command = [self.own.contents["interpreter"], "-P", "-s", "-S", "-c"]
-        return new_python(channel, work, variables, output, held, command)
+    def _variables(self) -> dict[str, str]:
+        found = super()._variables()
+        return found if self.own is None else self.own.variables(found, self.place)
 
     @property
     def place(self) -> Path:
         """Folder of what a process in another environment finds of this one."""
         return self.private / "path"
 
-    def _variables(self) -> dict[str, str]:
-        found = super()._variables()
-        if self.own is None:
-            return found
-        kept = {name: value for name, value in found.items() if name not in ("PYTHONHOME", "CONDA_PREFIX")}
-        path = os.pathsep.join([str(self.own.python.parent), *filter(None, [found.get("PATH")])])
-        return kept | {"PATH": path, "VIRTUAL_ENV": str(self.own.folder), "PYTHONPATH": str(self.place / "own")}
-
     def _furnish(self, work: Path) -> None:
         if self.own is not None:
-            self.place.mkdir()
-            self.code = [self.place, *furnish(self.place, self.own.contents["python"])]
-            self.code += [self.own.folder, Path(self.own.contents["base"])]
+            self.code = self.own.furnish(self.place)
         if self.compiled is not None:
             shutil.copytree(self.compiled, self.cache, dirs_exist_ok=True)
         for given, path in self.grant.files.items():  # relative paths in the settings go on meaning the same file
@@ -139,22 +124,15 @@ class PluginProcess(WalledProcess):
 
     def _request(self) -> dict[str, Any]:
         return {
-            "locations": [[loc.id, str(loc.folder), loc.entry] for loc in self.grant.locations],
+            # an installed plugin is not installed there: it is found by its folder
+            "locations": [[loc.id, str(loc.folder), None if self.own else loc.entry] for loc in self.grant.locations],
             "name": self.job.name,
             "verb": self.verb,
             "settings": self.job.settings,
             "available": self.available,
             "quiet": self.job.progress.quiet,
-            "elsewhere": self._elsewhere(),
+            "elsewhere": self.own and self.own.request(self.place),
         }
-
-    def _elsewhere(self) -> dict[str, Any] | None:
-        """What the process has to know of its own environment, once it is behind its wall."""
-        if self.own is None:
-            return None
-        folder, python, file = map(str, (self.own.folder, self.own.python, self.own.file))
-        lent = str(self.place / "lent")
-        return {"prefix": folder, "python": python, "site": self.own.contents["site"], "lent": lent, "file": file}
 
     def _begun(self, answer: dict[str, Any]) -> None:
         try:
@@ -212,7 +190,7 @@ class PluginProcess(WalledProcess):
         if done["looked_for"]:
             found["looked_for"] = done["looked_for"]
             self.job.progress.say(f"looked for what is not there for it: {', '.join(done['looked_for'])}")
-        found.update(self.own.facts() if self.own else {})
+        found.update(self.own.environment.facts() if self.own else {})
         if self.grant.files:
             found["files_sha256"] = {given: sha256_file(path) for given, path in self.grant.files.items()}
         if "gpu_memory_mb" in done:
