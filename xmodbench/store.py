@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, read_json, sha256_file, sha256_json, write_json
 
@@ -124,6 +125,10 @@ class SliceStore:
             raise UserError(f"holds {array.dtype} {array.shape}, expected float32 {expected}", path, "prepare it again")
         return array
 
+    def sha256(self, source: str) -> str | None:
+        """Hash of the array of a modality, or of those of several (``t1+t2``); None where one is not there."""
+        return source_sha256({name: entry["sha256"] for name, entry in self.manifest["arrays"].items()}, source)
+
     @property
     def preparation_sha256(self) -> str:
         """Hash of what the stores of one preparation share: settings, seed, volumes, who is in which split."""
@@ -142,6 +147,14 @@ class SliceStore:
             path = self.directory / file
             if known is not None and (not path.is_file() or sha256_file(path) != known):
                 raise UserError("changed since it was prepared", path, "prepare the data set again")
+
+
+def source_sha256(arrays: Mapping[str, str], source: str) -> str | None:
+    """Hash of a source, by those of the arrays of its modalities; None where one is not there."""
+    found = [arrays.get(name) for name in modalities_of(source)]
+    if len(found) == 1:
+        return found[0]
+    return None if None in found else sha256_json(found)
 
 
 def _is_tabular(text: str) -> bool:

@@ -17,7 +17,7 @@ from tests.properties.lines import check_line, hostile
 from xmodbench.errors import UserError
 from xmodbench.records import RECORD, other_than, read_record, recorded
 from xmodbench.stages.gather import gather
-from xmodbench.stages.translate import Part
+from xmodbench.stages.parts import Part
 from xmodbench.store import SliceStore, StoreWriter
 
 UNTOLD = "\r" + "".join(map(chr, range(0xD800, 0xE000)))

@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -346,3 +347,32 @@ def test_nothing_half_written_stays(tmp_path, applied, monkeypatch):
     # the earlier result is whole, but nothing says that it is of this call
     assert (tmp_path / "out.nii.gz").read_bytes() == before and not (tmp_path / "out.record.json").exists()
     assert not [path for path in tmp_path.iterdir() if ".tmp-" in path.name]
+
+
+@pytest.mark.parametrize("declares", ["neighbours = 1", "volumes = True"])
+def test_models_that_see_more_than_a_slice_are_applied_alike(tmp_path, applied, declares):
+    given = write(tmp_path / "in.nii.gz", head("mr", grid(), seed=9))
+    applied(given, "plain.nii.gz", samples=2)
+    copying = f"source[:, {'1:2' if 'neighbours' in declares else ':'}]"
+    body = COPIER.replace("return source", f"return {copying}").replace("ZERO_SHOT\n", f"ZERO_SHOT\n    {declares}\n")
+    applied(given, "shaped.nii.gz", body, samples=2)
+    found = [nibabel.load(tmp_path / f"{name}.nii.gz").get_fdata() for name in ("plain", "shaped")]
+    np.testing.assert_array_equal(*found)
+    assert "handed" in read_json(tmp_path / "shaped.record.json")
+    # not the slice itself but the one above it, which lies a slice lower then
+    if "neighbours" in declares:
+        applied(given, "above.nii.gz", body.replace("1:2", "2:3"))
+        above = nibabel.load(tmp_path / "above.nii.gz").get_fdata()
+        assert np.abs(above[:, :, 15:25] - found[0][:, :, 16:26]).max() < np.abs(above - found[0]).max() / 4
+
+
+def test_a_model_of_several_sources_is_not_applied_to_one_volume(tmp_path, applied):
+    given = write(tmp_path / "in.nii.gz", head("mr", grid(), seed=9))
+    body = COPIER.replace("ZERO_SHOT\n", "ZERO_SHOT\n    sources = (2, 2)\n")
+    with pytest.raises(UserError, match="takes 2 source modalities, and 'mr' is 1"):
+        applied(given, body=body)
+    model = read_model(applied.model)
+    for trained in ({"source": "mr+t2"}, {"handed": {"sources": [2, 2]}}):
+        several = replace(model, record={**model.record, **trained})
+        with pytest.raises(UserError, match="at once, and apply takes volumes of one; prepare a data set with"):
+            several.source("mr", force=True)

@@ -210,3 +210,11 @@ def test_the_command_runs_nothing_and_imports_no_torch(tmp_path):
     found = json.loads(done.stdout)
     assert found["jobs"]["translate"] == 15 and found["jobs"] == found["to_do"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_predictions_that_are_imported_have_a_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "theirs").mkdir()
+    entry = {"id": "theirs", "folder": "theirs", "dataset": "sim_ixi", "direction": "pd->t1"}
+    estimate = Estimate(plan(predictions=[entry]))
+    assert estimate.cpu["import_predictions"].known > 0 and not total(estimate.cpu.values()).unknown

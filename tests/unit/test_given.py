@@ -13,9 +13,10 @@ from xmodbench.files import read_json, sha256_file, write_json
 from xmodbench.plan.config import Scoring
 from xmodbench.records import other_than, recorded
 from xmodbench.stages.gather import gather
+from xmodbench.stages.parts import Part
 from xmodbench.stages.score import score
 from xmodbench.stages.train import pretrain, train
-from xmodbench.stages.translate import Part, translate
+from xmodbench.stages.translate import translate
 from xmodbench.store import SliceStore, StoreWriter
 
 SETTINGS = {"image_size": 16, "split": {"n_test": 2}, "patterns": {"t1": "a", "pd": "b"}}

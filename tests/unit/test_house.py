@@ -21,7 +21,7 @@ FLOORS = (
     {"plugins"},
     {"records", "store", "devices", "isolation"},
     {"commands"},
-    {"files", "progress", "seeding", "yaml_text"},
+    {"files", "progress", "seeding", "yaml_text", "directions"},
     {"errors"},
 )
 """From the top down; rooms of one floor know nothing of each other."""

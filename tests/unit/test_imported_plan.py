@@ -146,3 +146,15 @@ def test_a_borrower_must_not_use_what_has_seen_more(plan, tmp_path):
     exported_model(tmp_path / "few.zip", "few", "mr", source="ct", supervision="few-shot")
     with pytest.raises(UserError, match="a zero-shot method cannot use a model of supervision few-shot"):
         plan({"needs_few": {"models": {"ct->mr": "few.zip"}}})
+
+
+def test_a_model_of_several_sources(plan, tmp_path):
+    write_method(tmp_path, "two", SWEPT.replace("ZERO_SHOT\n", "PAIRED\n    sources = (2, 2)\n"))
+    exported_model(tmp_path / "two.zip", "two", "mr", source="ct+pd", supervision="paired", settings={"width": 4})
+    directions = {"toy": {"directions": ["ct->mr", "ct+pd->mr"]}}
+    for entry in ({"model": "two.zip"}, {"models": {"ct+pd->mr": "two.zip"}}, {"models": {"toy/ct+pd->mr": "two.zip"}}):
+        made = plan({"two": entry, "borrower": {}, "swept": {}}, directions)
+        (cell,) = [cell for cell in made.cells if cell.method == "two"]
+        assert made.model_name(cell) == "mr-from-ct+pd" and made.exported(cell).card.source == "ct+pd"
+    with pytest.raises(UserError, match=r"did you mean 'ct\+pd->mr'"):
+        plan({"two": {"models": {"pd+ct->mr": "two.zip"}}, "swept": {}}, directions)

@@ -20,6 +20,7 @@ from xmodbench.records import read_record
 from xmodbench.stages.export import export
 from xmodbench.stages.given import model_sha256
 from xmodbench.stages.import_model import import_model
+from xmodbench.stages.model_card_text import card_text
 from xmodbench.stages.train import train
 from xmodbench.stages.translate import translate
 
@@ -122,6 +123,17 @@ def test_the_card_says_what_it_is(made):
     for heading in ("Use", "Limits", "Scores", "Data", "Training", "Settings", "Files"):
         assert f"\n## {heading}\n" in text
     assert "any source to T1" in text and "Not for diagnosis" in text and "No scores came with it" in text
+
+
+def test_the_card_shows_metrics_of_ones_own_with_their_definitions(made):
+    with zipfile.ZipFile(made / "t1.zip") as file:
+        card = json.loads(file.read(CARD))
+    row = {"source": "pd", "target": "t1", "dataset": "toy", "n_images": 4, "n_subjects": 2, "unit": "", "copying": 0.5}
+    row |= {"mean": 0.75, "ci_low": 0.5, "ci_high": 1.0}
+    rows = [{**row, "metric": name, "definition": f"what {name} is"} for name in ("own.edges", "paper.psnr")]
+    text = card_text({**card, "scores": rows})
+    assert "| own.edges | 0.75 [0.5, 1] | 0.5 |" in text and "`own.edges`: what own.edges is" in text
+    assert "| paper.psnr |" in text and "what paper.psnr is" not in text
 
 
 def test_what_is_kept_of_the_volumes_travels_beside_it(made, elsewhere):

@@ -5,6 +5,8 @@ import pytest
 from tests.plugins import write_dataset, write_method
 from xmodbench.errors import UserError
 from xmodbench.plan.config import parse_config
+from xmodbench.plan.estimate import Estimate
+from xmodbench.plan.estimate_text import told
 from xmodbench.plan.plan import Plan
 
 DATASET = """
@@ -120,3 +122,47 @@ def test_one_plugin_under_two_ids(plan):
 def test_errors_name_the_key(plan, change, expected):
     with pytest.raises(UserError, match=expected):
         plan(**change)
+
+
+SEVERAL = PAIRED.replace("PAIRED\n", "PAIRED\n    sources = (2, 3)\n")
+BOTH_WAYS = {"toy": {"directions": ["ct->mr", "ct+pd->mr"]}}
+
+
+def test_a_direction_of_several_sources_is_for_methods_that_take_several(plan, tmp_path):
+    write_method(tmp_path, "two", SEVERAL)
+    made = plan(datasets=BOTH_WAYS, methods={"zero": {}, "two": {}, "copy_source": {}})
+    found = [(cell.method, cell.source) for cell in made.cells]
+    assert found == [("zero", "ct"), ("copy_source", "ct"), ("two", "ct+pd"), ("copy_source", "ct+pd")]
+    (cell,) = [cell for cell in made.cells if cell.method == "two"]
+    assert (cell.name, str(made.model_dir(cell))) == ("two.toy.ct+pd-to-mr", "results/r/models/two/toy/mr-from-ct+pd")
+    assert made.left_out == {"zero": [("toy", "ct+pd->mr")], "two": [("toy", "ct->mr")]}
+    assert "'zero' takes one source modality: not in ct+pd->mr of toy" in told(Estimate(made))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"datasets": BOTH_WAYS}, "c.yaml.*; add one that does, or leave the direction out"),
+        ({"methods": {"two": {}}}, "'two' takes 2 to 3 source modalities, and no direction of this run is of so many"),
+        ({"datasets": {"toy": {"directions": ["ct+xx->mr"]}}}, r"'ct\+xx->mr' asks for unknown modality 'xx'"),
+        ({"datasets": {"toy": {"directions": ["ct+mr->mr"]}}}, "translates a modality to itself"),
+        ({"datasets": {"toy": {"directions": ["ct+ct->mr"]}}}, "names a source twice"),
+        ({"datasets": {"toy": {"directions": ["ct+pd->mr", "pd+ct->mr"]}}}, "are the same sources"),
+        ({"datasets": {"toy": {"directions": ["ct+->mr"]}}}, "must match"),
+        ({"datasets": {"toy": {"directions": ["ct + pd->mr"]}}}, "must match"),
+    ],
+)
+def test_sources_that_cannot_be_are_refused(plan, tmp_path, change, expected):
+    write_method(tmp_path, "two", SEVERAL)
+    with pytest.raises(UserError, match=expected):
+        plan(**change)
+
+
+def test_predictions_of_several_sources(plan, tmp_path):
+    write_method(tmp_path, "two", SEVERAL)
+    (tmp_path / "theirs").mkdir()
+    entry = {"id": "theirs", "folder": "theirs", "dataset": "toy", "direction": "ct+pd->mr"}
+    for methods in ({"zero": {}, "two": {}}, {"zero": {}}):  # they may stand there alone
+        made = plan(datasets=BOTH_WAYS, methods=methods, predictions=[entry])
+        assert [cell.source for cell in made.cells if cell.method == "theirs"] == ["ct+pd"]
+        assert "theirs" not in made.left_out

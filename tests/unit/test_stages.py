@@ -11,8 +11,9 @@ from xmodbench.errors import UserError
 from xmodbench.plugins.contract import unpaired
 from xmodbench.records import read_record
 from xmodbench.stages.gather import gather
+from xmodbench.stages.parts import Part
 from xmodbench.stages.train import pretrain, train
-from xmodbench.stages.translate import Part, translate
+from xmodbench.stages.translate import translate
 from xmodbench.store import SliceStore
 
 PAIRED = SEEING.replace("ZERO_SHOT", "PAIRED")

@@ -10,9 +10,10 @@ from tests.phantoms import COPIER, LANDMARKS, landmarks_of
 from tests.plugins import job_of
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
+from xmodbench.progress import Progress
 from xmodbench.stages.translate import translate
-from xmodbench.stages.volumes import folder_name, volumes_of, write_volumes
-from xmodbench.store import SliceStore
+from xmodbench.stages.volumes import _missing, folder_name, volumes_of, write_volumes
+from xmodbench.store import SliceStore, StoreWriter
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +64,21 @@ def test_what_is_no_translation_of_these_slices_is_refused(tmp_path, translated,
 
 def test_names_of_subjects_stay_within_the_folder():
     assert [folder_name(name) for name in ("s 1", "a/b", "../x", "..")] == ["s 1", "a-b", "-x", "subject"]
+
+
+def test_slices_without_a_translation_are_named(tmp_path, translated, capsys):
+    whole, partial = SliceStore(translated / "translation"), tmp_path / "partial"
+    assert _missing(whole, whole, Progress()) == {}
+    manifest = {key: whole.manifest[key] for key in ("kind", "source", "target")}
+    with StoreWriter(partial, ["ct"], tuple(whole.manifest["shape"]), manifest) as writer:
+        for image, row in list(zip(whole.array("ct"), whole.rows, strict=True))[2:]:
+            writer.add({"ct": image}, **row)
+    record = read_json(translated / "translation" / "record.json")
+    sha256 = SliceStore(partial).manifest["arrays"]["ct"]["sha256"]
+    write_json(partial / "record.json", record | {"outputs_sha256": sha256})
+    write_volumes(partial, translated / "test", tmp_path / "out", "prepared", (), Progress())
+    assert f"2 of {len(whole.ids)} slices have no translation and are left empty: {whole.ids[0]}, {whole.ids[1]}" in (
+        capsys.readouterr().err
+    )
+    found = read_json(tmp_path / "out" / "record.json")
+    assert found["missing"] == whole.ids[:2] and found["missing_subjects"] == []

@@ -98,6 +98,23 @@ def test_editing_a_plugin_reruns_only_its_cells(work):
     }
 
 
+def test_a_scaffolded_method_appears_in_the_table_at_the_cost_of_its_own_jobs(work, monkeypatch):
+    """README and docs/add-a-method.md: `new`, a line in the config, `run`."""
+    monkeypatch.chdir(work.folder)
+    written = CliRunner().invoke(app, ["new", "method", "mine"])
+    assert written.exit_code == 0, written.output
+    work.write_config(methods={"gradient": {"translate_jobs": 2}, "mine": {}, "copy_source": {}, "oracle": {}})
+    done = work.run()
+    assert done.returncode == 0, done.stderr
+    table = json.loads((work.results / "table.json").read_text())
+    mine = [row for row in table["rows"] if row["method"] == "mine"]
+    assert mine and {row["status"] for row in mine} == {"complete"}
+    assert "| Mine |" in re.sub(r"\s+", " ", (work.results / "table.md").read_text())
+    for old in ("models/gradient", "translations/gradient", "translations/oracle"):
+        (record,) = (work.results / old).rglob("record.json")
+        assert record.stat().st_mtime < work.config.stat().st_mtime
+
+
 def test_a_new_direction_costs_a_zero_shot_method_no_training(fresh):
     entry = {
         "plugin": "folder",

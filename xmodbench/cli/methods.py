@@ -124,7 +124,7 @@ def train(
 def translate(
     name: Method,
     data: Data,
-    source: Annotated[str, typer.Option(help="Modality to translate from.")],
+    source: Annotated[str, typer.Option(help="Modality to translate from; several as t1+t2.")],
     target: Target,
     out: Out,
     model: Annotated[
@@ -142,12 +142,11 @@ def translate(
     expect: Expect = "{}",
 ) -> None:
     """Translate the slices of one modality with a trained model."""
-    from xmodbench.stages import translate as stage
+    from xmodbench.stages.parts import Part
+    from xmodbench.stages.translate import translate as stage
 
     job = _job(name, plugin, parsed(settings), seed, device, threads, tf32, gpus)
-    stage.translate(
-        job, model, data, source, target, out, batch_size, stage.Part.parse(part), parsed(expect, "--expect")
-    )
+    stage(job, model, data, source, target, out, batch_size, Part.parse(part), parsed(expect, "--expect"))
 
 
 def gather(

@@ -41,7 +41,9 @@ Gpus = Annotated[int, typer.Option(min=0, hidden=True, help="GPUs that the workf
 Out = Annotated[Path, typer.Option(help="Where the result goes.")]
 Raw = Annotated[Path, typer.Option(help="Folder of the raw volumes.")]
 Target = Annotated[str, typer.Option(help="Modality to translate to.")]
-NeededSource = Annotated[str | None, typer.Option(help="Modality to translate from, where the method needs it.")]
+NeededSource = Annotated[
+    str | None, typer.Option(help="Modality to translate from, where the method needs it; several as t1+t2.")
+]
 State = Annotated[Path, typer.Option(help="Folder for the state a killed job resumes from.")]
 Data = Annotated[Path, typer.Option(help="A slice store: <data>/<dataset>/train or /test.")]
 

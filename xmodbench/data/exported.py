@@ -11,14 +11,14 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from xmodbench.data.plain_files import TRUST, check_name, check_plain
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_file, sha256_json
-from xmodbench.plugins.settings import Id, Modality, validated
+from xmodbench.plugins.settings import NAME, Id, Modality, validated
 
 CARD, CARD_TEXT = "model-card.json", "model-card.md"
 KIND, FORMAT_VERSION = "xmodbench model", 1
@@ -64,7 +64,7 @@ class Card(_Part):
     name: str
     plugin: CardPlugin
     target: Modality
-    source: Modality | None
+    source: Annotated[str, Field(pattern=rf"^{NAME}(\+{NAME})*$")] | None
     supervision: str
     shape: list[int] | None
     seed: int

@@ -20,10 +20,12 @@ from pydantic import (
 
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import SHIPPED
-from xmodbench.plugins.settings import Id, no_truth, validated
+from xmodbench.plugins.settings import NAME, Id, no_truth, validated
+from xmodbench.plugins.shape import MOST_SOURCES
 from xmodbench.yaml_text import read_yaml
 
-Direction = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,20}->[a-z][a-z0-9_]{0,20}$")]
+_SOURCE = rf"{NAME}(\+{NAME}){{0,{MOST_SOURCES - 1}}}"
+Direction = Annotated[str, StringConstraints(pattern=rf"^{_SOURCE}->{NAME}$")]
 
 
 def _writable(path: str) -> str:
@@ -59,7 +61,8 @@ class DatasetEntry(Part):
     directions: list[Direction] | None = Field(
         None,
         min_length=1,
-        description="Translations to run, such as `t1->pd`; all pairs of modalities if left out.",
+        description="Translations to run, such as `t1->pd`, or `t1+t2->pd` from several at once, which only methods that "
+        "take several translate; all pairs of modalities if left out.",
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
 
@@ -80,7 +83,7 @@ def _file_alone(value: Any) -> Any:
 Model = Annotated[ModelFile, BeforeValidator(_file_alone, json_schema_input_type=str | ModelFile)]
 ModelOf = Annotated[
     str,
-    StringConstraints(pattern=r"^([a-z][a-z0-9_-]{0,40}/)?[a-z][a-z0-9_]{0,20}(->[a-z][a-z0-9_]{0,20})?$"),
+    StringConstraints(pattern=rf"^([a-z][a-z0-9_-]{{0,40}}/)?({NAME}|{_SOURCE}->{NAME})$"),
 ]
 
 

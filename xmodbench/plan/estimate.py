@@ -22,6 +22,8 @@ from xmodbench.plugins.settings import validated
 
 OF_METHODS = ("pretrain", "train", "translate", "translate_part")
 """Rules whose jobs run a method."""
+OF_NO_METHOD = ("score", "gather", "report", "import_model", "import_predictions")
+"""Rules whose jobs take about as long whatever the method."""
 NOTHING_S = 0.6
 """Seconds of a job that only looks at what is there."""
 
@@ -96,7 +98,7 @@ class Estimate:
         return f"{job.rule} {job.dataset or ''}".strip()
 
     def _seconds(self, job: Job) -> float | None:
-        if job.rule in ("score", "gather", "report"):
+        if job.rule in OF_NO_METHOD:
             return self.rates.seconds(job.rule)
         if job.rule in ("fetch", "acquire", "prepare"):
             return self._of_dataset(job)

@@ -8,6 +8,7 @@ from typing import Any
 
 from xmodbench.data.download.remote import human_size
 from xmodbench.plan.estimate import Estimate, Sum, total
+from xmodbench.plugins.shape import Shape
 
 UNKNOWN = "unknown"
 
@@ -20,7 +21,25 @@ def told(estimate: Estimate) -> str:
     lines += [f"{rule:<16}{count:>7}{todo.get(rule, 0):>7}" for rule, count in all_of_it.items()]
     lines += [f"{'together':<16}{sum(all_of_it.values()):>7}{sum(todo.values()):>7}", ""]
     lines += [f"{name}: {_slices(found)}" for name, found in estimate.slices.items()]
+    lines += [*_left_out(estimate), *_environments(estimate)]
     return "\n".join([*lines, "", *_download(estimate), *_disk(estimate), *_hours(estimate), *_basis(estimate)])
+
+
+def _left_out(estimate: Estimate) -> Iterator[str]:
+    """Methods that do not stand in every direction."""
+    for name, found in estimate.plan.left_out.items():
+        takes = Shape.of(estimate.plan.methods[name].plugin.cls).counted()
+        yield f"'{name}' takes {takes}: not in {', '.join(f'{direction} of {dataset}' for dataset, direction in found)}"
+
+
+def _environments(estimate: Estimate) -> Iterator[str]:
+    """Methods whose jobs run in an environment of their own."""
+    for wanted in estimate.plan.environments.values():
+        by = "conda" if wanted.by_conda else "uv"
+        state = (
+            "built" if wanted.is_built else f"not built yet: {by} does it once, before the first job (size {UNKNOWN})"
+        )
+        yield f"environment of '{wanted.plugin}' ({wanted.file.name}): {state}"
 
 
 def _slices(found) -> str:
@@ -98,6 +117,8 @@ def as_values(estimate: Estimate) -> dict[str, Any]:
         "run": estimate.plan.config.run,
         "jobs": estimate.list.count(),
         "to_do": estimate.list.count(estimate.to_do),
+        "left_out": estimate.plan.left_out,
+        "environments": {name: wanted.is_built for name, wanted in estimate.plan.environments.items()},
         "slices": {name: vars(found) for name, found in estimate.slices.items()},
         "download_bytes": values(estimate.download),
         "disk_bytes": {kind: values(one) for kind, one in estimate.disk.items()},

@@ -10,6 +10,7 @@ from xmodbench.data.exported import Card, ExportedModel
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.plan.config import BenchmarkConfig, MethodEntry, ModelFile
 from xmodbench.plugins import METHODS, Method, Plugin, Supervision, find
+from xmodbench.plugins.models import serves
 
 Needed = Mapping[str, str]
 """Names of the models that an entry needs on one data set, each with the key that names it in a config, as ``pd->t1``."""
@@ -66,6 +67,7 @@ def _settings(card: Card) -> dict[str, Any]:
 
 def _needed(plugin: Plugin[Method], directions: list[tuple[str, str]]) -> Needed:
     """One model for each target, or for each direction where training needs the source."""
+    directions = [(source, target) for source, target in directions if serves(plugin.cls, source)]
     if plugin.cls.supervision.needs_source:
         return {f"{target}-from-{source}": f"{source}->{target}" for source, target in directions}
     return {target: target for _, target in directions}

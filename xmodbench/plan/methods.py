@@ -23,8 +23,9 @@ from xmodbench.plan.imported import (
     trainer_of,
 )
 from xmodbench.plugins import Method, Plugin, Supervision, TwoPhase
-from xmodbench.plugins.models import has_model
+from xmodbench.plugins.models import has_model, serves
 from xmodbench.plugins.settings import validated
+from xmodbench.plugins.shape import Shape
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ class PlannedMethod:
         label = self.entry.label or self.plugin.label
         return ", ".join([label, *(f"{name} {shown(value)}" for name, value in self.point.items())])
 
+    def translates(self, dataset: str, source: str, target: str) -> bool:
+        """Whether it stands in a direction: all that there is, of the number of sources that it takes."""
+        if self.made_elsewhere:
+            return (dataset, source, target) in self.made_elsewhere
+        return serves(self.plugin.cls, source)
+
     @property
     def deterministic(self) -> bool:
         """Whether there is no chance in it, so that another seed changes nothing."""
@@ -132,6 +139,7 @@ def planned_methods(
         UserError: settings a plugin refuses, unknown data sets, models that are not there or do not fit.
     """
     methods: dict[str, PlannedMethod] = {}
+    _check_sources(config, plugins, directions, where)
     imported = imported_models(config, plugins, directions, sizes, where)
     for family, entry in config.methods.items():
         _check_datasets(config, family, entry, where)
@@ -148,6 +156,30 @@ def planned_methods(
     for dataset in config.datasets:
         _assign_trainings(config, methods, plugins, dataset, where, imported)
     return methods
+
+
+def _check_sources(
+    config: BenchmarkConfig,
+    plugins: dict[str, Plugin[Method]],
+    directions: dict[str, list[tuple[str, str]]],
+    where: str,
+) -> None:
+    """Raise UserError for a method that translates in no direction, and for a direction in which no method does."""
+    sources = {
+        (dataset, f"{source}->{target}"): source for dataset, pairs in directions.items() for source, target in pairs
+    }
+    for family, plugin in plugins.items():
+        if not any(serves(plugin.cls, source) for source in sources.values()):
+            takes = Shape.of(plugin.cls).counted()
+            problem = f"'{plugin.id}' takes {takes}, and no direction of this run is of so many ({where})"
+            raise UserError(problem, f"methods.{family}", "add one to a data set's directions, such as 't1+t2->pd'")
+    made_elsewhere = {(entry.dataset, entry.direction) for entry in config.predictions}
+    for (dataset, direction), source in sources.items():
+        if (dataset, direction) not in made_elsewhere and not any(
+            serves(plugin.cls, source) for plugin in plugins.values()
+        ):
+            problem = f"no method here takes the sources of '{direction}' at once ({where})"
+            raise UserError(problem, f"datasets.{dataset}.directions", "add one that does, or leave the direction out")
 
 
 def _check_datasets(config: BenchmarkConfig, family: str, entry: MethodEntry, where: str) -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench.data.exported import ExportedModel
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import sha256_json
 from xmodbench.plan.config import BenchmarkConfig, PredictionsEntry
 from xmodbench.plan.elsewhere import planned_predictions
 from xmodbench.plan.methods import PlannedMethod, Training, planned_methods, replicate_name
 from xmodbench.plugins import DATASETS, METHODS, METRICS, Dataset, ImageMetric, Kind, Plugin, available, find
-from xmodbench.plugins.discovery import P
+from xmodbench.plugins.discovery import P, locate
+from xmodbench.plugins.environment import OwnEnvironment, environment_of
 from xmodbench.plugins.settings import Settings, validated
 
 
@@ -96,13 +98,22 @@ class Plan:
             return [(a, b) for a in modalities for b in modalities if a != b]
         place = f"datasets.{dataset}.directions"
         pairs = [(source, target) for source, target in (direction.split("->") for direction in asked)]
+        known: dict[tuple[frozenset[str], str], str] = {}
         for direction, (source, target) in zip(asked, pairs, strict=True):
-            unknown = [name for name in (source, target) if name not in modalities]
+            names = modalities_of(source)
+            unknown = [name for name in (*names, target) if name not in modalities]
             if unknown:
                 have = f"the data set has {', '.join(modalities)} ({self.where})"
                 raise UserError(f"'{direction}' asks for unknown modality '{unknown[0]}'; {have}", place)
-            if source == target:
+            if target in names:
                 raise UserError(f"'{direction}' translates a modality to itself ({self.where})", place)
+            if len(set(names)) < len(names):
+                raise UserError(f"'{direction}' names a source twice ({self.where})", place)
+            same = known.setdefault((frozenset(names), target), direction)
+            if same != direction:
+                raise UserError(
+                    f"'{direction}' and '{same}' are the same sources ({self.where})", place, "leave one out"
+                )
         return list(dict.fromkeys(pairs))
 
     # -- cells ------------------------------------------------------------------------------------------------------
@@ -114,8 +125,25 @@ class Plan:
             for dataset, pairs in self.directions.items()
             for source, target in pairs
             for name, method in self.methods.items()
-            if not method.made_elsewhere or (dataset, source, target) in method.made_elsewhere
+            if method.translates(dataset, source, target)
         ]
+
+    @cached_property
+    def left_out(self) -> dict[str, list[tuple[str, str]]]:
+        """By method that runs here, data sets with directions (``t1+t2->pd``) whose sources are not of its number."""
+        return {
+            name: found
+            for name, method in self.methods.items()
+            if not method.made_elsewhere
+            and (
+                found := [
+                    (dataset, f"{source}->{target}")
+                    for dataset, pairs in self.directions.items()
+                    for source, target in pairs
+                    if not method.translates(dataset, source, target)
+                ]
+            )
+        }
 
     def seeds(self, method: str) -> list[int | None]:
         """Seeds that a method is trained and translates with; None is the run's own.
@@ -194,6 +222,14 @@ class Plan:
     def simulated(self, dataset: str) -> bool:
         """Whether the data set is a stand-in whose numbers must never pose as real ones."""
         return self.datasets[dataset].simulated
+
+    @cached_property
+    def environments(self) -> dict[str, OwnEnvironment]:
+        """Environments of their own that methods of this run, or what trains their models, ask for; by plugin."""
+        plugins = [method.plugin for method in self.methods.values() if not method.made_elsewhere]
+        plugins += [training.plugin for training in self.trainings.values()]
+        found = {plugin.id: environment_of(locate(METHODS, plugin.id)) for plugin in plugins}
+        return {name: wanted for name, wanted in found.items() if wanted is not None}
 
     # -- paths ------------------------------------------------------------------------------------------------------
     @property

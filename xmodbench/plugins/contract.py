@@ -66,13 +66,15 @@ def checked_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         raise UserError(f"returned {type(images).__name__}, expected a NumPy array", "translate", fix)
     if images.shape != shape:
         fix = "return an image [1, H, W] for each of the source's, in their order"
+        if len(shape) > 4:
+            fix = "return the one volume [1, 1, D, H, W] that it was handed, translated"
         raise UserError(f"returned shape {images.shape}, expected {shape}", "translate", fix)
     if images.dtype.kind != "f":
         fix = "divide grey levels by their largest, then images.astype(numpy.float32)"
         raise UserError(f"returned {images.dtype} values, expected float32 in [0, 1]", "translate", fix)
     images = images.astype(np.float32, copy=False)
     if not np.isfinite(images).all():
-        bad = int((~np.isfinite(images)).any(axis=(1, 2, 3)).sum())
+        bad = int((~np.isfinite(images)).reshape(len(images), -1).any(axis=1).sum())
         fix = "look for divisions by 0 and logarithms of 0"
         raise UserError(f"{bad} of {len(images)} images hold NaN or infinite values", "translate", fix)
     if images.min() < 0 or images.max() > 1:

@@ -26,8 +26,9 @@ from xmodbench.errors import UserError, did_you_mean
 from xmodbench.files import SHIPPED
 from xmodbench.plugins.code_hash import folder_hash
 from xmodbench.plugins.dataset import Dataset
-from xmodbench.plugins.method import FewShot, Method, Supervision, TwoPhase
+from xmodbench.plugins.method import Control, FewShot, Method, Supervision, TwoPhase
 from xmodbench.plugins.metric import ImageMetric
+from xmodbench.plugins.shape import Shape
 from xmodbench.plugins.wellformed import check_metadata, check_signatures
 from xmodbench.yaml_text import parse_yaml
 
@@ -255,6 +256,8 @@ def _checked(plugin: Plugin[P]) -> Plugin[P]:
     if plugin.kind is METHODS and issubclass(cls, FewShot) != (cls.supervision is Supervision.FEW_SHOT):
         problem = f"class {cls.__name__} is few-shot or a FewShot, but not both"
         raise UserError(problem, where, "subclass FewShot and say in source_slices how many it sees")
+    if plugin.kind is METHODS:
+        _check_shape(cls, where)
     if not (isinstance(getattr(cls, "Config", None), type) and issubclass(cls.Config, BaseModel)):
         raise UserError(f"class {cls.__name__} has no Config (a pydantic model)", where)
     if issubclass(cls, TwoPhase) and not hasattr(cls, "pretraining_settings"):
@@ -268,3 +271,22 @@ def _checked(plugin: Plugin[P]) -> Plugin[P]:
     if issubclass(cls, TwoPhase) and set(cls.pretraining_settings) & set(cls.translation_settings):
         raise UserError("pretraining_settings and translation_settings overlap", where)
     return plugin
+
+
+def _check_shape(cls: type[Method], where: Path) -> None:
+    """Raise UserError unless the class declares a shape that can be handed out to its kind of method."""
+    try:
+        shape = Shape.of(cls)
+    except UserError as error:
+        raise UserError(f"class {cls.__name__}: {error.where} {error.what}", where, error.fix) from None
+    if shape.plain:
+        return
+    declares = "volumes" if shape.volumes else "neighbours"
+    if issubclass(cls, Control):
+        problem = (
+            f"class {cls.__name__} is a control and declares {declares}: it is asked about a whole test set at once"
+        )
+        raise UserError(problem, where, "leave that out")
+    if issubclass(cls, FewShot):
+        problem = f"class {cls.__name__} is few-shot and declares {declares}: its share is counted in single slices"
+        raise UserError(problem, where, "leave that out, or be paired")

@@ -38,10 +38,15 @@ class Supervision(StrEnum):
 
 @dataclass(frozen=True)
 class TrainData:
-    """The arrays a training job may see: float32 ``[N, 1, H, W]`` in ``[0, 1]``, memory-mapped.
+    """The arrays a training job may see: float32 ``[N, C, H, W]`` in ``[0, 1]``, memory-mapped.
 
     ``source`` is None for zero-shot methods and controls. For few-shot methods it holds only the slices that were drawn,
     unpaired with ``target``; for paired methods row i of both is the same slice.
+
+    C is 1, unless the method declares otherwise: it is S (2n + 1) in ``source`` for S modalities and n ``neighbours``, the
+    modalities one after the other, each with its slices from below to above. ``target`` has one channel beside a source, and
+    2n + 1 where a method is handed nothing else. A method that declares ``volumes`` is handed sequences of volumes
+    ``[S, D, H, W]`` and ``[1, D, H, W]`` instead, D differing from one to the next.
     """
 
     target: np.ndarray
@@ -71,10 +76,14 @@ class Run:
 class Method(ABC):
     """A method that translates slices of one modality into another.
 
-    Images are float32 ``[N, 1, H, W]`` in ``[0, 1]`` everywhere. Subclasses set ``supervision`` and may replace
-    ``Config`` by a pydantic model of their hyper-parameters; its defaults are the paper's.
+    Images are float32 ``[N, 1, H, W]`` in ``[0, 1]``, unless the class declares that it is handed more at once. Subclasses
+    set ``supervision`` and may replace ``Config`` by a pydantic model of their hyper-parameters; its defaults are the
+    paper's.
 
     Attributes:
+        sources: least and most source modalities that it translates from at once, each a channel.
+        neighbours: slices on each side of a slice that it is handed as further channels; a property where the settings say.
+        volumes: whether it is handed whole volumes, one at a time.
         translation_settings: fields of ``Config`` that only `translate` uses. They do not reach `fit`, and changing them
             trains nothing again; `load` lays them over what the model was trained with.
         model_plugin: the plugin whose models this method translates with; it then trains nothing itself.
@@ -85,6 +94,9 @@ class Method(ABC):
     Config: ClassVar[type[Settings]] = Settings
     translation_settings: ClassVar[frozenset[str]] = frozenset()
     model_plugin: ClassVar[str | None] = None
+    sources: ClassVar[tuple[int, int]] = (1, 1)
+    neighbours: int = 0
+    volumes: ClassVar[bool] = False
     intermediate_images: dict[str, np.ndarray]
     settings: Any  # of the class `Config`
 
@@ -105,7 +117,11 @@ class Method(ABC):
 
     @abstractmethod
     def translate(self, source: np.ndarray, generators: Sequence[ImageGenerator]) -> np.ndarray:
-        """Translate ``source`` [N,1,H,W] to the target modality; all randomness comes from ``generators`` (one each)."""
+        """Translate ``source`` [N,C,H,W] to images [N,1,H,W]; all randomness comes from ``generators`` (one each).
+
+        The channels are those of `TrainData`. A method that declares ``volumes`` is handed [1,S,D,H,W], one generator with
+        it, and answers [1,1,D,H,W].
+        """
 
     @classmethod
     def compile_kernels(cls) -> None:

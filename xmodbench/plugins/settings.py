@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
 """Ids become folder names and shell words: nothing else is let through."""
-Modality = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,20}$")]
+NAME = "[a-z][a-z0-9_]{0,20}"
+Modality = Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
 
 
 def no_truth(model: type[BaseModel], value: Any, info: ValidationInfo) -> Any:

@@ -43,8 +43,17 @@ class MethodMetadata(Metadata):
     deterministic: bool = False
     files: list[str] = []
     several_processes: list[Literal["pretrain", "train"]] = []
+    environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][\w.-]{0,60}\.(txt|in|ya?ml)$")] | None = None
     smoke: dict[str, Any] = {}
     resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _one_torch(self) -> MethodMetadata:
+        if self.environment and self.several_processes:
+            raise ValueError(
+                "environment: processes that train together are started outside it; leave out several_processes"
+            )
+        return self
 
 
 class DatasetMetadata(Metadata):
@@ -84,6 +93,10 @@ KINDS: dict[str, type[Metadata]] = {
 def check_metadata(meta: dict[str, Any], path: Path) -> None:
     """Raise UserError, naming the key, unless what the plugin's YAML says is what it should be."""
     validated(KINDS[path.name], meta, str(path))
+    name = meta.get("environment")
+    if name is not None and not (path.parent / name).is_file():
+        fix = "put a requirements file or a conda YAML there, or take the key out"
+        raise UserError(f"environment: there is no file '{name}' beside it", path, fix)
 
 
 def check_signatures(cls: type, base: type, where: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_file
 from xmodbench.metrics.paired import FOREGROUND_THRESHOLD
@@ -80,12 +81,13 @@ def read_panels(report: Report, group: Group) -> Panels | None:
     plan = report.plan
     try:
         test = SliceStore(plan.data_dir(group.dataset) / "test")
-        target, source = test.array(group.target), test.array(group.source)
+        target = test.array(group.target)
+        sources = {name: test.array(name) for name in modalities_of(group.source)}
     except UserError:
         return None
     chosen = choose_slices(test, target, plan.config.report.figure_slices)
     columns = [
-        Column(f"source ({group.source.upper()})", source[chosen], is_translation=False),
+        *(Column(f"source ({name.upper()})", source[chosen], is_translation=False) for name, source in sources.items()),
         Column(f"target ({group.target.upper()})", target[chosen], is_translation=False),
     ]
     methods = [item for item in group.results if not report.control(item.cell)]
@@ -203,7 +205,7 @@ def _draw_column(axis, column: Column, panels: Panels, place: int, number: int) 
         x, y = (left + side * np.array([0, 1, 1, 0, 0])) / image.shape[1], np.array([0, 0, 1, 1, 0])
         axis.plot(place + x, top + (row + side * y) / image.shape[0], color="#e69f00", linewidth=0.8)
     if column.is_translation:
-        targets = panels.columns[1].images
+        targets = next(one.images for one in panels.columns if one.title.startswith("target"))
         assert targets is not None
         error = np.abs(np.asarray(image, np.float64) - targets[number])
         draw_image(axis, error, place, top + 2, cmap=ERROR_COLOURS, vmax=ERROR_WINDOW)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xmodbench.data.pairing.judge import Finding
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.plan.plan import Plan
 from xmodbench.report.checks import Check
@@ -31,12 +32,12 @@ def find_pairs(plan: Plan, dataset: str) -> Found | None:
 
 def doubtful(group: Group, found: Found) -> list[str]:
     """The subjects whose source and target may not belong together, with what is suspected."""
-    wanted = {group.source, group.target}
+    wanted = {*modalities_of(group.source), group.target}
     return [
         f"{name} ({split}): {item.suspected}"
         for (split, name), items in found.items()
         for item in items
-        if item.suspected and {*item.pair} == wanted
+        if item.suspected and {*item.pair} <= wanted
     ]
 
 

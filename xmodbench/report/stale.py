@@ -15,6 +15,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import read_json
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.records import other_than
+from xmodbench.store import source_sha256
 
 Records = dict[str, dict[str, Any]]
 
@@ -80,7 +81,7 @@ def _links(plan: Plan, cell: Cell) -> Iterator[tuple[str, str, Callable[[Records
     yield "pretrain", "data_sha256", lambda records: train
     yield "train", "pretrained_sha256", lambda records: records.get("pretrain", {}).get("outputs_sha256")
     yield "translate", "model_sha256", lambda records: records.get("train", {}).get("outputs_sha256")
-    yield "translate", "data_sha256", lambda records: test and test.get(cell.source)
+    yield "translate", "data_sha256", lambda records: test and source_sha256(test, cell.source)
     yield "score", "translation_sha256", lambda records: records.get("translate", {}).get("outputs_sha256")
     yield "score", "test_sha256", lambda records: test
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from xmodbench.directions import first_of
 from xmodbench.metrics.field.cards import FIELD, VOLUME
 from xmodbench.metrics.own import OWN
 from xmodbench.metrics.published import MIN_SUBJECTS
@@ -90,6 +91,8 @@ def subjects_note(group: Group) -> str:
         return "no cell of this direction is complete"
     images, subjects = counts[0]["images"], counts[0]["subjects"]
     text = f"{images} test slices of {subjects} subject{'s' if subjects != 1 else ''}"
+    if (first := first_of(group.source)) != group.source:
+        text += f"; what is compared with the source is compared with {first}, the first of its sources"
     if subjects == 1:
         return text + "; no intervals: one subject says nothing about others"
     return f"{text}; 95 % intervals (t, subjects as clusters, {subjects - 1} degree{'s' if subjects > 2 else ''} of freedom)"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench.data.volumes.known import FORMAT
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_file
 from xmodbench.stages.given import PREPARATION, check_model
@@ -49,6 +50,7 @@ class Model:
         Raises:
             UserError: it is not known, or the model is of another.
         """
+        self._check_single()
         trained, others = self.record.get("source"), [name for name in self.known["modalities"] if name != self.target]
         if trained is not None and given not in (None, trained):
             raise UserError(
@@ -69,6 +71,15 @@ class Model:
             fix = f"one of {', '.join(others)}; or --force, which prepares it by percentiles"
             raise UserError(problem, "--source", fix)
         return source
+
+    def _check_single(self) -> None:
+        """Raise UserError for a model that translates from several modalities at once: a volume is of one."""
+        least = self.record.get("handed", {}).get("sources", [1])[0]
+        trained = self.record.get("source")
+        if least > 1 or (trained is not None and len(modalities_of(trained)) > 1):
+            several = f"'{trained}'" if trained else f"{least} modalities"
+            fix = f"prepare a data set with {several}, and name the direction in a config or use `xmodbench translate`"
+            raise UserError(f"translates from {several} at once, and apply takes volumes of one", self.folder, fix)
 
 
 def read_model(folder: Path) -> Model:

@@ -19,6 +19,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import sha256_json
 from xmodbench.seeding import derive_seed
 from xmodbench.stages.apply_model import Model, Wish
+from xmodbench.stages.parts import WHOLE, rows_of_part, seeded
 from xmodbench.stages.translate import images_left, lender_of, perform_translation
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
@@ -132,16 +133,15 @@ def _translated(
         with process:
             _check_method(job, process.described, model)
             count, n = len(store.ids), wish.samples
-            done = perform_translation(
-                process,
-                model.folder,
-                model.target,
-                wish.batch_size,
-                {
-                    "source": process.stage(store, source, [*range(count)] * n if n > 1 else None),
-                    "seeds": seeds_of(job.seed, store.ids, n),
-                },
-            )
+            method = process.described
+            method.shape.check(source, f"method '{job.name}'")
+            _, volumes = rows_of_part(store, WHOLE, method.shape)
+            given = {
+                "source": process.stage(store, source, [*range(count)] * n if n > 1 else None, method.shape.neighbours),
+                "seeds": seeds_of(job.seed, seeded(store, range(count), volumes), n),
+                "stacks": volumes and [[k * count + row for row in stack] for k in range(n) for stack in volumes],
+            }
+            done = perform_translation(process, model.folder, model.target, wish.batch_size, given)
             shape = alone.images.shape[1:]
             batches = (
                 batch[model.target][:, 0] for batch in images_left(process.out, [model.target], count * n, shape)
@@ -149,7 +149,7 @@ def _translated(
             mean, spread = mean_and_spread(batches, count, n, shape)
             record = {
                 **job.facts(),
-                **process.described.traced_settings(),
+                **method.traced_settings(),
                 "seed": job.seed,
                 "samples": n,
                 "model_sha256": model.record["outputs_sha256"],
@@ -183,7 +183,7 @@ def _check_method(job: MethodJob, method: Described, model: Model) -> None:
 
 
 def seeds_of(seed: int, ids: Sequence[str], samples: int) -> list[int]:
-    """A seed for each slice of each sample, sample by sample; those of the first are the benchmark's."""
+    """A seed for each image id of each sample, sample by sample; those of the first are the benchmark's."""
     first = [derive_seed(seed, "image", image_id) for image_id in ids]
     more = [derive_seed(seed, "image", image_id, "sample", k) for k in range(1, samples) for image_id in ids]
     return first + more

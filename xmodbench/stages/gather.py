@@ -43,7 +43,7 @@ def gather(parts: list[Path], store_dir: Path, out: Path) -> None:
             fix = remake(folder / RECORD, "translate it again")
             if made.get("outputs_sha256") != part.manifest["arrays"][part.manifest["target"]]["sha256"]:
                 raise UserError("not the images that the record beside them speaks of", folder, fix)
-            if made.get("data_sha256") != store.manifest["arrays"].get(made.get("source"), {}).get("sha256"):
+            if made.get("data_sha256") != store.sha256(str(made.get("source"))):
                 raise UserError(f"made of other slices than those of {store_dir}", folder, fix)
         if [image_id for part in stores for image_id in part.ids] != store.ids:
             raise UserError("the parts together are not the test slices", out, "translate again from this test store")
@@ -52,7 +52,7 @@ def gather(parts: list[Path], store_dir: Path, out: Path) -> None:
         manifest = {key: first[key] for key in ("kind", "source", "target", "intermediates")}
         batches = ({name: part.array(name)[:, None] for name in names} for part in stores)
         write_translation(out, names, first["shape"], manifest, store.rows, batches)
-        same = (*SAME, "settings", "device", "tf32", "isolation", "supervision")
+        same = (*SAME, "settings", "device", "tf32", "isolation", "supervision", "handed", "environment")
         kept = {key: value for key, value in records[0].items() if key in same}
         target = SliceStore(out).manifest["arrays"][first["target"]]["sha256"]
         record.update(

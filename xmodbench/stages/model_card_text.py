@@ -51,10 +51,12 @@ def _scores(scores: list[dict[str, Any]]) -> str:
             "|---|---|---|",
         ]
         for row in rows:
-            if (metric := METRICS.get(row["metric"])) is not None and metric.headline:
+            if (metric := METRICS.get(row["metric"])) is None or metric.headline:  # all that are of somebody's own
                 copying = "" if row["copying"] is None else f"{row['copying']:.4g}"
                 lines.append(f"| {row['metric']} | {_number(row)} | {copying} |")
         parts.append("\n".join(lines))
+    own = {row["metric"]: row["definition"] for row in scores if row["metric"] not in METRICS}
+    parts += [f"`{name}`: {_marked(definition)}" for name, definition in own.items()]
     return "\n\n".join(parts)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from xmodbench.commands import remake
+from xmodbench.directions import first_of, modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_file, sha256_file, write_json
 from xmodbench.metrics.distribution import distances
@@ -48,6 +49,7 @@ def score(
     Args:
         translation_dir: slice store whose one modality is ``target``, with the test store's ids in its order.
         test_dir: store with ``source`` and ``target``.
+        source: where it is several (``t1+t2``), the first of them is what scores compare with.
         train_dir: store with ``target``, for the distances between real slices.
         expect: what the plan says of the stores and of the translation.
 
@@ -62,12 +64,12 @@ def score(
         translation, test, train = map(SliceStore, (translation_dir, test_dir, train_dir))
         check_match(translation, test, target)
         check_translation(translation, test, source, expect)
-        check_store(test, expect, source, target)
+        check_store(test, expect, *modalities_of(source), target)
         check_store(train, expect, target)
         check_together(test, train)
         translation.verify()
         rows = rows_of(translation, test)
-        images = (translation.array(target), test.array(target)[rows], test.array(source)[rows])
+        images = (translation.array(target), test.array(target)[rows], test.array(first_of(source))[rows])
         slices = test.slices.iloc[rows]
         starts = range(0, len(slices), CHUNK)
         scores = pd.concat([_scored(slices, images, start, settings.metrics) for start in starts], ignore_index=True)
@@ -91,7 +93,7 @@ def score(
             n_test=len(scores),
             scores_sha256=sha256_file(out_csv),
             translation_sha256=translation.manifest["arrays"][target]["sha256"],
-            test_sha256={name: test.manifest["arrays"][name]["sha256"] for name in (source, target)},
+            test_sha256={name: test.manifest["arrays"][name]["sha256"] for name in (*modalities_of(source), target)},
             settings=settings.model_dump(),
             metrics_sha256={name: locate(METRICS, name).code_hash for name in settings.metrics},
         )
@@ -143,7 +145,7 @@ def check_translation(translation: SliceStore, test: SliceStore, source: str, ex
     images = translation.manifest["arrays"].get(target, {}).get("sha256")
     if record.get("outputs_sha256", images) != images:
         raise UserError("not the images that the record beside them speaks of", folder, fix)
-    slices = test.manifest["arrays"].get(source, {}).get("sha256")
+    slices = test.sha256(source)
     if record.get("data_sha256", slices) != slices:
         raise UserError(f"made of other slices than those of {test.directory}", folder, fix)
     if record.get("preparation_sha256", test.preparation_sha256) != test.preparation_sha256:

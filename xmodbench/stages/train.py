@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from xmodbench.commands import remake
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir, sha256_file, write_json
 from xmodbench.learning.training import processes
@@ -21,6 +22,7 @@ from xmodbench.stages.state_folder import OWNER, owned
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
+from xmodbench.stages.wall.staging import stacks
 from xmodbench.store import SliceStore
 
 SAVED, CODE = "saved", ".code"
@@ -87,6 +89,11 @@ class _Training:
     expect: Expected
     pretrained: Path | None = None
 
+    @property
+    def _used(self) -> list[str]:
+        """Modalities that it learns from."""
+        return [self.target, *(modalities_of(self.source) if self.source else ())]
+
     def do(self, out: Path) -> None:
         """Let the method be trained and saved, and record it; of several processes the others only take part."""
         if processes.rank() > 0:
@@ -94,7 +101,7 @@ class _Training:
             self._perform("assist", {}, None)
             return
         with recorded(out, self.verb, **self.job.facts(), target=self.target, source=self.source) as record:
-            check_store(self.store, self.expect, *filter(None, (self.target, self.source)))
+            check_store(self.store, self.expect, *self._used)
             if self.pretrained is not None:
                 record["pretrained_sha256"] = self._first_phase(self.pretrained)["outputs_sha256"]
             if self.state.is_symlink():
@@ -167,6 +174,7 @@ class _Training:
             method = process.described
             record.update(method.traced_settings())
             self._check(method)
+            shape = method.shape
             rows = draw(method.wanted_slices, len(store.ids), self.job.seed)
             if rows is not None:
                 self.job.progress.say(f"sees {len(rows)} of {len(store.ids)} slices of {self.source}")
@@ -174,14 +182,16 @@ class _Training:
                 rows = unpaired(rows, self.job.seed)
             done = process.perform(
                 task,
-                target=process.stage(store, self.target),
-                source=process.stage(store, self.source, rows) if self.source else None,
+                # what it learns from has its neighbours: the source, or the target where there is no source
+                target=process.stage(store, self.target, neighbours=0 if self.source else shape.neighbours),
+                source=process.stage(store, self.source, rows, shape.neighbours) if self.source else None,
+                stacks=stacks(store) if shape.volumes else None,
                 state=str(self.state.resolve()),
                 pretrained=given,
                 out=saved and str(saved.resolve()),
             )
             record.update(n_train=len(store.ids), threads=self.job.threads, **process.trace(done))
-            used = [name for name in (self.target, self.source) if name is not None]
+            used = self._used
             facts = {"shape": store.manifest["shape"], "n_subjects": len(set(store.subjects))}
             record.update(prepared=prepared(store), **facts)
             record["data_sha256"] = {name: store.manifest["arrays"][name]["sha256"] for name in used}
@@ -197,6 +207,8 @@ class _Training:
         if needs_source != (self.source is not None):
             need = "needs the source modality" if needs_source else "must not be given a source"
             raise UserError(f"a {method.supervision} method {need}", verb)
+        if self.source is not None:
+            method.shape.check(self.source, f"method '{self.job.name}', {verb}")
         if not method.two_phase and (verb == "pretrain" or self.pretrained is not None):
             where = verb if verb == "pretrain" else "train --pretrained"
             raise UserError("this method is trained in one phase", where, "train it without a first phase")

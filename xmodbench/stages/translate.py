@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS, available
 from xmodbench.plugins.contract import checked_images, checked_names
@@ -16,6 +15,7 @@ from xmodbench.plugins.discovery import Location, locate
 from xmodbench.records import read_record, recorded
 from xmodbench.seeding import derive_seed
 from xmodbench.stages.given import Expected, check_data, check_made, check_model, check_store
+from xmodbench.stages.parts import WHOLE, Part, rows_of_part, seeded
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
@@ -27,26 +27,6 @@ if TYPE_CHECKING:
 CHUNK = 64  # slices checked and written at once; bounds memory, changes no result
 
 
-@dataclass(frozen=True)
-class Part:
-    """The ``number``-th (from 1) of ``count`` nearly equal runs of slices."""
-
-    number: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Part:
-        """``"2/8"``; UserError where it says nothing."""
-        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise UserError(f"'{text:.40}' is no part", "--part", "give K/N with K from 1 to N, such as 2/8")
-        return cls(int(found[1]), int(found[2]))
-
-    def of(self, n: int) -> slice:
-        """Its slices among `n`; may be none where there are more parts than slices."""
-        return slice((self.number - 1) * n // self.count, self.number * n // self.count)
-
-
 def translate(
     job: MethodJob,
     model_dir: Path | None,
@@ -55,7 +35,7 @@ def translate(
     target: str,
     out: Path,
     batch_size: int,
-    part: Part = Part(),
+    part: Part = WHOLE,
     expect: Expected = MappingProxyType({}),
 ) -> None:
     """Translate the ``source`` slices of a store; ``out`` becomes a slice store with the modality ``target``.
@@ -77,11 +57,7 @@ def translate(
         store = SliceStore(store_dir)
         if model_dir:
             _check_model(trained, model_dir, store, source, target, expect)
-        check_store(store, expect, source, target)
-        chosen = part.of(len(store.ids))
-        if chosen.start == chosen.stop:
-            problem = f"part {part.number} of {part.count} of {len(store.ids)} slices is empty"
-            raise UserError(problem, store_dir, "lower translate_jobs")
+        check_store(store, expect, *modalities_of(source), target)
         lender = lender_of(job, trained)
         with PluginProcess(
             job,
@@ -91,32 +67,40 @@ def translate(
             lender=lender,
             compiled=compiled(job),
         ) as process:
-            method, ids = process.described, store.ids[chosen]
+            method = process.described
+            handed = method.handed(source)
+            method.shape.check(handed, f"method '{job.name}', translate")
+            rows, stacks = rows_of_part(store, part, method.shape)
             if method.has_model and not model_dir:
                 where = f"method '{job.name}', translate"
                 raise UserError("translates with a model", where, "give --model, the folder that a training wrote")
             record.update(method.traced_settings())
-            rows = range(chosen.start, chosen.stop)
-            handed: dict[str, Any] = {"source": process.stage(store, source, rows)}
+            given: dict[str, Any] = {"source": process.stage(store, handed, rows, method.shape.neighbours)}
             if method.control:
-                handed["target"] = process.stage(store, target, rows)
-                handed["subjects"] = store.subjects[chosen]
-                handed["seed"] = derive_seed(job.seed, "control", source, target)
+                given["target"] = process.stage(store, target, rows)
+                given["subjects"] = [store.subjects[row] for row in rows]
+                given["seed"] = derive_seed(job.seed, "control", source, target)
             else:
-                handed["seeds"] = [derive_seed(job.seed, "image", image_id) for image_id in ids]
-            done = perform_translation(process, model_dir, target, batch_size, handed)
+                given["stacks"] = stacks
+                given["seeds"] = [derive_seed(job.seed, "image", image_id) for image_id in seeded(store, rows, stacks)]
+            done = perform_translation(process, model_dir, target, batch_size, given)
             names = [target, *checked_names(done["intermediates"])]
             manifest = {"kind": "translation", "source": source, "target": target, "intermediates": names[1:]}
             shape = tuple(store.manifest["shape"])
             write_translation(
-                out, names, shape, manifest, store.rows[chosen], images_left(process.out, names, len(ids), shape)
+                out,
+                names,
+                shape,
+                manifest,
+                [store.rows[row] for row in rows],
+                images_left(process.out, names, len(rows), shape),
             )
             record.update(
                 part=f"{part.number}/{part.count}",
-                n_test=len(ids),
+                n_test=len(rows),
                 **({"model_sha256": trained["outputs_sha256"]} if model_dir else {}),
                 preparation_sha256=store.preparation_sha256,
-                data_sha256=store.manifest["arrays"][source]["sha256"],
+                data_sha256=store.sha256(source),
                 outputs_sha256=SliceStore(out).manifest["arrays"][target]["sha256"],
                 **process.trace(done),
             )

@@ -11,10 +11,12 @@ from xmodbench.commands import remake
 from xmodbench.data.volumes.names import ascii_name
 from xmodbench.data.volumes.nifti_writing import write_nifti
 from xmodbench.data.volumes.putting_back import Place, PutBack, put_back, row_ends, row_index
+from xmodbench.directions import first_of
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
 from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import check_store
+from xmodbench.stages.predictions.matching import some
 from xmodbench.store import SliceStore
 
 PREPARED, SOURCE, TARGET = "prepared", "source", "target"
@@ -75,7 +77,7 @@ def write_volumes(
         translation: folder that `translate` or `gather` wrote.
         store_dir: the store that was translated.
         grid: one of `GRIDS`.
-        also: ``source``, ``target``: what is written beside the translations.
+        also: ``source`` (of several the first), ``target``: what is written beside the translations.
 
     Raises:
         UserError: as `volumes_of`; what is given is no translation, or of other slices.
@@ -89,14 +91,16 @@ def write_volumes(
             problem = "not the images that the record beside them speaks of"
             raise UserError(problem, translation, remake(translation / RECORD, "translate it again"))
         check_store(data, {})
-        if made.get("data_sha256") != data.manifest["arrays"].get(source, {}).get("sha256"):
+        if made.get("data_sha256") != data.sha256(source):
             raise UserError(
                 f"made of other slices than those of {store_dir}", translation, "give the store it was made of"
             )
         simulated = bool(data.manifest.get("simulated"))
+        missing = _missing(images, data, progress)
         by = f"synthetic {target} by {made.get('name')} (xmodbench)"
-        what = {TRANSLATION: (images, target, by), SOURCE: (data, source, source), TARGET: (data, target, target)}
-        scan = {SOURCE: source, TARGET: target}.get(grid)
+        first = first_of(source)
+        what = {TRANSLATION: (images, target, by), SOURCE: (data, first, first), TARGET: (data, target, target)}
+        scan = {SOURCE: first, TARGET: target}.get(grid)
         parts: dict[str, dict[str, Any]] = {}
         for kind in (TRANSLATION, *also):
             store, modality, words = what[kind]
@@ -112,7 +116,21 @@ def write_volumes(
             translation_sha256=made.get("outputs_sha256"),
             simulated=simulated,
             subjects=parts,
+            **missing,
         )
+
+
+def _missing(images: SliceStore, data: SliceStore, progress: Progress) -> dict[str, Any]:
+    """What a record says of slices that have no translation, as those of partial predictions; it is told as well."""
+    there = set(images.ids)
+    missing = [image_id for image_id in data.ids if image_id not in there]
+    if not missing:
+        return {}
+    whole = sorted(set(data.subjects) - set(images.subjects))
+    progress.say(f"{len(missing)} of {len(data.ids)} slices have no translation and are left empty: {some(missing)}")
+    if whole:
+        progress.say(f"no volume of {some(whole)}: no slice of theirs is translated")
+    return {"missing": missing, "missing_subjects": whole}
 
 
 def _directions(images: SliceStore) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xmodbench.directions import first_of
 from xmodbench.errors import UserError
 from xmodbench.metrics.registry import METRICS
 from xmodbench.report.figure import ERROR_COLOURS, ERROR_WINDOW, draw_image
@@ -49,7 +50,7 @@ def lines_of(report: Report, group: Group, cases: tuple[str, ...]) -> list[Line]
     plan, rows = report.plan, chosen_rows(report, group)
     try:
         test = SliceStore(plan.data_dir(group.dataset) / "test")
-        source, target = test.array(group.source), test.array(group.target)
+        source, target = test.array(first_of(group.source)), test.array(group.target)
     except UserError:
         return []
     images = {item.cell.method: _images(report, item, target.shape) for item in group.results}
@@ -96,7 +97,7 @@ def draw_directions(plt, report: Report):
 def draw_cases(plt, report: Report, group: Group):
     """The worst, the median and the best case of a direction, each with its errors; None where there is nothing to show."""
     lines = lines_of(report, group, tuple(CASES))
-    heads = (f"source ({group.source.upper()})", f"target ({group.target.upper()})")
+    heads = (f"source ({first_of(group.source).upper()})", f"target ({group.target.upper()})")
     errors = f"Below: |translation − target|, 0 to {ERROR_WINDOW:g}, dark blue to yellow."
     said = f"{group_title(report.plan, group)}. {RULE} {errors}"
     return _canvas(plt, report, lines, heads, errors=True, said=said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from xmodbench.directions import first_of
 from xmodbench.errors import UserError
 from xmodbench.report.collect import CellResult
 from xmodbench.report.figure import draw_image
@@ -84,6 +85,6 @@ def _median_case(report: Report, group: Group, item: CellResult, rows) -> dict[s
     row = chosen_rows(report, group)["median"]
     test = SliceStore(report.plan.data_dir(group.dataset) / "test")
     store = SliceStore(report.plan.translation_dir(item.runs[0].cell))
-    found = {"source": test.array(group.source)[row], "target": test.array(group.target)[row]}
+    found = {"source": test.array(first_of(group.source))[row], "target": test.array(group.target)[row]}
     found["translation"] = store.array(group.target)[row]
     return found | {name: store.array(name)[row] for kept in rows.values() for name in kept.values()}

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from xmodbench.directions import first_of
 from xmodbench.report.assets import packed
 from xmodbench.report.model import Report
 from xmodbench.report.pictures import Pictures
@@ -49,7 +50,7 @@ def _group(report: Report, group: Group, pictures: Pictures, keys: int) -> dict[
     folder = f"cases/{group.key}"
     return described(report, group, cases) | {
         "images": list(images),
-        "names": {"source": f"source ({group.source.upper()})", "target": f"target ({group.target.upper()})"},
+        "names": {"source": f"source ({first_of(group.source).upper()})", "target": f"target ({group.target.upper()})"},
         "size": list(images["target"].shape[1:]) if images else [1, 1],
         "folder": pictures.address(folder),
         "pictured": [cases.points.index(row) for row in cases.pictured] if images else [],

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from xmodbench.directions import first_of
 from xmodbench.errors import UserError
 from xmodbench.report.collect import CellResult
 from xmodbench.report.model import Report
@@ -25,7 +26,7 @@ def open_images(report: Report, group: Group, methods: list[CellResult]) -> dict
     plan = report.plan
     try:
         test = SliceStore(plan.data_dir(group.dataset) / "test")
-        found = {"source": test.array(group.source), "target": test.array(group.target)}
+        found = {"source": test.array(first_of(group.source)), "target": test.array(group.target)}
     except UserError:
         return {}
     for item in methods:

@@ -18,21 +18,18 @@ from xmodbench.plugins import METHODS, Method
 from xmodbench.plugins.check import N_TEST, N_TRAIN, phantom
 from xmodbench.plugins.contract import checked_images, checked_names, draw, unpaired
 from xmodbench.plugins.discovery import Location, locate
+from xmodbench.plugins.environment import environment_of
 from xmodbench.plugins.model_files import check_saved
 from xmodbench.progress import Progress
-from xmodbench.seeding import derive_seed
 from xmodbench.stages.check.findings import Check, Finding, Room, check_readme, findings
+from xmodbench.stages.check.slices import SEED, SUBJECTS, WAYS, Handing
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import NONE, PluginProcess
 from xmodbench.store import mapped
 
-SEED = 3
 TASKS = "xmodbench.stages.check.method_tasks:ExaminedMethod"
 COMPILING = 10  # times as long as an answer may take, once for each version of the code; for slow and for busy machines
-INORDER, OTHERS = list(range(N_TEST)), [4, 2, 0, 1, 3]
-WAYS = [(INORDER, N_TEST), (INORDER, N_TEST), (INORDER, 1), (OTHERS, N_TEST)]
-"""Orders and batch sizes that the test slices are translated in."""
 RANDOM = "take all randomness from generators[i], one for each image, and keep nothing from one call to the next"
 
 
@@ -50,6 +47,7 @@ class _Checked:
     model: Path | None = None
     whole: np.ndarray = field(init=False)  # the translations that all others are compared with
     others: list[np.ndarray] = field(default_factory=list)  # of the same model in other ways
+    elsewhere: bool = False  # whether it has an environment of its own
     steps: int = 0
     writes: int = 0
     kept: dict[str, Path | None] = field(default_factory=dict)  # by plugin
@@ -72,6 +70,10 @@ class _Checked:
     def is_imported(self) -> None:
         """The process says what the method is."""
         self.job = self._job(self.location)
+        self.elsewhere = environment_of(self.location) is not None
+        if self.elsewhere:  # plans are made without it
+            with self._process("import", self.job, at_home=True):
+                pass
         with self._process("import", self.job) as process:
             self.method = process.described
         if process.isolation == NONE:
@@ -87,12 +89,12 @@ class _Checked:
         if self.method.has_model:
             self.model, done = self._train("first")
             self.steps, self.writes = done["steps"], done["writes"]
-            self.room.preload(done["heavy"])
+            self.room.preload([] if self.elsewhere else done["heavy"])
 
     def translates(self) -> None:
         """All slices at once; in the same process once more, one by one, and in another order."""
         # a control is asked about a whole test set at once
-        self.ways = [WAYS[0], WAYS[0]] if self.method.control else WAYS
+        self.ways = WAYS[:2] if self.method.control else Handing(self.method.shape).ways
         self.whole, *self.others = self._translate(self.model, self.ways)
         images = self.whole.reshape(N_TEST, -1)
         if (np.ptp(images, axis=1) == 0).all():
@@ -161,11 +163,13 @@ class _Checked:
         read = (pretrained,) if pretrained else ()
         options = {"read": read, "write": (state, saved), "available": N_TRAIN}
         with self._process(verb, self.trainer, **options) as process:
-            target, source = phantom(N_TRAIN, 1), phantom(N_TRAIN, 1, invert=True)
+            method = process.described
+            drawn = method.supervision in ("few-shot", "paired")
+            rows = draw(method.wanted_slices, N_TRAIN, SEED)
+            rows = rows if rows is None else unpaired(rows, SEED)
             done = process.perform(
                 verb,
-                target=_handed(process.data / "t1.npy", target),
-                source=self._drawn(process.described, process.data, source),
+                **Handing(method.shape).train(process.data, drawn, rows),
                 state=str(state),
                 pretrained=pretrained and str(pretrained),
                 out=str(saved),
@@ -177,13 +181,6 @@ class _Checked:
             for path in saved.iterdir():
                 path.rename(folder / path.name)
         return model, done
-
-    @staticmethod
-    def _drawn(method: Described, data: Path, source: np.ndarray) -> str | None:
-        if method.supervision not in ("few-shot", "paired"):
-            return None
-        rows = draw(method.wanted_slices, N_TRAIN, SEED)
-        return _handed(data / "pd.npy", source if rows is None else source[unpaired(rows, SEED)])
 
     def _interrupted(self) -> Path | None:
         """A training that goes on after it was ended in the middle; None where it tells of nothing to end it at."""
@@ -202,14 +199,12 @@ class _Checked:
         found = []
         lender = self.trainer.location if self.trainer is not self.job else None
         with self._process("translate", self.job, read=(model,) if model else (), lender=lender) as process:
-            source, target = phantom(N_TEST, 2, invert=True), phantom(N_TEST, 2)
-            asked = []
+            target, asked, handing = phantom(N_TEST, 2), [], Handing(self.method.shape)
             for number, (order, size) in enumerate(ways):
                 out = process.out / str(number)
                 out.mkdir()
-                seeds = [derive_seed(SEED, "image", f"image{index}") for index in order]
-                handed = _handed(process.data / f"pd{number}.npy", source[order])
-                asked.append({"source": handed, "seeds": seeds, "batch_size": size, "out": str(out)})
+                given = handing.test(process.data, number, order)
+                asked.append({**given, "batch_size": size, "out": str(out)})
             done = process.perform(
                 "translate",
                 ways=asked,
@@ -217,13 +212,13 @@ class _Checked:
                 name="t1",
                 state=str(process.scratch / "tmp"),
                 target=_handed(process.data / "t1.npy", target) if self.method.control else None,
-                subjects=["a", "a", "b", "b", "c"],
+                subjects=SUBJECTS,
                 seed=7,
             )
             names = ["t1", *checked_names(done["intermediates"])]
             for number, (order, _) in enumerate(ways):
                 arrays = [mapped(process.out / str(number) / f"{name}.npy", "return an array") for name in names]
-                images = [checked_images(np.array(array), source.shape) for array in arrays]
+                images = [checked_images(np.array(array), target.shape) for array in arrays]
                 found.append(images[0][np.argsort(order)])
         self._look(done)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xmodbench.plan.plan import Plan
+from xmodbench.stages.doctor.environments import of_environments
 from xmodbench.stages.doctor.fact import Fact
 from xmodbench.stages.doctor.machine import of_machine
 from xmodbench.stages.doctor.run import of_run
@@ -14,4 +15,4 @@ def doctor(plan: Plan | None) -> list[Fact]:
 
     Nothing heavy is imported and nothing is written: versions come from the packages' metadata.
     """
-    return [*of_software(plan), *of_machine(plan), *of_run(plan)]
+    return [*of_software(plan), *of_environments(plan), *of_machine(plan), *of_run(plan)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from xmodbench.data.volumes.io import write_volume
 from xmodbench.data.volumes.names import ascii_name
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir
 from xmodbench.plugins import Supervision
@@ -51,15 +52,17 @@ def export_inputs(
         UserError: unusable stores, slices that say nothing of their place in a volume, something in the way of ``out``.
     """
     test = SliceStore(test_dir)
-    check_store(test, {}, source, target)
+    check_store(test, {}, *modalities_of(source), target)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError("is there already and not empty", out, "give a new folder")
     with atomic_dir(out) as folder:
-        rows = list(_write(folder, test, source, range(len(test.ids)), f"test/{source}", kind))
+        rows: list[dict[str, Any]] = []
+        for name in modalities_of(source):
+            rows += _write(folder, test, name, range(len(test.ids)), f"test/{name}", kind)
         if training is not None:
             assert train_dir is not None
             train = SliceStore(train_dir)
-            check_store(train, {}, source, target)
+            check_store(train, {}, *modalities_of(source), target)
             check_together(test, train)
             rows += _training(folder, train, source, target, kind, training, source_slices, seed)
         with open(folder / "index.csv", "w", newline="", encoding="utf-8") as handle:
@@ -84,7 +87,8 @@ def _training(
         raise UserError("controls are not trained", "--training", "give zero-shot, few-shot or paired")
     yield from _write(folder, train, target, range(len(train.ids)), f"training/{target}", kind)
     if training is Supervision.PAIRED:
-        yield from _write(folder, train, source, range(len(train.ids)), f"training/{source}", kind)
+        for name in modalities_of(source):
+            yield from _write(folder, train, name, range(len(train.ids)), f"training/{name}", kind)
     if training is Supervision.FEW_SHOT:
         if kind == "nifti":
             fix = "give --format png or npy"
@@ -92,7 +96,8 @@ def _training(
         if source_slices is None:
             raise UserError("how many source slices?", "--source-slices", "give their number")
         rows = unpaired(draw(source_slices, len(train.ids), seed) or [], seed)
-        yield from _unpaired(folder, train, source, rows, kind)
+        for name in modalities_of(source):  # of the same slices: only to the target they are unpaired
+            yield from _unpaired(folder, train, name, rows, kind)
 
 
 def _unpaired(folder: Path, train: SliceStore, source: str, rows: list[int], kind: Format) -> Iterator[dict[str, Any]]:
@@ -157,13 +162,14 @@ _FILES = {
 def _readme(test: SliceStore, source: str, target: str, kind: Format, training: Supervision | None) -> str:
     height, width = test.manifest["shape"]
     known, first = test.manifest.get("dataset", "the data set"), test.ids[0]
-    subjects, hash_ = len(set(test.subjects)), test.manifest["arrays"][source]["sha256"]
+    subjects, hash_ = len(set(test.subjects)), test.sha256(source)
+    below = " and ".join(f"test/{name}/" for name in modalities_of(source))
     seen = f"Training slices of a {training} method are below training/." if training else "No training slices."
     simulated = "These are simulated data.\n" if test.manifest.get("simulated") else ""
     return f"""\
 {known}: {source} to {target}
 
-To translate: {len(test.ids)} slices of {subjects} subjects, {height} rows x {width} columns of pixels, below test/{source}/.
+To translate: {len(test.ids)} slices of {subjects} subjects, {height} rows x {width} columns of pixels, below {below}.
 {_FILES[kind]}
 index.csv has a row for each slice. {seen}
 {simulated}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xmodbench.directions import first_of, modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_files
 from xmodbench.metrics.paired import FOREGROUND_THRESHOLD
@@ -53,7 +54,7 @@ def import_predictions(
     settings = entry.decisive()
     with recorded(out, VERB, **facts, isolation="none", settings=settings, by_hand=by_hand) as record:
         store = SliceStore(store_dir)
-        check_store(store, expect, source, target)
+        check_store(store, expect, *modalities_of(source), target)
         matches = match(folder, store, entry.files)
         taken = _Images(store, source, matches, Scale.of(entry.units, store, target), folder)
         # in the place of what is there only when it is whole
@@ -75,7 +76,7 @@ def import_predictions(
             clipped=taken.scale.clipped,
             files_sha256=sha256_files(matches.files, folder),
             preparation_sha256=store.preparation_sha256,
-            data_sha256=store.manifest["arrays"][source]["sha256"],
+            data_sha256=store.sha256(source),
             outputs_sha256=SliceStore(out).manifest["arrays"][target]["sha256"],
         )
 
@@ -100,7 +101,7 @@ class _Images:
 
     def __init__(self, store: SliceStore, source: str, matches: Matches, scale: Scale, folder: Path):
         self.store, self.scale, self.folder = store, scale, folder
-        self.source = store.array(source)
+        self.source = store.array(first_of(source))
         self.found = list(in_order(store, matches))
         self.affines = slice_affines(store) if matches.volumes else []
         self._open: ForeignVolume | None = None

@@ -73,15 +73,19 @@ class Grant:
         granted = (*system_files(), *code_folders())
         return self.truth is not None and any(self.truth.is_relative_to(path) for path in granted)
 
-    def wall(self, staged: Path, out: Path, scratch: Path, several: bool) -> isolation.Wall:
+    def wall(
+        self, staged: Path, out: Path, scratch: Path, several: bool, code: tuple[str, ...] | None = None
+    ) -> isolation.Wall:
         """The wall for a process with these folders: what it may read, write, and do as it likes with.
 
-        `several`: whether it is one of several that train together, and have to reach each other.
+        Args:
+            several: whether it is one of several that train together, and have to reach each other.
+            code: Python and packages of its own environment, in place of this one's.
         """
         saved, folders = (saved_files(self.model), folders_of(self.model)) if self.model else ([], [])
         return isolation.Wall(
             read=tuple(
-                map(str, (*system_files(several), *code_folders(), *self.own, staged, *self.read, *saved)),
+                map(str, (*system_files(several), *(code or code_folders()), *self.own, staged, *self.read, *saved)),
             ),
             listed=tuple(map(str, (*self.code, *folders))),
             write=tuple(map(str, (out, *self.write))),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from xmodbench.directions import first_of
 from xmodbench.plugins.discovery import Location
+from xmodbench.plugins.shape import Shape
 from xmodbench.progress import Progress
 
 
@@ -48,8 +50,13 @@ class Described:
     two_phase: bool
     model_plugin: str | None
     has_model: bool
+    shape: Shape
     wanted_slices: int | None = None
 
+    def handed(self, source: str) -> str:
+        """Of the sources of a direction what it is handed: a control that takes but one, the first."""
+        return first_of(source) if self.control and not self.shape.serves(source) else source
+
     def traced_settings(self) -> dict[str, Any]:
-        """The settings as a record holds them."""
-        return {"settings": self.settings, "settings_sha256": self.settings_sha256}
+        """The settings as a record holds them, and what it is handed where that is not single slices."""
+        return {"settings": self.settings, "settings_sha256": self.settings_sha256, **self.shape.facts()}

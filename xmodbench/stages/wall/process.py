@@ -14,13 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from xmodbench import isolation
 from xmodbench.devices import job_environment, promised
+from xmodbench.directions import modalities_of
 from xmodbench.files import sha256_file
 from xmodbench.isolation import Wall
 from xmodbench.plugins.discovery import Location
+from xmodbench.plugins.shape import Shape
+from xmodbench.stages.wall.elsewhere import elsewhere_of
 from xmodbench.stages.wall.may_read import Grant
 from xmodbench.stages.wall.method_job import Described, MethodJob
+from xmodbench.stages.wall.staging import beside, stacks, write_channels
 from xmodbench.stages.wall.walled import Limits, Start, WalledProcess, new_python
 from xmodbench.store import SliceStore
 
@@ -42,6 +48,7 @@ class PluginProcess(WalledProcess):
         available: slices of the source, of which a few-shot method says how many it wants.
         compiled: caches that the method's compilers filled beforehand (`xmodbench.stages.wall.compiled`).
         held, tasks, start, limits, log: see `WalledProcess`.
+        at_home: run it in this project's environment, though it has one of its own.
 
     Attributes:
         out: folder that the method's images are written into; like `write` it can hold no symbolic link, which would lead
@@ -70,11 +77,15 @@ class PluginProcess(WalledProcess):
         start: Start = new_python,
         limits: Limits | None = None,
         log: IO[bytes] | None = None,
+        at_home: bool = False,
     ):
         where = f"method '{job.name}', {verb}"
         super().__init__(where, tasks, held=held, start=start, limits=limits, log=log)
         self.job, self.verb, self.available, self.compiled = job, verb, available, compiled
         self.grant = Grant(job, verb, read, write, truth, lender, model)
+        self.own = None if at_home else elsewhere_of(self.grant.locations, job.progress)
+        if self.own is not None:
+            self.start = self.own.start
 
     @property
     def cache(self) -> Path:
@@ -87,7 +98,18 @@ class PluginProcess(WalledProcess):
         version = isolation.landlock_version()
         return NONE if not version or self.grant.open_to_data else f"landlock {version}"
 
+    def _variables(self) -> dict[str, str]:
+        found = super()._variables()
+        return found if self.own is None else self.own.variables(found, self.place)
+
+    @property
+    def place(self) -> Path:
+        """Folder of what a process in another environment finds of this one."""
+        return self.private / "path"
+
     def _furnish(self, work: Path) -> None:
+        if self.own is not None:
+            self.code = self.own.furnish(self.place)
         if self.compiled is not None:
             shutil.copytree(self.compiled, self.cache, dirs_exist_ok=True)
         for given, path in self.grant.files.items():  # relative paths in the settings go on meaning the same file
@@ -97,22 +119,25 @@ class PluginProcess(WalledProcess):
 
     def _wall(self) -> Wall | None:
         several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-        return None if self.isolation == NONE else self.grant.wall(self.data, self.out, self.scratch, several)
+        code = None if self.own is None else tuple(map(str, self.code))
+        return None if self.isolation == NONE else self.grant.wall(self.data, self.out, self.scratch, several, code)
 
     def _request(self) -> dict[str, Any]:
         return {
-            "locations": [[loc.id, str(loc.folder), loc.entry] for loc in self.grant.locations],
+            # an installed plugin is not installed there: it is found by its folder
+            "locations": [[loc.id, str(loc.folder), None if self.own else loc.entry] for loc in self.grant.locations],
             "name": self.job.name,
             "verb": self.verb,
             "settings": self.job.settings,
             "available": self.available,
             "quiet": self.job.progress.quiet,
+            "elsewhere": self.own and self.own.request(self.place),
         }
 
     def _begun(self, answer: dict[str, Any]) -> None:
         try:
-            self.described = Described(**answer)
-        except TypeError:
+            self.described = Described(**answer | {"shape": Shape(**answer["shape"])})
+        except (TypeError, KeyError):
             raise self._nonsense() from None
 
     def perform(self, task: str, **arguments: Any) -> dict[str, Any]:
@@ -135,18 +160,25 @@ class PluginProcess(WalledProcess):
         )
         return self._answer()
 
-    def stage(self, store: SliceStore, modality: str, rows: Sequence[int] | None = None) -> str:
-        """Copy slices of a modality (all of them, or `rows`) to where the method may read them; returns the file.
+    def stage(self, store: SliceStore, source: str, rows: Sequence[int] | None = None, neighbours: int = 0) -> str:
+        """Copy slices of a modality, or of several (``t1+t2``), to where the method may read them; returns the file.
 
         A copy, not a link: the file behind a link would tell where the other modality lies.
-        """
-        array, path = store.array(modality), self.data / f"{modality}.npy"  # its shape and type are checked
-        if rows is None:
-            shutil.copyfile(store.directory / path.name, path)
-        else:
-            import numpy as np
 
-            np.save(path, array[list(rows)], allow_pickle=False)
+        Args:
+            rows: of the slices, all of them if left out.
+            neighbours: slices on each side that come along, whether `rows` names them or not.
+        """
+        names, path = modalities_of(source), self.data / f"{source}.npy"
+        arrays = [store.array(name) for name in names]  # shapes and types are checked
+        if len(names) == 1 and not neighbours and rows is None:
+            shutil.copyfile(store.directory / path.name, path)
+            return str(path)
+        if len(names) == 1 and not neighbours:
+            np.save(path, arrays[0][list(rows or ())], allow_pickle=False)
+        else:
+            table = beside(stacks(store), neighbours) if neighbours else np.arange(len(store.ids))[:, None]
+            write_channels(path, arrays, table if rows is None else table[list(rows)])
         return str(path)
 
     def trace(self, done: dict[str, Any]) -> dict[str, Any]:
@@ -159,6 +191,7 @@ class PluginProcess(WalledProcess):
         if done["looked_for"]:
             found["looked_for"] = done["looked_for"]
             self.job.progress.say(f"looked for what is not there for it: {', '.join(done['looked_for'])}")
+        found.update(self.own.environment.facts() if self.own else {})
         if self.grant.files:
             found["files_sha256"] = {given: sha256_file(path) for given, path in self.grant.files.items()}
         if "gpu_memory_mb" in done:

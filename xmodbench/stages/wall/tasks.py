@@ -6,8 +6,9 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from xmodbench.devices import resolve_device
 from xmodbench.errors import UserError
@@ -17,11 +18,9 @@ from xmodbench.plugins import METHODS, Control, FewShot, Method, Run, TrainData,
 from xmodbench.plugins.discovery import Location, load, remember
 from xmodbench.plugins.models import has_model
 from xmodbench.plugins.settings import validated
+from xmodbench.plugins.shape import Shape
 from xmodbench.progress import Progress
 from xmodbench.stages.wall.refusals import Refusals
-
-if TYPE_CHECKING:
-    import numpy as np
 
 TERMINATED = 128 + signal.SIGTERM
 SEEN = {
@@ -80,6 +79,7 @@ class MethodTasks:
             "two_phase": isinstance(self.method, TwoPhase),
             "model_plugin": self.method.model_plugin,
             "has_model": has_model(type(self.method)),
+            "shape": asdict(self._guarded("is made", lambda: Shape.of(self.method))),
             "wanted_slices": wanted,
         }
 
@@ -117,8 +117,8 @@ class MethodTasks:
     def _train(self, task: str, arguments: dict[str, Any], run: Run) -> dict[str, Any]:
         from xmodbench.learning.training import processes
 
-        source = arguments["source"]
-        data = TrainData(opened(arguments["target"]), None if source is None else opened(source))
+        source, volumes = arguments["source"], arguments.get("stacks")
+        data = TrainData(opened(arguments["target"], volumes), None if source is None else opened(source, volumes))
         what, fit, save = "fit", self.method.fit, self.method.save
         if self.verb == "pretrain":
             assert isinstance(self.method, TwoPhase)
@@ -156,11 +156,17 @@ class MethodTasks:
             raise self.refusals.explain(error, where, may) from None
 
 
-def opened(path: str) -> np.ndarray:
-    """A staged array as [N, 1, H, W], read-only and memory-mapped."""
+def opened(path: str, stacks: list[list[int]] | None = None) -> Any:
+    """A staged array as [N, C, H, W], read-only and memory-mapped; with the rows of `stacks` a sequence of volumes."""
     import numpy as np
 
-    return np.load(path, mmap_mode="r", allow_pickle=False)[:, None]
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    slices = array[:, None] if array.ndim == 3 else array
+    if stacks is None:
+        return slices
+    from xmodbench.stages.wall.staging import Volumes
+
+    return Volumes(slices, stacks)
 
 
 def gpu_memory() -> dict[str, float]:

@@ -53,11 +53,18 @@ Start = Callable[[int, Path, dict[str, str], int, tuple[int, ...]], Started]
 """Starts a process that serves a socket: its descriptor, working folder, variables, output, descriptors to keep open."""
 
 
-def new_python(channel: int, work: Path, variables: dict[str, str], output: int, held: tuple[int, ...]) -> Started:
-    """A new Python that knows nothing of this one."""
+def new_python(
+    channel: int,
+    work: Path,
+    variables: dict[str, str],
+    output: int,
+    held: tuple[int, ...],
+    command: list[str] | None = None,
+) -> Started:
+    """A new Python that knows nothing of this one; `command` starts that of another environment with code to run."""
     code = f"from xmodbench.stages.wall.worker import main; main({channel})"
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", code],
+        [*(command or [sys.executable, "-P", "-c"]), code],
         cwd=work,
         env=variables,
         stdin=subprocess.DEVNULL,
@@ -127,6 +134,10 @@ class WalledProcess(ABC):
         """Take what it says first of all."""
         self.described: Any = answer
 
+    def _variables(self) -> dict[str, str]:
+        """Its environment variables."""
+        return environment(self.scratch)
+
     def _furnish(self, work: Path) -> None:
         """Put into the working folder what has to be there: for most, nothing."""
         return None
@@ -135,7 +146,7 @@ class WalledProcess(ABC):
         ours, theirs = socket.socketpair()
         work = self.scratch / "work"
         work.mkdir()
-        variables = environment(self.scratch)
+        variables = self._variables()
         self._furnish(work)
         with theirs:
             self.process = self.start(theirs.fileno(), work, variables, self._output(), self.held)

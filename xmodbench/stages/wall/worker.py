@@ -12,8 +12,8 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, TextIO
@@ -64,8 +64,30 @@ def _described(wall: isolation.Wall | None, request: dict[str, Any]) -> dict[str
         isolation.enter(wall)
     module, _, name = request["tasks"].partition(":")
     global _asked
-    _asked = getattr(import_module(module), name)(request, wall)
+    with _settled(request.get("elsewhere")):
+        tasks = getattr(import_module(module), name)
+    _asked = tasks(request, wall)
     return _asked.described()
+
+
+@contextmanager
+def _settled(elsewhere: dict[str, Any] | None) -> Iterator[None]:
+    """In an environment of the plugin's own: find its packages, and after them what is lent to it."""
+    if elsewhere is None:
+        yield
+        return
+    import site
+
+    sys.prefix = sys.exec_prefix = elsewhere["prefix"]
+    sys.executable = elsewhere["python"]
+    for folder in elsewhere["site"]:
+        site.addsitedir(folder)
+    sys.path.append(elsewhere["lent"])
+    try:
+        yield
+    except ImportError as error:
+        fix = "let it have pydantic 2, PyYAML and NumPy, or none of them: see docs/environments.md"
+        raise UserError(f"in its environment xmodbench cannot be imported ({error})", elsewhere["file"], fix) from None
 
 
 def _limit(seconds: float, memory_mb: int, file_mb: int) -> None:

@@ -1,0 +1,53 @@
+"""docs/shapes.md is true: its methods, as printed there, keep the contract and stand where the page says."""
+
+import re
+
+import yaml
+
+from tests.contract.pages import blocks, do
+from tests.plugins import write_method
+from xmodbench.plan.config import parse_config
+from xmodbench.plan.plan import Plan
+from xmodbench.plugins import METHODS
+from xmodbench.plugins.discovery import locate
+from xmodbench.stages.check import problems
+
+
+def test_the_page_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = blocks("shapes.md")
+    said = "".join(do(block) for block in page)
+    assert said.count("ok     ") == 18 and "warn" not in said
+    (config,) = [yaml.safe_load(block.text) for block in page if block.language == "yaml" and not block.file]
+    plan = Plan(parse_config({"run": "x", **config}, "the page"), "the page")
+    found = {(cell.method, cell.source) for cell in plan.cells}
+    plain = {"conv25d-around-0", "conv25d-around-1", "volume_levels", "copy_source"}
+    assert found == {*((name, "t1") for name in plain), ("two_sources", "t1+t2"), ("copy_source", "t1+t2")}
+
+
+BREACHES = {
+    "all": ("neighbours = 1", "source", r"returned shape \(5, 3, 32, 32\), expected \(5, 1, 32, 32\)"),
+    "flat": ("volumes = True", "source[:, :, 0]", r"expected \(1, 1, 2, 32, 32\); return the one volume"),
+    "counts": (
+        "neighbours = 1",
+        "source[:, :1] * 0 + np.float32(len(source) / 9)",
+        "images change with the batch size",
+    ),
+}
+
+
+def test_breaches_of_a_declared_shape_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, (declares, answer, expected) in BREACHES.items():
+        body = f"""
+        class Toy(Method):
+            supervision = Supervision.ZERO_SHOT
+            {declares}
+            def fit(self, train, run): pass
+            def save(self, directory): (directory / "w").write_text("1")
+            def load(self, directory, run): pass
+            def translate(self, source, generators): return {answer}
+        """
+        (write_method(tmp_path, name, body) / "README.md").write_text("toy")
+        (problem,) = problems(locate(METHODS, name))
+        assert re.search(expected, problem), problem
