@@ -26,8 +26,23 @@ from xmodbench.plan.storage import Storage
 SMOKE = REPOSITORY / "config" / "smoke.yaml"
 
 
+class Forgetful:
+    """An object of a storage that remembers, as the S3 plugin's do, whether a folder was there."""
+
+    def __init__(self):
+        self._is_dir = None
+
+    def is_dir(self, there: bool) -> bool:
+        if self._is_dir is None:
+            self._is_dir = there
+        return self._is_dir
+
+
 class Copies:
     """A storage's provider that keeps copies below ``copies``."""
+
+    def get_storage_object_cls(self):
+        return Forgetful
 
     def object(self, query: str):
         return SimpleNamespace(local_path=lambda: Path("copies") / query.removeprefix("s3://"))
@@ -86,6 +101,11 @@ def test_a_report_is_brought_all_that_it_reads(plan, storage):
         needs
     )
     assert any(path.startswith("results/smoke/models/cyclegan/") for path in needs)
+
+
+def test_a_folder_that_a_job_left_elsewhere_is_seen(storage):
+    item = Forgetful()
+    assert [bool(item.is_dir(there)) for there in (False, True, False)] == [False, True, True]
 
 
 def declared(said: str, store: Path) -> tuple[set[str], set[str]]:

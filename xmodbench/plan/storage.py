@@ -23,6 +23,7 @@ class Storage:
         self.provider, self.prefix = None, ""
         if workflow is not None and workflow.storage_settings.default_storage_provider is not None:
             self.provider = workflow.storage_registry.default_storage_provider
+            look_again_for_folders(self.provider)
             self.prefix = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
 
     @property
@@ -65,3 +66,20 @@ class Storage:
         if self.is_disk:
             return str(path)
         return f"{self.prefix}/{os.path.normpath(path)}"
+
+
+def look_again_for_folders(provider: Any) -> None:
+    """Let no object of a storage remember that a folder is not there.
+
+    Those of Snakemake's S3 plugin (0.3.6) do, from before a job runs, and then miss what it left from another machine.
+    """
+    objects = provider.get_storage_object_cls()
+
+    def known(self: Any) -> bool | None:
+        return vars(self).get("_is_dir") or None
+
+    def remember(self: Any, found: bool | None) -> None:
+        vars(self)["_is_dir"] = found
+
+    if hasattr(objects, "is_dir"):
+        objects._is_dir = property(known, remember)
