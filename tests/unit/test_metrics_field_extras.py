@@ -159,7 +159,9 @@ def test_without_weights_lpips_says_so(alexnet, tmp_path):
 
 
 @pytest.mark.fault(
-    "metric", "LPIPS weights that are others than the config's, or none", "one line, with the two SHA-256"
+    "metrics and statistics",
+    "LPIPS weights that are others than the config's, or none",
+    "one line, with the two SHA-256",
 )
 def test_other_weights_are_refused(alexnet, tmp_path):
     with pytest.raises(UserError, match="not the wanted 0000"):
