@@ -34,6 +34,8 @@ FAKE_UV = """
         sys.exit(subprocess.call([words[words.index("--python") + 1], "-m", "venv", "--without-pip", words[-1]]))
     file = Path(words[words.index("--requirement") + 1])
     (packages,) = Path(words[words.index("--python") + 1]).parent.parent.glob("lib/*/site-packages")
+    if "./" in file.read_text():
+        sys.exit("error: building from source is disabled")
     for line in filter(lambda line: "==" in line, file.read_text().splitlines()):
         found = list((file.parent / "wheels").glob(line.strip().replace("==", "-") + "-*.whl"))
         if not found:

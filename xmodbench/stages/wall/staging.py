@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -95,3 +96,10 @@ class Volumes(Sequence[np.ndarray]):
         if isinstance(index, slice):
             return [self[number] for number in range(len(self))[index]]
         return np.ascontiguousarray(self.slices[self.rows[index]].swapaxes(0, 1))
+
+
+def opened(path: str, found: list[list[int]] | None = None) -> Any:
+    """A staged array as [N, C, H, W], read-only and memory-mapped; with the rows of volumes, `Volumes`."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    slices = array[:, None] if array.ndim == 3 else array
+    return slices if found is None else Volumes(slices, found)

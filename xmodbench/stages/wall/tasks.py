@@ -116,6 +116,7 @@ class MethodTasks:
 
     def _train(self, task: str, arguments: dict[str, Any], run: Run) -> dict[str, Any]:
         from xmodbench.learning.training import processes
+        from xmodbench.stages.wall.staging import opened
 
         source, volumes = arguments["source"], arguments.get("stacks")
         data = TrainData(opened(arguments["target"], volumes), None if source is None else opened(source, volumes))
@@ -154,19 +155,6 @@ class MethodTasks:
                 str(getattr(getattr(self, "method", None), "supervision", "")), "the source slices and its model"
             )
             raise self.refusals.explain(error, where, may) from None
-
-
-def opened(path: str, stacks: list[list[int]] | None = None) -> Any:
-    """A staged array as [N, C, H, W], read-only and memory-mapped; with the rows of `stacks` a sequence of volumes."""
-    import numpy as np
-
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    slices = array[:, None] if array.ndim == 3 else array
-    if stacks is None:
-        return slices
-    from xmodbench.stages.wall.staging import Volumes
-
-    return Volumes(slices, stacks)
 
 
 def gpu_memory() -> dict[str, float]:

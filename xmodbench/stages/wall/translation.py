@@ -11,8 +11,7 @@ import numpy as np
 from xmodbench.plugins import Control, Method, Run
 from xmodbench.plugins.contract import checked_images, checked_names
 from xmodbench.seeding import ImageGenerator
-from xmodbench.stages.wall.staging import Volumes
-from xmodbench.stages.wall.tasks import opened
+from xmodbench.stages.wall.staging import Volumes, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
