@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.broken_methods import BROKEN, SOUND, YAML
+from tests.contract.broken_methods import BROKEN, FIT, SOUND, YAML
 from xmodbench import isolation
 from xmodbench.plugins import METHODS
 from xmodbench.plugins.discovery import Location
@@ -37,6 +37,22 @@ def written(root: Path, name: str, code: str = SOUND, yaml: str = YAML, readme: 
 def test_what_is_sound_passes(tmp_path, server):
     found = list(check(written(tmp_path, "sound"), start=server.start))
     assert [(item.problem, item.warnings) for item in found] == [(None, ())] * 6
+
+
+KERNEL = 'Path(os.environ["NUMBA_CACHE_DIR"], "kernel")'
+COMPILING = "import os\nfrom pathlib import Path\n" + SOUND.replace(FIT, FIT + f"        assert {KERNEL}.is_file()\n")
+COMPILING += f"""
+    @classmethod
+    def compile_kernels(cls):
+        {KERNEL}.touch()
+"""
+
+
+def test_processes_of_a_check_have_what_was_compiled_beforehand(tmp_path, server, monkeypatch):
+    """Forked ones as well, which do not print to where a job does."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    location = written(tmp_path, "compiling", COMPILING, YAML + "compiles: true\n")
+    assert [item.problem for item in check(location, start=server.start)] == [None] * 6
 
 
 FAULTS = {

@@ -19,6 +19,7 @@ from xmodbench.records import read_record
 from xmodbench.stages.train import train
 from xmodbench.stages.translate import translate
 from xmodbench.stages.wall import may_read
+from xmodbench.stages.wall.compiled import compiled
 from xmodbench.store import SliceStore
 
 walled = pytest.mark.skipif(not isolation.landlock_version(), reason="this kernel has no Landlock")
@@ -234,6 +235,19 @@ def test_kernels_are_compiled_once_where_no_data_are(tmp_path, store, monkeypatc
     assert kept.name.startswith("fast-")
     # what a job leaves in its own cache is gone with it
     assert [path.name for path in (kept / "numba").iterdir()] == ["kernel"]
+
+
+def test_the_same_code_elsewhere_or_from_another_time_is_compiled_for_itself(tmp_path, monkeypatch):
+    """What numba keeps belongs to a file of one place and time: a copy of it made every job compile anew."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = []
+    for place in ("here", "there", "there"):
+        folder = write_method(tmp_path / place, "fast", COMPILING, "label: Toy\nsummary: toy\ncompiles: true\n")
+        os.utime(folder / "method.py", (len(found), len(found)))
+        job = replace(job_of(tmp_path, "unused"), name="fast", location=Location("fast", METHODS, folder))
+        found += [compiled(job), compiled(job)]
+    assert found[0] and found[0::2] == found[1::2]
+    assert len(set(found)) == 3
 
 
 def test_files_that_settings_name_can_be_read_and_are_hashed(tmp_path, store, monkeypatch):

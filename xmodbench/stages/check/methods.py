@@ -150,7 +150,8 @@ class _Checked:
         """What its compilers made, asked for once; where that fails, each process compiles for itself."""
         if job.location.id not in self.kept:
             limits = replace(self.room.limits, seconds=COMPILING * self.room.limits.seconds)
-            self.kept[job.location.id] = compiled(job, limits=limits, start=self.room.start)
+            with self.room.log() as log:  # what is forked prints into a file
+                self.kept[job.location.id] = compiled(job, limits=limits, start=self.room.start, log=log)
         return self.kept[job.location.id]
 
     def _train(

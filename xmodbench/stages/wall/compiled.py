@@ -32,10 +32,8 @@ def compiled(job: MethodJob, **options: Any) -> Path | None:
     if not job.location.meta().get("compiles"):
         return None
     try:
-        kept = (
-            _cache_folder()
-            / f"{job.location.id}-{sha256_json([job.location.code_hash, versions(), _processor()])[:16]}"
-        )
+        what = [job.location.code_hash, _files(job.location.folder), versions(), _processor()]
+        kept = _cache_folder() / f"{job.location.id}-{sha256_json(what)[:16]}"
         with exclusive(kept.with_suffix(".lock"), wait=True):
             if not kept.is_dir():
                 job.progress.say(f"compiling {job.location.id}, once for this version of its code")
@@ -55,6 +53,11 @@ def _cache_folder() -> Path:
     folder = root / "xmodbench" / "compiled"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _files(folder: Path) -> list[tuple[str, int]]:
+    """The code's files and their times: numba takes what it compiled of a file for another's where either differs."""
+    return [(str(path), path.stat().st_mtime_ns) for path in sorted(folder.rglob("*.py"))]
 
 
 def _processor() -> str:
