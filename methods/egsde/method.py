@@ -43,8 +43,11 @@ class EGSDE(TwoPhase, FewShot, DiffusionMethod):
         DiffusionMethod.save(self, directory)
 
     def load_pretrained(self, directory: Path, run: Run) -> None:
-        """Read what `save_pretrained` wrote."""
+        """Read what `save_pretrained` wrote, and the loss that belongs to it."""
+        from xmodbench.learning.training.log import LossLog
+
         DiffusionMethod.load(self, directory, run)
+        self.log = LossLog.load(directory)
 
     def fit_pretrained(self, train: TrainData, run: Run) -> None:
         """Train the classifier on noisy slices of both modalities."""
@@ -55,15 +58,15 @@ class EGSDE(TwoPhase, FewShot, DiffusionMethod):
         self.classifier, self.classifier_log = fit_classifier(settings, self.model, train, run)
 
     def save(self, directory: Path) -> None:
-        """The diffusion model, the classifier in a folder of its own, and the loss of its training."""
+        """The diffusion model, and the classifier in a folder of its own; each with its losses."""
         from xmodbench.learning.training.plot import save_with_plot
 
         from .training import save_classifier
 
         assert self.classifier is not None
-        self.model.save(directory)
+        self.save_pretrained(directory)
         save_classifier(self.classifier, directory / CLASSIFIER, self.settings.resolved())
-        save_with_plot(self.classifier_log, directory)
+        save_with_plot(self.classifier_log, directory / CLASSIFIER)
 
     def load(self, directory: Path, run: Run) -> None:
         """Read both; the options of sampling are this method's own."""
