@@ -29,8 +29,8 @@ CONTRASTS: dict[str, Any] = {
     "gamma": 0.2,
     "blur_px": 1.0,
     "noise": 0.05,
-    "loss": "l1",
-    "gradient_weight": 1.0,
+    "loss": "l2",
+    "gradient_weight": 0.0,
     "mirrored": True,
     "affine": 0.9,
 }
@@ -57,7 +57,7 @@ class ContrastRandomisedSettings(DiffusionSettings):
             "sampling_steps": 50,
             "final_noise": False,
         },
-        "short": {**SHORT, **CONTRASTS, "iterations": 1000},
+        "short": {**SHORT, **CONTRASTS, "iterations": 1000, "learning_rate": 6e-3},
         "own": {**OWN, **CONTRASTS},
     }
 
@@ -95,10 +95,10 @@ class ContrastRandomisedSettings(DiffusionSettings):
     blur_px: float | None = Field(None, ge=0, le=5, description="Largest blur in pixels (1).")
     noise: float | None = Field(None, ge=0, le=1, description="Largest noise (0.05).")
     loss: Literal["l1", "l2"] | None = Field(
-        None, description="Regression: l1 learns medians, l2 means, which blur more (l1)."
+        None, description="Regression: l1 learns medians, l2 means, and sooner (l2)."
     )
     gradient_weight: float | None = Field(
-        None, ge=0, le=10, description="Regression: weight of the errors of differences between neighbours (1)."
+        None, ge=0, le=10, description="Regression: weight of the errors of differences between neighbours (0)."
     )
     mirrored: bool | None = Field(
         None, description="Regression: average with the translation of the mirror image, a second evaluation (yes)."
