@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 
 from xmodbench.learning import philox
-from xmodbench.learning.diffusion.samplers import image_noise
+from xmodbench.learning.image_noise import image_noise
 from xmodbench.seeding import ImageGenerator
 
 ONES = 0xFFFFFFFF
@@ -62,7 +62,7 @@ def test_any_number_of_numbers(count):
 
 def test_noise_on_a_device_goes_on_from_draw_to_draw(monkeypatch):
     """A CPU keeps torch's stream; whatever else `image_noise` is asked for has counted draws."""
-    monkeypatch.setattr("xmodbench.learning.diffusion.samplers.handed", lambda tensor, device: tensor)
+    monkeypatch.setattr("xmodbench.learning.image_noise.handed", lambda tensor, device: tensor)
     generators = [ImageGenerator.of(1, name) for name in "ab"]
     noise = image_noise(generators, (6, 5), "elsewhere")
     first, second = noise(), noise()
