@@ -21,7 +21,7 @@ from .lmi import LmiOptions, lmi_map, path_of
 
 LMI_FIELDS = (
     *("window", "bins", "bandwidth", "quantise", "out_of_range", "search", "radius", "pad", "marginals", "reduce"),
-    *("temperature", "eps", "log_base"),
+    *("temperature", "eps", "log_base", "smooth"),
 )
 
 

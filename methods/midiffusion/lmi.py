@@ -135,6 +135,19 @@ def _fused(s: torch.Tensor, y: torch.Tensor, options: LmiOptions) -> torch.Tenso
         return lmi_triton.fused_map(s, y, options)
 
 
+def smoothed(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Images [B, H, W] smoothed by a Gaussian of `sigma` pixels, cut off at 4 sigma; mirrored, the border repeated."""
+    reach = min(int(4 * sigma + 0.5), *images.shape[1:])
+    at = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    weights = torch.exp(-0.5 * (at / sigma) ** 2)
+    weights = weights / weights.sum()
+    for _ in range(2):  # along the rows, then along the columns
+        mirrored = torch.cat([images[:, :, :reach].flip(2), images, images[:, :, -reach:].flip(2)], 2)
+        images = torch.nn.functional.conv1d(mirrored.flatten(0, 1)[:, None], weights[None, None])
+        images = images.view(len(mirrored), mirrored.shape[1], -1).transpose(1, 2)
+    return images
+
+
 def _grey_levels(
     reference: torch.Tensor, sliding: torch.Tensor, options: LmiOptions
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,6 +155,8 @@ def _grey_levels(
         shapes = f"{tuple(reference.shape)} and {tuple(sliding.shape)}"
         raise UserError(f"images of shapes {shapes}", "lmi_map", "give two equal shapes [B, 1, H, W]")
     s, y = (image[:, 0] if image.dtype == torch.float64 else image[:, 0].float() for image in (reference, sliding))
+    if options.smooth:
+        s, y = smoothed(s, options.smooth), smoothed(y, options.smooth)
     if options.out_of_range == "clip":
         y = y.clamp(0, 1)
     elif options.out_of_range == "scale":

@@ -39,6 +39,7 @@ class LmiOptions:
         normalise: symmetric uncertainty ``2 I / (H1 + H2)`` instead of ``I`` in bits.
         eps: guards divisions and logarithms. It decides the saturated values far outside [0, 1].
         log_base: base of the logarithm (code 2; the paper's formula implies e).
+        smooth: standard deviation in pixels of a Gaussian that smooths both images beforehand (code and paper: none).
     """
 
     window: int = 3
@@ -55,6 +56,7 @@ class LmiOptions:
     normalise: bool = True
     eps: float = 1e-10
     log_base: float = 2.0
+    smooth: float = 0.0
 
     def __post_init__(self):
         checks = {
@@ -65,6 +67,7 @@ class LmiOptions:
             "temperature must be positive": self.temperature > 0,
             "eps must be positive": self.eps > 0,
             "log_base must be above 1": self.log_base > 1,
+            "smooth must not be negative": self.smooth >= 0,
         }
         for problem, fine in checks.items():
             if not fine:

@@ -57,7 +57,12 @@ class MIDiffusion(DiffusionMethod):
 
     def _watched_steps(self) -> tuple[int, ...]:
         settings = self.model.settings
-        if not self.settings.keep_steps or settings.augment_test or "cross" not in settings.channels:
+        if (
+            not self.settings.keep_steps
+            or settings.augment_test
+            or settings.samples > 1
+            or "cross" not in settings.channels
+        ):
             return ()
         from .watch import watched_steps
 

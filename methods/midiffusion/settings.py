@@ -76,6 +76,13 @@ class MidiffusionSettings(DiffusionSettings):
         None, ge=0, le=10, description="Training: the cross map is taken this many times later (code: 1; sampling: 0)."
     )
     window: Literal[3, 5, 7] | None = Field(None, description="Side of the LMI windows (paper: none given; code: 3).")
+    smooth: float = Field(
+        0.0,
+        ge=0,
+        le=8,
+        description="Standard deviation in pixels of a Gaussian that both images are smoothed with before their windows are "
+        "compared: less of the noise, less detail (paper and code: none).",
+    )
     bins: int | None = Field(None, ge=8, le=343, description="Grey-level bins (code: window cubed = 27).")
     bandwidth: float | None = Field(
         None, gt=0, le=64, description="Kernel width in grey levels (code: 2 sigma^2 = 8 with its sigma 2)."
@@ -103,7 +110,7 @@ class MidiffusionSettings(DiffusionSettings):
         ge=0,
         le=20,
         description="So many steps of sampling whose noisy images and LMI maps are kept and shown in the report; none with "
-        "augment_test, or without the channel cross. Changes no translation.",
+        "augment_test, with several samples, or without the channel cross. Changes no translation.",
     )
     eps: float | None = Field(None, gt=0, description="Guard of divisions and logarithms (code: 1e-10).")
     log_base: float | None = Field(None, gt=1, description="Base of the logarithm (code: 2; paper: e implied).")

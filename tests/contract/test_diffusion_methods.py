@@ -84,6 +84,7 @@ def test_the_adm_network_has_no_dropout_unless_asked_for(preset):
     [
         ({"process": "ve", "sampler": "ancestral"}, "sampler 'ancestral' is not for process 've'"),
         ({"sampler": "ddim", "sampling_steps": 30}, "must divide timesteps"),
+        ({"sampler": "ddim", "sampling_steps": 20, "spacing": "karras"}, "use dpmpp_2m, unipc or heun"),
         ({"sampling_steps": 2000}, "more than timesteps"),
         ({"beta_start": 0.5}, "the schedule must rise"),
         ({"learning_rat": 1}, "did you mean 'learning_rate'"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from xmodbench.learning.diffusion import samplers
+from xmodbench.learning.diffusion import plugin, samplers
 from xmodbench.learning.diffusion.batches import Batches, _times
 from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.learning.diffusion.networks import DenoisingNetwork
@@ -18,9 +18,11 @@ from xmodbench.learning.diffusion.settings import RELEASED, VE_SAMPLERS, VP_SAMP
 from xmodbench.learning.diffusion.training import learning_rate
 from xmodbench.seeding import ImageGenerator
 
+REST = {"precision": "fp32", "weights": "fp32", "spacing": "uniform", "samples": 1}  # the same in every preset
+
 
 def settings(**changes):
-    return SimpleNamespace(**{**RELEASED, "precision": "fp32", "weights": "fp32", **changes})
+    return SimpleNamespace(**{**RELEASED, **REST, **changes})
 
 
 @pytest.mark.parametrize(
@@ -189,6 +191,62 @@ def test_samplers_reach_the_known_distribution(sampler, steps, start):
     assert torch.equal(found, result.clamp(0, 1))
     assert result.mean().item() == pytest.approx(MEAN, abs=0.01)
     assert result.std().item() == pytest.approx(SPREAD, rel=0.05)
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "dpmpp_2m", "unipc", "heun", "euler_maruyama", "euler"])
+def test_samplers_reach_it_on_noise_levels_spaced_by_karras(sampler):
+    process = linear_vp() if sampler in VP_SAMPLERS else geometric_ve(sigma_max=30.0)
+    steps = {"ancestral": 500, "euler_maruyama": 500}.get(sampler, 60)
+    chosen = settings(sampler=sampler, sampling_steps=steps, spacing="karras", final_noise=False, process=process.kind)
+    model = DiffusionModel(chosen, Exact(process), process)
+    found = []
+    model.outside = lambda x: found.append(x) or x
+    sample(model, lambda noisy: None, image_noise([ImageGenerator(k) for k in range(4)], (64, 64), "cpu"))
+    assert found[-1].mean().item() == pytest.approx(MEAN, abs=0.01)
+    assert found[-1].std().item() == pytest.approx(SPREAD, rel=0.08)
+
+
+@pytest.mark.parametrize("process", [linear_vp(), geometric_ve(), linear_vp(100)])
+@pytest.mark.parametrize("steps", [1, 2, 7, 20, 100])
+def test_times_by_karras_are_the_nearest_to_his_noise_levels(process, steps):
+    """Against the equation written out: rho-th roots of the levels evenly spaced between both ends."""
+    levels = (process.noise.double() / process.signal.double()).numpy()
+    first, last = levels[-1] ** (1 / 7), levels[0] ** (1 / 7)
+    wanted = [(first + i / max(steps - 1, 1) * (last - first)) ** 7 for i in range(steps)]
+    grid = samplers.karras_times(process, steps)
+    nearest = [int(np.abs(np.log(levels) - np.log(level)).argmin()) for level in wanted]
+    assert grid == list(dict.fromkeys(nearest))
+    assert grid[0] == process.length - 1
+    assert grid == sorted(set(grid), reverse=True)
+    assert samplers.karras_times(process, steps, start=40) == ([t for t in grid if t < 40] or [0])
+
+
+@pytest.mark.parametrize("augment_test", [False, True])
+def test_translation_is_the_mean_of_the_samples(augment_test):
+    """The first is the one that is drawn alone; each image's are its own, whatever the batch."""
+    source = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
+    drawn = []
+
+    def draw(model, images, noise):
+        drawn.append(images + noise())
+        return drawn[-1]
+
+    def translated(samples, rows=slice(None)):
+        process = linear_vp()
+        asked = settings(samples=samples, augment_test=augment_test, flip=1.0, blur=0.0)
+        model = DiffusionModel(asked, torch.nn.Conv2d(1, 1, 1), process)
+        generators = [ImageGenerator(seed) for seed in (5, 6)][rows]
+        drawn.clear()
+        return plugin.translate(model, source[rows], generators, draw)
+
+    alone = translated(1)
+    found = translated(4)
+    assert len(drawn) == 2 * 4
+    own = torch.stack(drawn[:4]).mean(0).numpy()[0]
+    np.testing.assert_allclose(found[0], own[..., ::-1] if augment_test else own, atol=1e-6)
+    np.testing.assert_array_equal(alone[0], drawn[0].numpy()[0][..., ::-1] if augment_test else drawn[0].numpy()[0])
+    assert np.abs(found - source).mean() < 0.7 * np.abs(alone - source).mean(), "noise averages out"
+    np.testing.assert_array_equal(translated(4, slice(1, 2))[0], found[1])
 
 
 @pytest.mark.parametrize("sampler", VP_SAMPLERS)

@@ -53,6 +53,7 @@ def settings(name, **values):
         ("midiffusion", {"preset": "short", "iterations": 1000, "batch_size": 2}, "train", 2000),
         ("midiffusion", {"epochs": 10, "batch_size": 4, "accumulation": 2}, "train", 10 * 13 * 8),
         ("midiffusion", {"sampling_steps": 20, "sampler": "heun"}, "translate", 100 * 39),
+        ("midiffusion", {"sampling_steps": 20, "samples": 8}, "translate", 100 * 160),
         ("sdedit", {"preset": "short", "sampling_steps": 20, "start": 0.4, "repeats": 2}, "translate", 100 * 20 * 0.4 * 2),
         ("cyclegan", {}, "train", 200 * 100),
         ("cyclegan", {}, "translate", 100),

@@ -10,6 +10,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from xmodbench.files import REPOSITORY
@@ -17,7 +18,7 @@ from xmodbench.plugins import METHODS, find
 
 find(METHODS, "midiffusion")
 from xmodbench_methods.midiffusion import lmi_cpu, lmi_torch, lmi_windows  # noqa: E402
-from xmodbench_methods.midiffusion.lmi import LmiOptions, lmi_map, lmi_scores  # noqa: E402
+from xmodbench_methods.midiffusion.lmi import LmiOptions, lmi_map, lmi_scores, smoothed  # noqa: E402
 from xmodbench_methods.midiffusion.lmi_windows import kernel_table, sliding_positions  # noqa: E402
 
 PATHS = ["compiled", "torch"]
@@ -35,6 +36,30 @@ def test_windows_of_the_mosaic_follow_the_released_codes_rule():
         assert rows[:, i].tolist() == [[i, i - 1, i], [i - 1, i, i + 1], [i, i + 1, i]]
     assert rows[:, 0].tolist() == [[pad, pad, 0], [pad, 0, 1], [0, 1, 0]]
     assert rows[:, n - 1].tolist() == [[n - 1, n - 2, n - 1], [n - 2, n - 1, pad], [n - 1, pad, pad]]
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.3])
+@pytest.mark.parametrize("path", PATHS)
+def test_smoothing_is_scipys_on_both_images_before_their_windows_are_compared(sigma, path):
+    pair = noisy_pair(2, 1, 14, 17)
+
+    def by_scipy(images):
+        """In float32, as grey levels are; a level that rounds to another whole one may differ at a few pixels."""
+        return np.stack([gaussian_filter(255 * image[0].numpy(), sigma, mode="reflect") for image in images])
+
+    for found, want in zip((smoothed(255 * image[:, 0], sigma) for image in pair), map(by_scipy, pair), strict=True):
+        np.testing.assert_allclose(found.numpy(), want, atol=2e-4)
+    beforehand = [torch.from_numpy(by_scipy(image) / 255)[:, None].float() for image in pair]
+    found, want = lmi_map(*pair, smooth=sigma, path=path), lmi_map(*beforehand, path=path)
+    assert ((found - want).abs() > 1e-4).float().mean() < 0.1
+    assert (lmi_map(*pair, path=path) - found).abs().mean() > 0.01
+
+
+def test_smoothing_lets_gradients_through():
+    reference, sliding = noisy_pair(1, 1, 9, 9)
+    sliding.requires_grad_()
+    lmi_map(reference, sliding, smooth=1.0, differentiable=True).sum().backward()
+    assert sliding.grad.abs().sum() > 0
 
 
 def test_whole_grey_levels_survive_their_way_through_float32():

@@ -71,7 +71,7 @@ def test_a_second_call_keeps_its_own():
     assert watching.intermediate_images["lmi_0"].shape == (1, 1, 16, 16)
 
 
-@pytest.mark.parametrize("changes", [{"channels": ("self",)}, {"augment_test": True}])
+@pytest.mark.parametrize("changes", [{"channels": ("self",)}, {"augment_test": True}, {"samples": 2}])
 def test_nothing_is_kept_where_no_map_belongs_to_the_image(changes):
     watching = method(keep_steps=3, **changes)
     assert watching.intermediates() == ()

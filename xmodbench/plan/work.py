@@ -81,10 +81,12 @@ def _steps(found: Any, slices: int) -> float | None:
 
 
 def _evaluations(found: Any) -> float:
-    """Evaluations of the network for a slice: one, or those of a sampler, which may start on the way and be repeated."""
+    """Evaluations of the network for a slice: one, or those of a sampler for each sample that is averaged; it may start on
+    the way and be repeated."""
     steps = getattr(found, "sampling_steps", None) or 1
     if getattr(found, "sampler", None) == "heun":
         steps = 2 * steps - 1
+    steps *= getattr(found, "samples", None) or 1
     return steps * (getattr(found, "start", None) or 1) * (getattr(found, "repeats", None) or 1)
 
 

@@ -17,7 +17,7 @@ from xmodbench.seeding import ImageGenerator, derive_seed
 from .blur import LARGEST, blurred
 from .evaluations import Evaluations
 from .model import DiffusionModel
-from .samplers import image_noise
+from .samplers import Noise, image_noise
 from .snapshot import Translate
 from .training import Channels, train
 
@@ -93,13 +93,21 @@ def translate(
 def _translate(model: DiffusionModel, source: np.ndarray, generators, draw: Translate, device: str) -> np.ndarray:
     if not model.settings.augment_test:
         noise = image_noise(generators, source.shape[2:], device)
-        return draw(model, torch.from_numpy(source).to(device), noise).cpu().numpy()
+        return _mean_of_draws(model, torch.from_numpy(source).to(device), noise, draw)
     augmented, flips = zip(
         *(augment(image[0], one, model.settings) for image, one in zip(source, generators, strict=True)), strict=True
     )
     noise = image_noise(generators, source.shape[2:], device)
-    found = draw(model, torch.from_numpy(np.stack(augmented)[:, None]).to(device), noise).cpu().numpy()
+    found = _mean_of_draws(model, torch.from_numpy(np.stack(augmented)[:, None]).to(device), noise, draw)
     return np.stack([image[..., ::-1] if flip else image for image, flip in zip(found, flips, strict=True)])
+
+
+def _mean_of_draws(model: DiffusionModel, images: torch.Tensor, noise: Noise, draw: Translate) -> np.ndarray:
+    """The mean of as many translations as the settings ask for, one after the other from the same streams of noise."""
+    found = draw(model, images, noise)
+    for count in range(2, model.settings.samples + 1):
+        found = found + (draw(model, images, noise) - found) / count
+    return found.cpu().numpy()
 
 
 def augment(image: np.ndarray, generator: ImageGenerator, settings) -> tuple[np.ndarray, bool]:

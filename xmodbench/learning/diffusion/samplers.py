@@ -45,6 +45,20 @@ def times(length: int, steps: int, start: int | None = None) -> list[int]:
     return [t for t in grid if start is None or t < start] or [0]
 
 
+def karras_times(process: Process, steps: int, start: int | None = None, rho: float = 7.0) -> list[int]:
+    """As `times`, but with noise levels spaced as by Karras et al. (2022), Eq. 5, rounded to the times there are.
+
+    Levels are ``noise / signal``; their ``rho``-th roots are evenly spaced from the last time's to the first's. Times that
+    fall together are visited once, so that there may be fewer than `steps`.
+    """
+    levels = (process.noise.double() / process.signal.double()).log()
+    ends = (levels[[-1, 0]] / rho).exp()
+    wanted = rho * torch.linspace(float(ends[0]), float(ends[1]), steps, dtype=torch.float64).log()
+    nearest = (wanted[:, None] - levels).abs().argmin(1).tolist()
+    grid = sorted(set(nearest), reverse=True)
+    return [t for t in grid if start is None or t < start] or [0]
+
+
 def image_noise(generators: Sequence[ImageGenerator], size: tuple[int, int], device: str) -> Noise:
     """Noise [B, 1, H, W] in which every image has its own stream, seeded by its generator.
 
@@ -117,7 +131,10 @@ def sample(
         images [B, 1, H, W].
     """
     settings, process = model.settings, model.process
-    grid = times(process.length, settings.sampling_steps, start)
+    if settings.spacing == "karras":
+        grid = karras_times(process, settings.sampling_steps, start)
+    else:
+        grid = times(process.length, settings.sampling_steps, start)
     first = noise()
     t = torch.full((len(first),), grid[0], dtype=torch.int64, device=first.device)
     if guide is not None:

@@ -46,7 +46,7 @@ def quick(settings):
     """Resolved settings with a deterministic sampler of about `STEPS` steps."""
     steps = next(n for n in range(min(STEPS, settings.timesteps), 0, -1) if settings.timesteps % n == 0)
     sampler = "ddim" if settings.process == "vp" else "euler"
-    return settings.model_copy(update={"sampler": sampler, "sampling_steps": steps, "eta": 0.0})
+    return settings.model_copy(update={"sampler": sampler, "sampling_steps": steps, "spacing": "uniform", "eta": 0.0})
 
 
 @contextmanager
