@@ -1,6 +1,6 @@
 # Image of xmodbench with Snakemake: jobs of a cluster without a shared file system, `--sdm apptainer`, or all of it on one machine.
-#   docker build --build-arg VARIANT=cpu -t xmodbench:cpu .     about 1.5 GB
-#   docker build -t xmodbench:cuda .                            about 7 GB: torch with all of CUDA that it needs
+#   docker build --build-arg VARIANT=cpu -t xmodbench:cpu .     without CUDA
+#   docker build -t xmodbench:cuda .                            7.4 GB: torch with all of CUDA that it needs
 #   docker run --rm -v "$PWD":/workdir xmodbench:cpu xmodbench run smoke
 ARG BASE=debian:bookworm-slim
 
