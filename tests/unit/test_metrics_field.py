@@ -10,6 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.mixture import GaussianMixture
 
 from tests.report.synthetic import answer, heads
+from xmodbench.data.volumes.normalise import cut_off
 from xmodbench.metrics.field import similarity, structure
 from xmodbench.metrics.field.cards import ALWAYS, EXTRAS
 from xmodbench.metrics.field.tissues import hu_by_tissue
@@ -272,3 +273,10 @@ def test_every_metric_has_a_card():
         assert metric.definition and metric.misled_by and len(metric.bounds) == 2, metric.id
     cards = [*ALWAYS.values(), *EXTRAS.values()]
     assert len({metric.id for metric in cards}) == len(cards) and not {metric.id for metric in cards} & set(METRICS)
+
+
+def test_preparation_counts_what_the_window_cuts_off():
+    volume = np.array([-1500.0, -500, 0, 500, 1500, 3000, 4000, 9999]).reshape(2, 2, 2)
+    mask = np.ones(volume.shape, bool)
+    mask[1, 1, 1] = False  # outside the body
+    assert cut_off(volume, mask, (-1000.0, 1000.0)) == {"low": round(1 / 7, 6), "high": round(3 / 7, 6)}

@@ -76,3 +76,4 @@ class InHu(_Read):
     histogram: dict[str, list[int]]
     clipped: dict[str, float]
     extremes: tuple[float, float] | None = None
+    cut_off: dict[str, float] | None = None

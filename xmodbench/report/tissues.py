@@ -81,15 +81,21 @@ def clipping(group: Group) -> str | None:
         end: sum(subject["clipped"][end] * sum(subject["histogram"]["target"]) for subject in of) / max(1, voxels)
         for end in ("low", "high")
     }
+    held = (
+        f"Slices hold {low:.0f} to {high:.0f} HU: {cut['low']:.2%} of the target's body pixels lie at the lower end and "
+        f"{cut['high']:.2%} at the upper."
+    )
     extremes = [subject["extremes"] for subject in of if subject.get("extremes")]
     reach = ""
     if extremes:
         reach = f" The scans reach from {min(e[0] for e in extremes):.0f} to {max(e[1] for e in extremes):.0f} HU."
+    lost = [subject["cut_off"] for subject in of if subject.get("cut_off")]
+    if lost:
+        below, above = (float(np.mean([each[end] for each in lost])) for end in ("low", "high"))
+        reach += f" Of their body's voxels {below:.2%} lay below and {above:.2%} above."
+        cut = {end: max(cut[end], share) for end, share in (("low", below), ("high", above))}
     minus = str.maketrans("-", "−")
-    text = (
-        f"Slices hold {low:.0f} to {high:.0f} HU: {cut['low']:.2%} of the target's body pixels lie at the lower end and "
-        f"{cut['high']:.2%} at the upper.{reach}"
-    ).translate(minus) + " What lies beyond counts as the end, in targets and translations alike"
+    text = (held + reach).translate(minus) + " What lies beyond counts as the end, in targets and translations alike"
     narrow = max(cut.values()) >= CUT
     return text + (": errors there are underrated; a wider window (`normalise`) would show them." if narrow else ".")
 

@@ -54,6 +54,12 @@ def scaled(volume: np.ndarray, ends: Ends | None) -> np.ndarray:
     return np.clip((volume - low) / (high - low), 0, 1).astype(np.float32)
 
 
+def cut_off(volume: np.ndarray, mask: np.ndarray, ends: Ends) -> dict[str, float]:
+    """Shares of the head's or body's voxels that lie below and above the ends, and are clipped: ``low`` and ``high``."""
+    inside = volume[mask]
+    return {"low": round(float((inside < ends[0]).mean()), 6), "high": round(float((inside > ends[1]).mean()), 6)}
+
+
 def raw_values(image: np.ndarray, ends: Ends) -> np.ndarray:
     """Float32 raw values of an image in [0, 1]: the way back of `scaled` and `stretch`."""
     low, high = (float(end) for end in ends)

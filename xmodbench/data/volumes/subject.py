@@ -24,7 +24,7 @@ from xmodbench.data.volumes.identity import Scan, Voxels
 from xmodbench.data.volumes.io import read_volume
 from xmodbench.data.volumes.mask import head_mask
 from xmodbench.data.volumes.names import ascii_name
-from xmodbench.data.volumes.normalise import Ends, ends_of, scaled
+from xmodbench.data.volumes.normalise import Ends, cut_off, ends_of, scaled
 from xmodbench.data.volumes.register import one_thread, register_rigid
 from xmodbench.data.volumes.resample import affine_ras, grid_like, orient, overlap, resample, same_grid, stored_axes
 from xmodbench.data.volumes.settings import Preparation
@@ -131,6 +131,10 @@ def _prepare(task: Task) -> tuple[Outcome, dict[str, np.ndarray]]:
         "mask": _mask_source(task),
     }
     ends = {name: _ends(task, name, volume, mask) for name, volume in volumes.items()}
+    inside = sitk.GetArrayViewFromImage(mask) > 0
+    for name, found in ends.items():
+        if found is not None:
+            outcome.facts["scans"][name]["clipped"] = cut_off(sitk.GetArrayViewFromImage(volumes[name]), inside, found)
     arrays = {
         name: plane_view(scaled(sitk.GetArrayFromImage(volume), ends[name]), plane) for name, volume in volumes.items()
     }

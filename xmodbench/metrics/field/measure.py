@@ -69,7 +69,10 @@ def measure_field(
     window = (scales[0].low, scales[0].high) if scales[0].hu else None
     for subject, tissues in found.tissues.items():
         scans = manifest.get("volumes", {}).get(subject, {}).get("scans", {})
-        tissues["extremes"] = scans.get(pair[0], {}).get("extremes")
+        tissues |= {
+            "extremes": scans.get(pair[0], {}).get("extremes"),
+            "cut_off": scans.get(pair[0], {}).get("clipped"),
+        }
     measured = Measured(found.slices, found.volumes, found.tissues, {}, window)
     if "lpips" in settings.extra:
         _perceptual(measured, images, settings)
