@@ -81,6 +81,7 @@ def test_the_drawing_of_the_rooms_is_that_of_the_floors():
         "progress",
         "seeding",
         "yaml_text",
+        "directions",
         "errors",
     }
     assert set(LEVEL) - ground - {"benchmarks"} <= set(names.values())

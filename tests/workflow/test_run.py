@@ -98,6 +98,7 @@ def test_editing_a_plugin_reruns_only_its_cells(work):
     }
 
 
+@pytest.mark.slow
 def test_a_scaffolded_method_appears_in_the_table_at_the_cost_of_its_own_jobs(work, monkeypatch):
     """README and docs/add-a-method.md: `new`, a line in the config, `run`."""
     monkeypatch.chdir(work.folder)
