@@ -70,10 +70,14 @@ def test_what_is_to_be_done_is_counted(name, values, verb, amount):
 
 
 def test_every_method_that_trains_says_how_long():
-    """Or has no rate: one of the shipped methods would be unknown for ever."""
+    """Or has no rate: one of the shipped methods would be unknown for ever. What takes no steps is over in seconds."""
     for name in available(METHODS):
         cls = find(METHODS, name).cls
-        if cls.supervision != "control" and not cls.model_plugin:
+        if (
+            cls.supervision != "control"
+            and not cls.model_plugin
+            and name not in ("histogram_matching", "nearest_slice")
+        ):
             assert work(cls.Config(), "train", 100, 128).cost > 0, name
             assert work(cls.Config(), "translate", 100, 128).cost > 0, name
 
