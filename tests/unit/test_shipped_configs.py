@@ -69,10 +69,14 @@ def test_the_paper_trains_six_gans_and_six_encoders_and_scatters_inversions(pape
     gans = {paper.pretrained_dir(paper.training(cell), cell.dataset, paper.model_name(cell)) for cell in cells}
     assert len(gans) == 6 and None not in gans
     assert len({paper.model_dir(cell) for cell in cells}) == 6
-    assert sum(len(paper.part_dirs(cell)) for cell in cells) == 6 * 8
+    assert sum(len(paper.part_dirs(cell)) for cell in cells) == 6 * 4
     # the control that inverts the target uses the same models
     control = [cell for cell in paper.cells if cell.method == "stylegan2_reconstruction"]
     assert {paper.model_dir(cell) for cell in control} == {paper.model_dir(cell) for cell in cells}
+
+
+def test_the_paper_is_under_two_hundred_jobs(paper):
+    assert sum(JobList(paper).count().values()) < 200
 
 
 def test_the_papers_shares_and_steps(paper):
