@@ -78,7 +78,7 @@ class Model:
         trained = self.record.get("source")
         if least > 1 or (trained is not None and len(modalities_of(trained)) > 1):
             several = f"'{trained}'" if trained else f"{least} modalities"
-            fix = f"prepare a data set with {several}, and name the direction in a config or use `xmodbench translate`"
+            fix = f"prepare a data set with {several}, and name the direction in a config"
             raise UserError(f"translates from {several} at once, and apply takes volumes of one", self.folder, fix)
 
 

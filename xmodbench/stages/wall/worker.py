@@ -86,7 +86,7 @@ def _settled(elsewhere: dict[str, Any] | None) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        fix = "let it have pydantic 2, PyYAML and NumPy, or none of them: see docs/environments.md"
+        fix = "let it have pydantic 2, PyYAML and NumPy, or none of them: then they are lent to it"
         raise UserError(f"in its environment xmodbench cannot be imported ({error})", elsewhere["file"], fix) from None
 
 
