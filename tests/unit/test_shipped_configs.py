@@ -10,6 +10,7 @@ import pytest
 from xmodbench.files import REPOSITORY
 from xmodbench.metrics.weights import OFFICIAL_URL, SHA256
 from xmodbench.plan.config import load_config
+from xmodbench.plan.job_list import JobList
 from xmodbench.plan.jobs import Jobs
 from xmodbench.plan.plan import Plan
 
