@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.nn.functional import softplus
 
+from xmodbench.learning.denoising_gan.judge import TimeJudge
 from xmodbench.learning.diffusion.batches import Batch
 from xmodbench.learning.diffusion.model import DiffusionModel
-from xmodbench.learning.diffusion.training import DiffusionTraining
+from xmodbench.learning.diffusion.training import DiffusionTraining, learning_rate
 from xmodbench.learning.gan.game import frozen
+from xmodbench.learning.gan.losses import cross_entropy, squared_gradient
 from xmodbench.learning.training.state import named, optimizer_tensors, part, restore_optimizer
 from xmodbench.seeding import derive_seed
 
 from .edges import SIGMAS, THRESHOLDS, edge_maps
-from .judge import Judge
 
 
 def training_edges(batch: Batch) -> torch.Tensor:
@@ -37,7 +37,7 @@ class GameTraining(DiffusionTraining):
     def __init__(self, model: DiffusionModel, *given):
         super().__init__(model, *given)
         s = self.settings
-        self.judge = Judge(s.judge_width, s.judge_blocks).to(self.job.device).train()
+        self.judge = TimeJudge(s.judge_width, s.judge_blocks).to(self.job.device).train()
         betas = (0.5, 0.9)
         self.optimizer = torch.optim.Adam(self.model.network.parameters(), lr=s.learning_rate, betas=betas)
         self.judge_optimizer = torch.optim.Adam(self.judge.parameters(), lr=s.judge_rate, betas=betas)
@@ -47,35 +47,22 @@ class GameTraining(DiffusionTraining):
         """One update of the judge, one of the generator and of its average; their losses and the judge's penalty."""
         s = self.settings
         torch.manual_seed(derive_seed(self.job.seed, "game", step))
-        share = self.learning_rate(step) / s.learning_rate
-        for optimizer, rate in ((self.optimizer, s.learning_rate), (self.judge_optimizer, s.judge_rate)):
+        for optimizer, first in ((self.optimizer, s.learning_rate), (self.judge_optimizer, s.judge_rate)):
             for group in optimizer.param_groups:
-                group["lr"] = share * rate
-        batch = self.batches.at(step, self.job.device)
-        clean, edges = self.model.inside(batch.clean), self.channels(batch)
-        earlier, later = self.pair(clean, batch.t, batch.eps)
-        fake = self.earlier(self.model.answer(later, batch.t, edges), later, batch.t)
-        judged, penalty = judge_loss(self.judge, earlier, fake.detach(), later, batch.t, s.r1_gamma)
+                group["lr"] = learning_rate(s, step, self.steps, first)
+        batch, process = self.batches.at(step, self.job.device), self.model.process
+        clean, t, edges = self.model.inside(batch.clean), batch.t, self.channels(batch)
+        earlier, later = process.pair(clean, t, batch.eps, torch.randn_like(clean))
+        with self.accelerator.autocast():
+            found = self.prepared.answer(later, t, edges).float()
+        fake = process.back(found, later, t, torch.randn_like(later))
+        judged, penalty = judge_loss(self.judge, earlier, fake.detach(), later, t, s.r1_gamma)
         _update(self.judge_optimizer, judged + penalty)
         with frozen(self.judge):
-            fooled = softplus(-self.judge(fake, later, batch.t)).mean()
+            fooled = cross_entropy(self.judge(fake, t, later), True)
             _update(self.optimizer, fooled)
-        decay = min(s.ema_decay, (1 + step) / (10 + step)) if s.ema_warmup else s.ema_decay
-        with torch.no_grad():
-            torch._foreach_lerp_(self.ema, list(self.model.network.parameters()), 1 - decay)
+        self.follow(step)
         return fooled.detach(), judged.detach(), penalty.detach()
-
-    def pair(self, clean: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images at times ``t - 1`` (clean ones where t is 0) and `t`, the later one made of the earlier."""
-        process = self.model.process
-        before = torch.where((t > 0).reshape(-1, 1, 1, 1), process.diffuse(clean, (t - 1).clamp_min(0), eps), clean)
-        beta = process.betas.to(clean.device)[t].reshape(-1, 1, 1, 1)
-        return before, (1 - beta).sqrt() * before + beta.sqrt() * torch.randn_like(clean)
-
-    def earlier(self, clean: torch.Tensor, later: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """A draw of the image at time ``t - 1``, given the clean one and that at `t`."""
-        of_clean, of_later, std = self.model.process.posterior(t, later)
-        return of_clean * clean + of_later * later + std * torch.randn_like(later)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The generator's as ever, and the judge's."""
@@ -93,14 +80,13 @@ class GameTraining(DiffusionTraining):
 
 
 def judge_loss(
-    judge: Judge, real: torch.Tensor, fake: torch.Tensor, later: torch.Tensor, t: torch.Tensor, gamma: float
+    judge: torch.nn.Module, real: torch.Tensor, fake: torch.Tensor, later: torch.Tensor, t: torch.Tensor, gamma: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The judge's mean loss, and ``gamma / 2`` times the mean squared gradient at real images (R1)."""
     real = real.detach().requires_grad_(True)
-    scores = judge(real, later, t)
-    (gradient,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
-    penalty = gamma / 2 * gradient.flatten(1).square().sum(1).mean()
-    return softplus(-scores).mean() + softplus(judge(fake, later, t)).mean(), penalty
+    scores = judge(real, t, later)
+    loss = cross_entropy(scores, True) + cross_entropy(judge(fake, t, later), False)
+    return loss, gamma / 2 * squared_gradient(scores, real)
 
 
 def _update(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:

@@ -99,6 +99,8 @@ class FgdmSettings(DiffusionSettings):
         found = self.resolved()
         if found.form == "gan" and (found.process != "vp" or found.prediction != "x0"):
             raise ValueError("form 'gan' needs process 'vp' and prediction 'x0'")
+        if found.form == "gan" and found.accumulation > 1:
+            raise ValueError("form 'gan' takes one batch a step: set accumulation: 1 and a larger batch_size")
         if found.form == "gan" and found.held_out:
             raise ValueError("form 'gan' has no loss on held-out slices; set held_out: 0, or form: plain")
         return self

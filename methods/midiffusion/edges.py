@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import conv2d, pad, unfold
+from torch.nn.functional import pad, unfold
+
+from xmodbench.learning.energies.gradients import sobel
 
 
 def sobel_map(images: torch.Tensor) -> torch.Tensor:
@@ -12,11 +14,7 @@ def sobel_map(images: torch.Tensor) -> torch.Tensor:
     The scale: root mean square of the two derivatives, each 1 at a step from 0 to 1. Images in [0, 1] give values in
     [0, 1], a straight step of height 1 gives 0.71.
     """
-    smooth = torch.tensor([0.25, 0.5, 0.25], dtype=images.dtype, device=images.device)
-    step = torch.tensor([-1.0, 0.0, 1.0], dtype=images.dtype, device=images.device)
-    filters = torch.stack([step[:, None] * smooth, smooth[:, None] * step])[:, None]
-    gradient = conv2d(pad(images, (1, 1, 1, 1), mode="replicate"), filters)
-    return gradient.square().mean(1, keepdim=True).sqrt()
+    return sobel(images).square().mean(1, keepdim=True).sqrt()
 
 
 def std_map(images: torch.Tensor, window: int) -> torch.Tensor:

@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from xmodbench.learning.denoising_gan.judge import TimeJudge
+from xmodbench.learning.denoising_gan.ncsnpp import Ncsnpp
+from xmodbench.learning.diffusion.schedules import Process, continuous_vp
 from xmodbench.learning.gan.batches import Batch
 from xmodbench.learning.gan.game import Game, frozen
 from xmodbench.learning.gan.layers import initialise
-from xmodbench.learning.gan.losses import cross_entropy
+from xmodbench.learning.gan.losses import cross_entropy, r1
 from xmodbench.learning.gan.networks import PatchDiscriminator, ResnetGenerator
 from xmodbench.learning.gan.schedule import cosine_rate
 from xmodbench.learning.image_noise import Noise
 
-from .generator import DiffusiveGenerator
-from .judge import TimeJudge
-from .posterior import Steps
-
 MODALITIES = ("target", "source")
+RATES = 0.1, 20.0
+"""Of the diffusion, first and last (Eq. 8-11)."""
 
 
-def generator_of(settings) -> DiffusiveGenerator:
-    """An untrained diffusive generator."""
-    s = settings
-    return DiffusiveGenerator(
-        s.width, s.multipliers, s.blocks, s.attention_level, s.latent, s.latent_width, s.sampling_steps
-    )
+class DiffusiveGenerator(Ncsnpp):
+    """The image of a noisy one beside an image of the other modality, given its time and a latent vector.
+
+    Args:
+        settings: resolved `SyndiffSettings`, with ``attention_level``.
+    """
+
+    def __init__(self, settings):
+        s = settings
+        super().__init__(2, s.width, s.multipliers, s.blocks, s.attention_level, s.latent, s.latent_width)
+        self.steps = s.sampling_steps
+
+    def forward(self, x: torch.Tensor, other: torch.Tensor, t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Noisy images and images of the other modality [B,1,H,W] in [-1, 1], steps [B], latents [B,latent] to images."""
+        return super().forward(torch.cat([x, other], 1), t, z)
+
+
+def process_of(steps: int) -> Process:
+    """The diffusion in so many equal steps; its times 0, 1, ... are those of the images after one step, two, ..."""
+    return continuous_vp(steps, *RATES)
 
 
 @torch.no_grad()
@@ -37,11 +53,11 @@ def translated(network: DiffusiveGenerator, source: torch.Tensor, noise: Noise, 
 
     Latents are the first values of a noise image of their own, so that they too are each slice's own.
     """
-    steps, x = Steps.of(count), noise()
+    process, x = process_of(count), noise()
     for number in reversed(range(count)):
         t = torch.full((len(x),), number, device=x.device)
         clean = network(x, source, t, latents(noise, network.latent))
-        x = steps.back(clean, x, t, noise())
+        x = process.back(clean, x, t, noise())
     return x
 
 
@@ -55,7 +71,7 @@ def latents(noise: Noise, count: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Noisy:
-    """Images of a modality on their way to noise: ``x_t``, ``x_(t+1)``, steps t [B] and a latent vector for the way back."""
+    """Images of a modality on their way to noise: ``x_t``, ``x_(t+1)``, steps t [B] and latent vectors for the way back."""
 
     x: torch.Tensor
     noisier: torch.Tensor
@@ -74,13 +90,13 @@ class SyndiffGame(Game):
 
     def __init__(self, settings, device: str):
         super().__init__(settings, device)
-        s, self.steps = settings, Steps.of(settings.sampling_steps)
+        s, self.process = settings, process_of(settings.sampling_steps)
         for name in MODALITIES:
             translator = ResnetGenerator(s.translator_width, s.translator_blocks)
             patch = PatchDiscriminator(s.discriminator_width, s.discriminator_layers)
             self.add(
                 **{
-                    f"diffusive_{name}": generator_of(s),
+                    f"diffusive_{name}": DiffusiveGenerator(s),
                     f"translator_{name}": initialise(translator, "normal", s.init_gain),
                     f"judge_{name}": TimeJudge(s.time_width, s.time_layers, s.time_embedding),
                     f"patch_{name}": initialise(patch, "normal", s.init_gain),
@@ -119,7 +135,9 @@ class SyndiffGame(Game):
                 translation = self.networks[f"translator_{name}"](real[other])
             judge, patch = self.networks[f"judge_{name}"], self.networks[f"patch_{name}"]
             if penalised:
-                losses["penalty"] = losses["penalty"] + self.settings.r1 / 2 * squared_gradient(judge, noisy)
+                losses["penalty"] = losses["penalty"] + self.settings.r1 / 2 * r1(
+                    partial(judge, t=noisy.t, noisier=noisy.noisier), noisy.x
+                )
             with self.autocast():
                 scores = judge(noisy.x, noisy.t, noisy.noisier), judge(fake, noisy.t, noisy.noisier)
                 losses["judge"] = losses["judge"] + _told_apart(*scores)
@@ -141,7 +159,7 @@ class SyndiffGame(Game):
                 partner = self.networks[f"translator_{other}"](real[name])
                 again = self.networks[f"translator_{name}"](partner)
                 clean = self.networks[f"diffusive_{name}"](noisy.noisier, partner, noisy.t, noisy.z)
-                fake = self.steps.back(clean, noisy.noisier, noisy.t, _normal(clean))
+                fake = self.process.back(clean, noisy.noisier, noisy.t, _normal(clean))
                 of_fake = self.networks[f"judge_{name}"](fake, noisy.t, noisy.noisier)
                 found = (
                     cross_entropy(of_fake, True),
@@ -157,21 +175,13 @@ class SyndiffGame(Game):
         return losses
 
     def _noised(self, images: torch.Tensor) -> Noisy:
-        t = torch.randint(len(self.steps), (len(images),)).to(images.device)
-        x = self.steps.noised(images, t, _normal(images))
-        z = torch.randn(len(images), self.settings.latent).to(images.device)
-        return Noisy(x, self.steps.next(x, t, _normal(images)), t, z)
+        t = torch.randint(self.process.length, (len(images),)).to(images.device)
+        eps, z = _normal(images), torch.randn(len(images), self.settings.latent).to(images.device)
+        return Noisy(*self.process.pair(images, t, eps, _normal(images)), t, z)
 
     def _denoised(self, name: str, noisy: Noisy, partner: torch.Tensor) -> torch.Tensor:
         clean = self.networks[f"diffusive_{name}"](noisy.noisier, partner, noisy.t, noisy.z)
-        return self.steps.back(clean, noisy.noisier, noisy.t, _normal(clean))
-
-
-def squared_gradient(judge: nn.Module, noisy: Noisy) -> torch.Tensor:
-    """R1: squared norm of the score's gradient by ``x_t``, the mean over images; never in half precision."""
-    x = noisy.x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(judge(x, noisy.t, noisy.noisier).sum(), x, create_graph=True)
-    return gradient.square().flatten(1).sum(1).mean()
+        return self.process.back(clean, noisy.noisier, noisy.t, _normal(clean))
 
 
 def _told_apart(of_real: torch.Tensor, of_fake: torch.Tensor) -> torch.Tensor:

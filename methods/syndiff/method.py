@@ -145,9 +145,8 @@ class SynDiff(FewShotGan):
         Raises:
             UserError: ``time_layers`` is more than the slices allow.
         """
+        from xmodbench.learning.denoising_gan.ncsnpp import attention_level
         from xmodbench.learning.gan import plugin
-
-        from .generator import attention_level
 
         settings, shape = self.settings.resolved(), train.target.shape[2:]
         deepest = min(shape).bit_length() - 1
@@ -167,9 +166,9 @@ class SynDiff(FewShotGan):
 
     def generator(self, settings: SyndiffSettings) -> nn.Module:
         """The diffusive generator of the target."""
-        from .game import generator_of
+        from .game import DiffusiveGenerator
 
-        return generator_of(settings)
+        return DiffusiveGenerator(settings)
 
     def draw(self, network: nn.Module, source: torch.Tensor, noise: Noise) -> torch.Tensor:
         """Translate in as many steps as the model was trained for."""

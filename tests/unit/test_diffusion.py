@@ -86,6 +86,30 @@ def test_steps_of_the_continuous_schedule(rate, kept, of_clean, of_noisy, varian
     assert [std**2 for std in found[2]] == pytest.approx(variance, abs=2e-6)
 
 
+def test_pairs_are_one_step_apart():
+    """Without noise: the signal left at both times; at time 0 the earlier image is the clean one."""
+    process, clean, t = continuous_vp(4, 0.1, 1), torch.ones(4, 1, 2, 2), torch.arange(4)
+    earlier, later = process.pair(clean, t, 0 * clean, 0 * clean)
+    torch.testing.assert_close(later[:, 0, 0, 0], process.signal)
+    torch.testing.assert_close(earlier[:, 0, 0, 0], torch.cat([torch.ones(1), process.signal[:-1]]))
+    torch.testing.assert_close(process.back(clean, later, t, 0 * clean), earlier)  # the posterior knows it
+
+
+@pytest.mark.parametrize("rate", [1, 20])
+def test_the_posterior_leads_back_to_the_distribution_it_came_from(rate):
+    torch.manual_seed(0)
+    process, clean = continuous_vp(4, 0.1, rate), torch.full((200_000, 1, 1, 1), 0.8, dtype=torch.float64)
+    for number in range(4):
+        t, noise = torch.full((len(clean),), number), [torch.randn_like(clean) for _ in range(4)]
+        earlier, later = process.pair(clean, t, noise[0], noise[1])
+        for one, other in (
+            (later, process.diffuse(clean, t, noise[2])),
+            (process.back(clean, later, t, noise[3]), earlier),
+        ):
+            assert one.mean().item() == pytest.approx(other.mean().item(), abs=0.01)
+            assert one.std().item() == pytest.approx(other.std().item(), abs=0.01)
+
+
 def test_an_ancestral_step_is_a_draw_from_the_posterior():
     process, rng = continuous_vp(4, 0.1, 1), torch.Generator().manual_seed(0)
     clean, x, noise = (torch.randn(1, 1, 4, 4, generator=rng) for _ in range(3))

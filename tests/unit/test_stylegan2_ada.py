@@ -9,11 +9,11 @@ import torch
 from torch.nn import functional
 
 from tests.stylegan2 import tiny
+from xmodbench.learning.gan.losses import r1
 from xmodbench.learning.stylegan2 import resampling
 from xmodbench.learning.stylegan2.ada import Controller
 from xmodbench.learning.stylegan2.augment import augment, colours, maps
 from xmodbench.learning.stylegan2.discriminator import Discriminator
-from xmodbench.learning.stylegan2.losses import r1
 
 
 def smooth(n=4, size=32, seed=0):

@@ -8,11 +8,12 @@ from pydantic import ValidationError
 from torch.nn import functional
 
 from tests.stylegan2 import run_in, tiny
+from xmodbench.learning.gan.losses import r1
 from xmodbench.learning.stylegan2 import filters
 from xmodbench.learning.stylegan2.discriminator import Discriminator
 from xmodbench.learning.stylegan2.generator import Generator
 from xmodbench.learning.stylegan2.layers import Conv, ModulatedConv
-from xmodbench.learning.stylegan2.losses import path_lengths, r1
+from xmodbench.learning.stylegan2.losses import path_lengths
 from xmodbench.learning.stylegan2.precision import use_half, use_single
 from xmodbench.learning.stylegan2.training import GanTraining
 from xmodbench.plugins.check import phantom

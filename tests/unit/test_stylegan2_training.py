@@ -12,10 +12,11 @@ from torch.nn import functional
 
 from tests.stylegan2 import fit, run_in, tiny
 from xmodbench.errors import UserError
+from xmodbench.learning.gan.losses import r1
 from xmodbench.learning.stylegan2 import model
 from xmodbench.learning.stylegan2.batches import Batches, from_square, nearest_resolution, to_square
 from xmodbench.learning.stylegan2.gan import pretrain
-from xmodbench.learning.stylegan2.losses import path_lengths, r1
+from xmodbench.learning.stylegan2.losses import path_lengths
 from xmodbench.learning.stylegan2.optimisation import Gradients, average_into, half_life_decay, lazy_adam
 from xmodbench.learning.stylegan2.training import GanTraining
 from xmodbench.plugins.check import phantom

@@ -13,17 +13,14 @@ from torch.nn import functional
 
 from tests.paired import Interrupted, files, job, made, pairs
 from xmodbench.errors import UserError
+from xmodbench.learning.denoising_gan.judge import TimeJudge
 from xmodbench.learning.gan.batches import Batch
 from xmodbench.learning.gan.networks import PatchDiscriminator, ResnetGenerator
 from xmodbench.plugins import METHODS, Supervision, TrainData, find
 from xmodbench.seeding import ImageGenerator
 
 PLUGIN = find(METHODS, "syndiff").cls
-from xmodbench_methods.syndiff.game import SyndiffGame, generator_of, squared_gradient, translated  # noqa: E402
-from xmodbench_methods.syndiff.generator import DiffusiveGenerator, attention_level  # noqa: E402
-from xmodbench_methods.syndiff.judge import TimeJudge  # noqa: E402
-from xmodbench_methods.syndiff.layers import doubled, halved  # noqa: E402
-from xmodbench_methods.syndiff.posterior import Steps  # noqa: E402
+from xmodbench_methods.syndiff.game import DiffusiveGenerator, SyndiffGame, process_of, translated  # noqa: E402
 
 
 def game(**changes):
@@ -45,18 +42,16 @@ def test_networks_have_the_published_numbers_of_parameters():
         return sum(p.numel() for p in network.parameters())
 
     with torch.device("meta"):
-        assert count(generator_of(s.model_copy(update={"attention_level": 4}))) == 39_725_250 - 577  # 256 pixels
-        assert count(generator_of(s.model_copy(update={"attention_level": 3}))) == 39_133_122 - 577  # 128 pixels
-        assert count(DiffusiveGenerator(multipliers=(1, 1, 2, 2, 4), attention=3)) == 25_584_322 - 577
+        for changes, published in (
+            ({"attention_level": 4}, 39_725_250),  # 256 pixels
+            ({"attention_level": 3}, 39_133_122),  # 128 pixels
+            ({"attention_level": 3, "multipliers": (1, 1, 2, 2, 4)}, 25_584_322),
+        ):
+            assert count(DiffusiveGenerator(s.model_copy(update=changes))) == published - 577
         judge = TimeJudge(s.time_width, s.time_layers, s.time_embedding)
         assert count(judge) == 27_736_705
         assert count(ResnetGenerator(s.translator_width, s.translator_blocks)) == 7_825_153
         assert count(PatchDiscriminator(s.discriminator_width, s.discriminator_layers)) == 2_762_689
-
-
-@pytest.mark.parametrize(("side", "levels", "level"), [(256, 6, 4), (128, 6, 3), (64, 3, 2), (512, 3, 2), (16, 2, 0)])
-def test_attention_looks_at_16_pixels(side, levels, level):
-    assert attention_level((side, side), levels) == level
 
 
 def test_options_are_the_published_ones():
@@ -79,28 +74,15 @@ def test_the_rates_fall_along_a_cosine():
 
 # -- the diffusion -----------------------------------------------------------------------------------------------------
 def test_four_steps_are_the_published_ones():
-    steps = Steps.of(4)
-    of_clean, of_noisy, variance = steps.posterior()
+    process = process_of(4)
+    of_clean, of_noisy, std = (part.flatten() for part in process.posterior(torch.arange(4), torch.zeros(4, 1, 1, 1)))
     close = {"rel": 2e-6, "abs": 1e-6}
-    assert steps.betas.tolist() == pytest.approx([0.478255, 0.849206, 0.956418, 0.987404], **close)
-    assert steps.kept.tolist() == pytest.approx([1, 0.521745, 0.078676, 0.0034289, 4.319e-5], rel=2e-5, abs=1e-6)
+    assert process.betas.tolist() == pytest.approx([0.478255, 0.849206, 0.956418, 0.987404], **close)
+    kept = process.signal.double() ** 2
+    assert kept.tolist() == pytest.approx([0.521745, 0.078676, 0.0034289, 4.319e-5], rel=2e-5, abs=1e-6)
     assert of_clean.tolist() == pytest.approx([1, 0.665778, 0.269191, 0.0578215], **close)
     assert of_noisy.tolist() == pytest.approx([0, 0.201576, 0.193001, 0.1118523], **close)
-    assert variance.tolist() == pytest.approx([0, 0.440819, 0.884202, 0.984061], **close)
-
-
-def test_the_posterior_leads_back_to_the_distribution_it_came_from():
-    torch.manual_seed(0)
-    steps, clean = Steps.of(4), torch.full((200_000, 1, 1, 1), 0.8, dtype=torch.float64)
-    for number in range(4):
-        t = torch.full((len(clean),), number)
-        later = steps.next(steps.noised(clean, t, torch.randn_like(clean)), t, torch.randn_like(clean))
-        reached = steps.noised(clean, t + 1, torch.randn_like(clean))
-        back = steps.back(clean, later, t, torch.randn_like(clean))
-        wanted = steps.noised(clean, t, torch.randn_like(clean))
-        for one, other in ((later, reached), (back, wanted)):
-            assert one.mean().item() == pytest.approx(other.mean().item(), abs=0.01)
-            assert one.std().item() == pytest.approx(other.std().item(), abs=0.01)
+    assert (std**2).tolist() == pytest.approx([0, 0.440819, 0.884202, 0.984061], **close)
 
 
 def test_one_who_knows_the_image_translates_to_it_in_four_evaluations():
@@ -117,25 +99,6 @@ def test_one_who_knows_the_image_translates_to_it_in_four_evaluations():
     assert seen == [([t, t], (2, 100)) for t in (3, 2, 1, 0)]
 
 
-def test_halving_and_doubling_keep_a_plane():
-    ramp = torch.arange(16.0).repeat(1, 1, 16, 1)
-    torch.testing.assert_close(halved(ramp)[0, 0, 2:-2, 1:-1], ramp[0, 0, :4, 2:-2:2] + 0.5)
-    torch.testing.assert_close(doubled(ramp)[0, 0, 0, 2:-2], torch.arange(2, 30) / 2 - 0.25)
-
-
-@pytest.mark.parametrize("size", [(16, 16), (21, 18)])
-def test_the_generator_takes_any_size_and_sees_all_it_is_given(size):
-    torch.manual_seed(0)
-    network = DiffusiveGenerator(8, (1, 2), 1, 1, 5, 8)
-    for parameter in network.parameters():  # some begin at zero
-        torch.nn.init.normal_(parameter, 0, 0.2)
-    given = [torch.randn(2, 1, *size), torch.randn(2, 1, *size), torch.tensor([0, 3]), torch.randn(2, 5)]
-    found = network(*given)
-    assert found.shape == (2, 1, *size) and found.abs().max() <= 1
-    for place, other in ((0, -given[0]), (1, -given[1]), (2, 3 - given[2]), (3, -given[3])):
-        assert not torch.allclose(found, network(*(other if k == place else x for k, x in enumerate(given))))
-
-
 # -- one step ----------------------------------------------------------------------------------------------------------
 def test_a_step_is_the_published_one():
     """Judges first, then all generators together at new steps and with new noise; the loss of both directions added up."""
@@ -143,7 +106,7 @@ def test_a_step_is_the_published_one():
     for network in played.networks.values():  # last layers begin at zero
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, 0, 0.1)
-    n, s, steps = copy.deepcopy(played.networks), played.settings, played.steps
+    n, s, process = copy.deepcopy(played.networks), played.settings, played.process
     torch.manual_seed(7)
     found = played.step(b, 1)
     torch.manual_seed(7)
@@ -151,10 +114,8 @@ def test_a_step_is_the_published_one():
     ways = (("target", "source"), ("source", "target"))
 
     def noised(x):
-        t = torch.randint(4, (2,))
-        now = steps.noised(x, t, torch.randn(x.shape))
-        z = torch.randn(2, s.latent)
-        return t, now, steps.next(now, t, torch.randn(x.shape)), z
+        t, eps, z = torch.randint(4, (2,)), torch.randn(x.shape), torch.randn(2, s.latent)
+        return t, *process.pair(x, t, eps, torch.randn(x.shape)), z
 
     expected = dict.fromkeys(played.losses, 0.0)
     judges = [n[f"{kind}_{name}"] for kind in ("judge", "patch") for name in real]
@@ -163,7 +124,7 @@ def test_a_step_is_the_published_one():
         t, now, later, z = noised(real[name])
         partner = n[f"translator_{other}"](real[name])
         clean = n[f"diffusive_{name}"](later, partner, t, z)
-        fake = steps.back(clean, later, t, torch.randn(clean.shape))
+        fake = process.back(clean, later, t, torch.randn(clean.shape))
         now.requires_grad_()
         score = n[f"judge_{name}"](now, t, later)
         (gradient,) = torch.autograd.grad(score.sum(), now, create_graph=True)
@@ -186,7 +147,7 @@ def test_a_step_is_the_published_one():
         partner = n[f"translator_{other}"](real[name])
         again = n[f"translator_{name}"](partner)
         clean = n[f"diffusive_{name}"](later, partner, t, z)
-        fake = steps.back(clean, later, t, torch.randn(clean.shape))
+        fake = process.back(clean, later, t, torch.randn(clean.shape))
         expected["adversarial"] += functional.softplus(-n[f"judge_{name}"](fake, t, later)).mean().item()
         expected["adversarial_cycle"] += functional.softplus(-n[f"patch_{other}"](partner)).mean().item()
         expected["cycle"] += (again - real[name]).abs().mean().item()
@@ -210,14 +171,6 @@ def test_judges_are_penalised_every_so_many_steps_also_after_a_restart():
     for step in range(5):
         found.append(played.step(batch(step, 1), step)["penalty"].item() > 0)
     assert found == [True, False, False, True, False]
-
-
-def test_the_penalty_is_the_squared_gradient():
-    class Noisy:
-        x, noisier, t = torch.randn(3, 1, 4, 4), torch.zeros(3, 1, 4, 4), torch.zeros(3)
-
-    found = squared_gradient(lambda x, t, other: 2 * x.sum((1, 2, 3)), Noisy)
-    assert found.item() == pytest.approx(4 * 16)
 
 
 def test_losses_in_half_precision_are_near_those_in_full():

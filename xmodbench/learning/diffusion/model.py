@@ -12,7 +12,7 @@ import torch
 from xmodbench.learning.training.weights import DESCRIPTION, read_description, read_weights, save_model
 from xmodbench.plugins.settings import validated
 
-from .networks import DenoisingNetwork, network_of
+from .networks import DenoisingNetwork, Ncsnpp, network_of
 from .schedules import Process, process_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class DiffusionModel:
     """
 
     settings: Any
-    network: DenoisingNetwork
+    network: DenoisingNetwork | Ncsnpp
     process: Process
     evaluations: Evaluations | None = field(default=None, init=False)
 

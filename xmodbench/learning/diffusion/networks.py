@@ -1,4 +1,4 @@
-"""Noise-prediction networks, all of them `diffusers.UNet2DModel`."""
+"""Noise-prediction networks: `diffusers.UNet2DModel` in many shapes, and NCSN++."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from xmodbench.learning.denoising_gan.ncsnpp import Ncsnpp
 from xmodbench.learning.diffusion.unet import ResnetBlock2D, UNet2DModel, without_divisions
 
 
@@ -43,7 +44,6 @@ SHAPES = {
     "ddpm": Shape(64, (1, 2, 2, 2), 2, (3,)),
     "adm": Shape(64, (1, 1, 2, 3, 4), 2, (3,), ddpm=False, zeroed=True),
     "ddpm256": Shape(128, (1, 1, 2, 2, 4, 4), 2, (4,), ddpm=False, head=8),
-    "ncsnpp": Shape(128, (1, 2, 2, 2), 2, (), ddpm=False),
     "small": Shape(16, (1, 2, 4), 1, (2,), groups=8),
     # as released for paired translation: 2,328,737 (2 inputs) by flow matching, 53,497,089 (1 input) by regression (YODA)
     "monai": Shape(32, (1, 2, 2, 2), 2, (2, 3), ddpm=False, head=8, zeroed=True),
@@ -56,8 +56,8 @@ class DenoisingNetwork(nn.Module):
 
     Args:
         preset: ``ddpm`` (the released MIDiffusion network), ``adm`` (its ADM-style alternative), ``ddpm256`` (DDPM's for 256
-            pixels, with diffusers' defaults, as in ContourDiff), ``ncsnpp`` (of the sizes of FGDM's generator), ``small``
-            (for short CPU training; nothing published); ``monai`` and ``yoda``, published for paired translation.
+            pixels, with diffusers' defaults, as in ContourDiff), ``small`` (for short CPU training; nothing published);
+            ``monai`` and ``yoda``, published for paired translation.
         inputs: input channels: the noisy image and its condition.
         base: channels of the first level, the preset's if left out.
         dropout: before the second convolution of every block.
@@ -118,6 +118,13 @@ def _zero_outputs(unet: UNet2DModel) -> None:
         nn.init.zeros_(module.bias)
 
 
-def network_of(settings, inputs: int) -> DenoisingNetwork:
+def ncsnpp(inputs: int, width: int = 128, dropout: float = 0.0) -> Ncsnpp:
+    """That of FGDM, without a latent vector; attention at 16 px for images of 128 px."""
+    return Ncsnpp(inputs, width, (1, 2, 2, 2), attention=3, dropout=dropout)
+
+
+def network_of(settings, inputs: int) -> DenoisingNetwork | Ncsnpp:
     """The network that resolved settings ask for."""
+    if settings.network == "ncsnpp":
+        return ncsnpp(inputs, settings.width, settings.dropout)
     return DenoisingNetwork(settings.network, inputs, settings.width, settings.dropout)

@@ -64,6 +64,25 @@ class Process:
         eps = -answer if prediction == "score" else answer
         return (x - s * eps) / a, eps
 
+    def pair(
+        self, clean: torch.Tensor, t: torch.Tensor, eps: torch.Tensor, step_eps: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images of a VP process one time before `t` (int64 [B]), clean at time 0, and at `t`, made of these in one step.
+
+        Args:
+            clean: images [B, ...].
+            t: of the later image.
+            eps, step_eps: ``N(0, I)`` of their shape: noise of the earlier image, and what the step adds.
+        """
+        signal, noise = self.earlier_levels(t, clean)
+        earlier, ratio = signal * clean + noise * eps, self.levels(t, clean)[0] / signal
+        return earlier, ratio * earlier + (1 - ratio**2).sqrt() * step_eps
+
+    def back(self, clean: torch.Tensor, x: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+        """The image one time before `t`, drawn with `eps` from the posterior of a clean image and of ``x_t = x``."""
+        of_clean, of_noisy, std = self.posterior(t, x)
+        return of_clean * clean + of_noisy * x + std * eps
+
     def posterior(self, t: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Of a VP process: what the image one time earlier is made of, given the clean one and that of times `t`.
 
@@ -71,12 +90,17 @@ class Process:
             weights of the clean and of the noisy image, and the standard deviation, as [B, 1, ...]; at time 0, where the
             earlier image is the clean one, 1, 0 and 0.
         """
-        kept = self.levels(t, like)[0].double() ** 2
-        before = torch.where(t.reshape(kept.shape) > 0, self.levels((t - 1).clamp_min(0), like)[0].double() ** 2, 1.0)
+        kept, before = (levels[0].double() ** 2 for levels in (self.levels(t, like), self.earlier_levels(t, like)))
         beta = 1 - kept / before
         weights = before.sqrt() * beta / (1 - kept), (1 - beta).sqrt() * (1 - before) / (1 - kept)
         std = (beta * (1 - before) / (1 - kept)).clamp_min(0).sqrt()
         return weights[0].to(like), weights[1].to(like), std.to(like)
+
+    def earlier_levels(self, t: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `levels`, one time earlier: before time 0 the image is clean, 1 and 0."""
+        signal, noise = self.levels((t - 1).clamp_min(0), like)
+        first = t.reshape(signal.shape) == 0
+        return signal.masked_fill(first, 1.0), noise.masked_fill(first, 0.0)
 
     def levels(self, t: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Signal and noise at times `t` (int64 [B], on the device of `like`) as [B, 1, ...], for tensors such as `like`.
@@ -101,7 +125,8 @@ def linear_vp(length: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.
 def continuous_vp(steps: int, rate_start: float, rate_end: float, first: float = 1e-3) -> Process:
     """The VP equation whose rate rises linearly, ``dx = -rate/2 x dt + sqrt(rate) dw``, at `steps` equal steps to time 1.
 
-    As in denoising diffusion GANs (Xiao et al. 2022), whose clean images are those of the time `first`.
+    As in denoising diffusion GANs (Xiao et al. 2022), whose clean images are those of the time `first`: what is kept of
+    them falls short of the equation by what it loses until then, as in the released code of FGDM and SynDiff.
     """
     time = first + (1 - first) * torch.arange(steps + 1, dtype=torch.float64) / steps
     kept = torch.exp(-0.5 * time**2 * (rate_end - rate_start) - time * rate_start)

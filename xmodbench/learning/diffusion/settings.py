@@ -54,8 +54,8 @@ class DiffusionSettings(PresetSettings):
     # network
     network: Literal["ddpm", "adm", "ddpm256", "ncsnpp", "small"] | None = Field(
         None,
-        description="ddpm: the published runs' network; adm: the code's alternative; ddpm256: ContourDiff's; ncsnpp: of the "
-        "sizes of FGDM's; small: short CPU training.",
+        description="ddpm: the published runs' network; adm: the code's alternative; ddpm256: ContourDiff's; ncsnpp: "
+        "FGDM's, for prediction x0; small: short CPU training.",
     )
     width: int | None = Field(None, ge=8, le=512, multiple_of=8, description="Channels of the first level (code: 64).")
     dropout: float | None = Field(None, ge=0, lt=1, description="Dropout (code: 0.1; in its ADM network 0).")
@@ -204,6 +204,8 @@ class DiffusionSettings(PresetSettings):
             )
         if r.process == "ve" and r.prediction == "v":
             raise ValueError("prediction 'v' is for process 'vp'")
+        if r.network == "ncsnpp" and r.prediction != "x0":
+            raise ValueError("network 'ncsnpp', whose answers end at -1 and 1, is for prediction 'x0'")
         if (r.process == "vp" and r.beta_start >= r.beta_end) or (r.process == "ve" and r.sigma_min >= r.sigma_max):
             raise ValueError("the schedule must rise: beta_start < beta_end, sigma_min < sigma_max")
         return self

@@ -107,10 +107,15 @@ class DiffusionTraining(loop.Training):
         parameters: list[torch.Tensor] = list(self.model.network.parameters())
         norm = torch.nn.utils.clip_grad_norm_(parameters, s.gradient_clip)
         self.optimizer.step()
+        self.follow(step)
+        return total, norm.to(total)
+
+    def follow(self, step: int) -> None:
+        """Move the average towards the weights after `step`."""
+        s, parameters = self.settings, list(self.model.network.parameters())
         decay = min(s.ema_decay, (1 + step) / (10 + step)) if s.ema_warmup else s.ema_decay
         with torch.no_grad():
             torch._foreach_lerp_(self.ema, parameters, 1 - decay)
-        return total, norm.to(total)
 
     def _gradients_kept(self, last: bool):
         """Only the last of the accumulated batches sends gradients to the other processes."""
@@ -184,19 +189,22 @@ def _steps(settings, slices: int, per_step: int, shape: tuple[int, ...], device:
     return most_steps(slices, per_step, shape, device)
 
 
-def learning_rate(settings, step: int, steps: int) -> float:
-    """Adam's step size at `step`: constant, a cosine down to 1/15, or a one-cycle.
+def learning_rate(settings, step: int, steps: int, largest: float | None = None) -> float:
+    """Adam's step size at `step`: constant, a cosine down to 1/15 of ``learning_rate``, or a one-cycle.
 
-    The one-cycle is a cosine up over the first 15 %, and another down to 1/100.
+    The one-cycle is a cosine up over the first 15 %, and another down to 1/100. `largest` takes the place of
+    ``learning_rate``, but at the end of the cosine.
     """
+    largest = settings.learning_rate if largest is None else largest
     if settings.lr_schedule == "constant":
-        return settings.learning_rate
+        return largest
     if settings.lr_schedule == "cosine":
-        return settings.learning_rate * (1 + 14 * (1 + math.cos(math.pi * step / steps)) / 2) / 15
+        last = settings.learning_rate / 15
+        return last + (largest - last) * (1 + math.cos(math.pi * step / steps)) / 2
     up = max(1, round(0.15 * steps))
     place = step / up if step < up else 1 - (step - up) / max(1, steps - up)
     floor = 0.1 if step < up else 0.01
-    return settings.learning_rate * (floor + (1 - floor) * (1 - math.cos(math.pi * place)) / 2)
+    return largest * (floor + (1 - floor) * (1 - math.cos(math.pi * place)) / 2)
 
 
 def _accelerator(settings, run: Run):

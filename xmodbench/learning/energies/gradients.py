@@ -15,6 +15,19 @@ def image_gradients(images: torch.Tensor) -> torch.Tensor:
     return torch.cat([down, right], 1) / 2
 
 
+def sobel(images: torch.Tensor, border: str = "replicate") -> torch.Tensor:
+    """Sobel's derivatives along rows and columns, [B, 2, H, W] of [B, 1, H, W]; each 1 at a straight step from 0 to 1.
+
+    Args:
+        images: see above.
+        border: a mode of `torch.nn.functional.pad`.
+    """
+    smooth = torch.tensor([0.25, 0.5, 0.25], dtype=images.dtype, device=images.device)
+    step = torch.tensor([-1.0, 0.0, 1.0], dtype=images.dtype, device=images.device)
+    filters = torch.stack([step[:, None] * smooth, smooth[:, None] * step])[:, None]
+    return functional.conv2d(functional.pad(images, (1, 1, 1, 1), mode=border), filters)
+
+
 def ngf_energy(one: torch.Tensor, other: torch.Tensor, edge: float) -> torch.Tensor:
     """1 - the mean squared cosine of both images' gradients: [B], the same for inverted contrast.
 

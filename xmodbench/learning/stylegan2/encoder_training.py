@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from xmodbench.learning.gan.losses import r1
 from xmodbench.learning.training.loop import Training
 from xmodbench.learning.training.state import fingerprint, named, optimizer_tensors, part, restore_optimizer
 from xmodbench.plugins import Run
@@ -17,7 +18,7 @@ from .batches import Batches
 from .discriminator import Discriminator
 from .encoder import Encoder
 from .generator import Generator
-from .losses import r1, says_fake, says_real
+from .losses import says_fake, says_real
 from .perceptual import VGG_WEIGHT, Features
 from .settings import TRAINING_SETTINGS
 from .training import SHOWN, as_grid

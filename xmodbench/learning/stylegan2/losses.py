@@ -1,4 +1,4 @@
-"""Losses of StyleGAN2-ADA's training (Karras et al. 2020, CVPR, section 3.2 and appendix B; Mescheder et al. 2018)."""
+"""Losses of StyleGAN2-ADA's training (Karras et al. 2020, CVPR, section 3.2 and appendix B); R1's is in `gan/losses.py`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,6 @@ def says_real(scores: torch.Tensor) -> torch.Tensor:
 def says_fake(scores: torch.Tensor) -> torch.Tensor:
     """Mean logistic loss of the claim that they are not."""
     return functional.softplus(scores).mean()
-
-
-def r1(score: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
-    """Squared gradient of the scores by the pixels, summed over pixels, mean over images [N,1,H,W]; without gamma/2.
-
-    The gradient is that at the images themselves, through whatever augmentation `score` begins with.
-    """
-    images = images.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(score(images).sum(), images, create_graph=True)
-    return gradient.square().sum((1, 2, 3)).mean()
 
 
 def path_lengths(synthesis: Callable[[torch.Tensor], torch.Tensor], ws: torch.Tensor) -> torch.Tensor:

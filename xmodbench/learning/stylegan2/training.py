@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from xmodbench.errors import UserError
+from xmodbench.learning.gan.losses import r1
 from xmodbench.learning.training import processes
 from xmodbench.learning.training.loop import Training
 from xmodbench.learning.training.state import fingerprint, named, optimizer_tensors, part, restore_optimizer
@@ -22,7 +23,7 @@ from .augment import augment
 from .batches import Batches
 from .discriminator import Discriminator
 from .generator import Generator
-from .losses import path_lengths, r1, says_fake, says_real
+from .losses import path_lengths, says_fake, says_real
 from .optimisation import Gradients, average_into, fill_missing, half_life_decay, lazy_adam
 from .precision import use_half, use_single
 from .settings import PRETRAINING_SETTINGS

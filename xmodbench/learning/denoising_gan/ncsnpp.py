@@ -1,4 +1,4 @@
-"""SynDiff's diffusive generator: NCSN++ (Song et al. 2021) with a latent vector (Xiao et al. 2022)."""
+"""NCSN++ (Song et al. 2021) as denoising diffusion GANs take it (Xiao et al. 2022), with or without a latent vector."""
 
 from __future__ import annotations
 
@@ -30,48 +30,52 @@ class Latent(nn.Module):
         return z
 
 
-class DiffusiveGenerator(nn.Module):
-    """The image of a noisy one, given its time, an image of the other modality and a latent vector.
+class Ncsnpp(nn.Module):
+    """The clean image of a noisy one, given its time, what lies beside it and perhaps a latent vector.
+
+    BigGAN's blocks, resampling filtered with [1, 3, 3, 1], a pyramid of the input added on the way down, attention in the
+    middle and at one level; images of any size are mirrored to what the levels need.
 
     Args:
+        inputs: channels of the input: the noisy image and its condition.
         width: channels of the first level.
         multipliers: channels of every level in units of `width`.
         blocks: residual blocks of a level on the way down; one more on the way up.
-        attention: level with self-attention (0 is full resolution).
-        latent: numbers of the latent vector.
+        attention: level with self-attention (0 is full resolution); None for the middle alone.
+        latent: numbers of the latent vector; 0 for none.
         latent_width: of what it is turned into.
-        steps: of the diffusion, for those who translate; changes no weight.
+        dropout: before the second convolution of every block.
     """
 
     def __init__(
         self,
-        width: int = 64,
-        multipliers: Sequence[int] = (1, 1, 2, 2, 4, 4),
+        inputs: int,
+        width: int,
+        multipliers: Sequence[int],
         blocks: int = 2,
-        attention: int = 4,
-        latent: int = 100,
+        attention: int | None = None,
+        latent: int = 0,
         latent_width: int = 256,
-        steps: int = 4,
+        dropout: float = 0.0,
     ):
         super().__init__()
-        self.width, self.latent, self.steps = width, latent, steps
+        self.inputs, self.width, self.latent = inputs, width, latent
         self.multiple = 2 ** (len(multipliers) - 1)
-        self.mapping = Latent(latent, latent_width)
+        self.mapping = Latent(latent, latent_width) if latent else None
         self.time = nn.ModuleList([dense(width, 4 * width), dense(4 * width, 4 * width)])
-        block = partial(Block, time=4 * width, latent=latent_width)
+        block = partial(Block, time=4 * width, latent=latent_width if latent else 0, dropout=dropout)
         widths = [width * m for m in multipliers]
-        self.first = conv(2, width)
+        self.first = conv(inputs, width)
         self.down, self.pyramid, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        now, kept, seen = width, [width], 2
+        now, kept, seen = width, [width], inputs
         for level, wide in enumerate(widths):
-            last = level == len(widths) - 1
             stage = nn.ModuleDict({"blocks": nn.ModuleList(), "attention": nn.ModuleList()})
             for _ in range(blocks):
                 stage["blocks"].append(block(now, wide))
                 stage["attention"].append(Attention(wide) if level == attention else nn.Identity())
                 now = wide
                 kept.append(now)
-            if not last:
+            if level < len(widths) - 1:
                 stage["down"] = block(now, now, resample=halved)
                 self.pyramid.append(PyramidDown(seen, now))
                 kept.append(now)
@@ -90,14 +94,15 @@ class DiffusiveGenerator(nn.Module):
         self.norm = nn.GroupNorm(groups(now), now, eps=1e-6)
         self.last = initialised(nn.Conv2d(now, 1, 3, padding=1), 0.0)
 
-    def forward(self, x: torch.Tensor, other: torch.Tensor, t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        """Noisy images and images of the other modality [B,1,H,W] in [-1, 1], steps [B], latents [B,latent] to images."""
-        time = self.time[1](functional.silu(self.time[0](embedded(t, self.width))))
-        latent = self.mapping(z)
-        return padded(lambda both: self._of(both, time, latent), torch.cat([x, other], 1), self.multiple)
+    def forward(self, x: torch.Tensor, t: torch.Tensor, z: torch.Tensor | None = None) -> torch.Tensor:
+        """Noisy images and what lies beside them [B,inputs,H,W], times [B] and latents [B,latent] to images in [-1, 1]."""
+        kind = self.first.weight.dtype
+        time = self.time[1](functional.silu(self.time[0](embedded(t, self.width).to(kind))))
+        latent = None if self.mapping is None else self.mapping(z)
+        return padded(lambda images: self._of(images, time, latent), x.to(kind), self.multiple)
 
-    def _of(self, both: torch.Tensor, time: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
-        x, pyramid = self.first(both), both
+    def _of(self, x: torch.Tensor, time: torch.Tensor, latent: torch.Tensor | None) -> torch.Tensor:
+        pyramid, x = x, self.first(x)
         kept = [x]
         for level, stage in enumerate(self.down):
             for block, attention in zip(stage["blocks"], stage["attention"], strict=True):

@@ -1,4 +1,4 @@
-"""Layers of SynDiff's networks: adaptive group normalisation, filtered resampling, embedded times and latents."""
+"""Layers of NCSN++ (Song et al. 2021) and of its judge: normalisation, filtered resampling, attention, embedded times."""
 
 from __future__ import annotations
 
@@ -61,16 +61,24 @@ def groups(channels: int) -> int:
 
 
 class AdaptiveNorm(nn.Module):
-    """Group normalisation whose scale and shift come from a latent vector."""
+    """Group normalisation whose scale and shift come from a latent vector; without one there is neither.
+
+    Args:
+        channels: normalised.
+        latent: width of the vector; 0 for none.
+    """
 
     def __init__(self, channels: int, latent: int):
         super().__init__()
         self.norm = nn.GroupNorm(groups(channels), channels, eps=1e-6, affine=False)
-        self.style = dense(latent, 2 * channels)
-        nn.init.ones_(self.style.bias[:channels])
+        self.style = dense(latent, 2 * channels) if latent else None
+        if self.style is not None:
+            nn.init.ones_(self.style.bias[:channels])
 
-    def forward(self, x: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, latent: torch.Tensor | None) -> torch.Tensor:
         """Normalise ``x`` [B,C,H,W] by a latent [B,latent]."""
+        if self.style is None:
+            return self.norm(x)
         scale, shift = self.style(latent)[:, :, None, None].chunk(2, 1)
         return scale * self.norm(x) + shift
 
@@ -97,25 +105,27 @@ class Block(nn.Module):
 
     Args:
         inputs, outputs: channels.
-        time, latent: widths of what embeds the time and of the latent vector.
+        time, latent: widths of what embeds the time and of the latent vector (0 for none).
         resample: `halved`, `doubled` or None.
+        dropout: before the second convolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, time: int, latent: int, resample=None):
+    def __init__(self, inputs: int, outputs: int, time: int, latent: int = 0, resample=None, dropout: float = 0.0):
         super().__init__()
         self.resample = resample
         self.norm0, self.conv0 = AdaptiveNorm(inputs, latent), conv(inputs, outputs)
         self.time = dense(time, outputs)
         self.norm1, self.conv1 = AdaptiveNorm(outputs, latent), conv(outputs, outputs, scale=0.0)
+        self.dropout = nn.Dropout(dropout)
         self.skip = conv(inputs, outputs, 1) if inputs != outputs or resample else None
 
-    def forward(self, x: torch.Tensor, time: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, time: torch.Tensor, latent: torch.Tensor | None) -> torch.Tensor:
         """[B,inputs,H,W] to [B,outputs,H',W']."""
         h = functional.silu(self.norm0(x, latent))
         if self.resample is not None:
             h, x = self.resample(h), self.resample(x)
         h = self.conv0(h) + self.time(functional.silu(time))[:, :, None, None]
-        h = self.conv1(functional.silu(self.norm1(h, latent)))
+        h = self.conv1(self.dropout(functional.silu(self.norm1(h, latent))))
         return ((x if self.skip is None else self.skip(x)) + h) / math.sqrt(2)
 
 

@@ -1,4 +1,4 @@
-"""SynDiff's diffusive discriminator, the "adversarial projector": does a denoised image belong to a noisy one?"""
+"""The discriminator of denoising diffusion GANs: is this the image one time earlier than that one? (Xiao et al. 2022)"""
 
 from __future__ import annotations
 
