@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xmodbench.learning.denoising_gan.judge import TimeJudge
+from xmodbench.learning.denoising_gan.judge import DownBlock, TimeJudge
 from xmodbench.learning.denoising_gan.layers import doubled, halved
 from xmodbench.learning.denoising_gan.ncsnpp import Ncsnpp, attention_level
 from xmodbench.learning.diffusion.networks import network_of
@@ -17,49 +17,12 @@ def count(network):
     return sum(p.numel() for p in network.parameters())
 
 
-def fgdm(**changes):
-    settings = find(METHODS, "fgdm").cls.Config().resolved().model_copy(update=changes)
-    with torch.device("meta"):  # shapes without numbers
-        return network_of(settings, 2)
-
-
-def published(levels=(1, 2, 2, 2), base=128, blocks=2, inputs=2, attention=None):
-    """Parameters of FGDM's generator, counted layer by layer as its code makes them."""
-
-    def conv(given, wanted, side=3):
-        return (given * side**2 + 1) * wanted
-
-    def block(given, wanted, resampled=False):
-        skip = conv(given, wanted, 1) if given != wanted or resampled else 0
-        return conv(given, wanted) + conv(wanted, wanted) + (4 * base + 1) * wanted + skip  # no scale, no shift
-
-    def attends(channels):
-        return 2 * channels + 4 * conv(channels, channels, 1)
-
-    total = (base + 1) * 4 * base + (4 * base + 1) * 4 * base + conv(inputs, base)
-    now, kept, seen = base, [base], inputs
-    for level, factor in enumerate(levels):
-        for _ in range(blocks):
-            total += block(now, factor * base) + (attends(factor * base) if level == attention else 0)
-            now = factor * base
-            kept.append(now)
-        if level < len(levels) - 1:
-            total, seen = total + block(now, now, True) + conv(seen, now), now
-            kept.append(now)
-    total += 2 * block(now, now) + attends(now)
-    for level, factor in reversed(list(enumerate(levels))):
-        for _ in range(blocks + 1):
-            total += block(now + kept.pop(), factor * base)
-            now = factor * base
-        total += (attends(now) if level == attention else 0) + (block(now, now, True) if level else 0)
-    return total + 2 * now + conv(now, 1)
-
-
 def test_the_published_sizes():
-    """At 192 pixels, as published, no level has 16; at 128 the fourth does."""
-    assert count(fgdm()) == published(attention=3)
-    with torch.device("meta"):
-        assert count(Ncsnpp(2, 128, (1, 2, 2, 2))) == published()
+    """FGDM's, counted in its code; at 192 pixels, as published, none of its levels has 16, at 128 the last has."""
+    settings = find(METHODS, "fgdm").cls.Config().resolved()
+    with torch.device("meta"):  # shapes without numbers
+        assert count(network_of(settings, 2)) == 40_243_841
+        assert count(Ncsnpp(2, 128, (1, 2, 2, 2))) == 39_452_801
         assert count(TimeJudge()) == 27_736_705
 
 
@@ -72,6 +35,13 @@ def test_halving_and_doubling_keep_a_plane():
     ramp = torch.arange(16.0).repeat(1, 1, 16, 1)
     torch.testing.assert_close(halved(ramp)[0, 0, 2:-2, 1:-1], ramp[0, 0, :4, 2:-2:2] + 0.5)
     torch.testing.assert_close(doubled(ramp)[0, 0, 0, 2:-2], torch.arange(2, 30) / 2 - 0.25)
+
+
+def test_what_is_added_to_a_skip_connection_begins_at_zero():
+    """In the judge's blocks as in the generator's (Xiao et al.'s code)."""
+    block = DownBlock(8, 8, 4)
+    x = torch.randn(2, 8, 8, 8)
+    torch.testing.assert_close(block(x, torch.randn(2, 4)), block.skip(halved(x)) / 2**0.5, atol=1e-4, rtol=0)
 
 
 def lively(latent=0, **options):

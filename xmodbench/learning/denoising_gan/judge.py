@@ -14,11 +14,11 @@ from .layers import conv, dense, embedded, halved
 
 
 class DownBlock(nn.Module):
-    """Two convolutions told the time, beside a skip connection; halves the size."""
+    """Two convolutions told the time, the second of which begins at zero, beside a skip connection; halves the size."""
 
     def __init__(self, inputs: int, outputs: int, time: int):
         super().__init__()
-        self.conv0, self.conv1 = conv(inputs, outputs), conv(outputs, outputs)
+        self.conv0, self.conv1 = conv(inputs, outputs), conv(outputs, outputs, scale=0.0)
         self.time, self.skip = dense(time, outputs), conv(inputs, outputs, 1, bias=False)
 
     def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
