@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from xmodbench.learning.denoising_gan.judge import DownBlock, TimeJudge
-from xmodbench.learning.denoising_gan.layers import doubled, halved
+from xmodbench.learning.denoising_gan.layers import halved
 from xmodbench.learning.denoising_gan.ncsnpp import Ncsnpp, attention_level
 from xmodbench.learning.diffusion.networks import network_of
+from xmodbench.learning.gan.layers import doubled
 from xmodbench.learning.gan.losses import r1
 from xmodbench.plugins import METHODS, find
 

@@ -23,11 +23,6 @@ def halved(x: torch.Tensor) -> torch.Tensor:
     return filtered(x, _kernel(x), (2, 2), 1)
 
 
-def doubled(x: torch.Tensor) -> torch.Tensor:
-    """[B,C,H,W] to [B,C,2H,2W] by the same filter, which is bilinear interpolation; the border is repeated."""
-    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
 def embedded(t: torch.Tensor, width: int) -> torch.Tensor:
     """Sines and cosines [B,width] of times `t` [B], of periods from 2 pi to 20,000 pi."""
     half = width // 2

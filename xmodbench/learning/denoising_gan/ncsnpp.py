@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from xmodbench.learning.gan.layers import padded
+from xmodbench.learning.gan.layers import doubled, padded
 
-from .layers import Attention, Block, PyramidDown, conv, dense, doubled, embedded, groups, halved, initialised
+from .layers import Attention, Block, PyramidDown, conv, dense, embedded, groups, halved, initialised
 
 
 class Latent(nn.Module):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 
 from xmodbench.learning.denoising_gan.ncsnpp import Ncsnpp
 from xmodbench.learning.diffusion.unet import ResnetBlock2D, UNet2DModel, without_divisions
+from xmodbench.learning.gan.layers import padded
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,11 @@ class DenoisingNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Prediction ``[B, 1, H, W]`` for ``x`` [B, inputs, H, W] at times `t` [B]."""
-        height, width = x.shape[-2:]
-        down, right = -height % self.multiple, -width % self.multiple
-        if down or right:
-            x = nn.functional.pad(x, (0, right, 0, down), mode="replicate")
+        return padded(partial(self._of, t=t), x, self.multiple, "replicate")
+
+    def _of(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         x = nn.functional.pixel_unshuffle(x.to(self.unet.dtype), self.patch)
-        answer = nn.functional.pixel_shuffle(self.unet(x, t).sample, self.patch)
-        return answer[..., :height, :width]
+        return nn.functional.pixel_shuffle(self.unet(x, t).sample, self.patch)
 
 
 def _unet(shape: Shape, inputs: int, base: int, dropout: float) -> UNet2DModel:

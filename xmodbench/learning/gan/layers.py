@@ -64,20 +64,34 @@ class BlurDown(nn.Module):
 
 
 class BlurUp(nn.Module):
-    """Double the size with the filter [1, 3, 3, 1] and repeated borders, which is bilinear interpolation."""
+    """`doubled` as a layer."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B,C,H,W] to [B,C,2H,2W]."""
-        return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        return doubled(x)
 
 
-def padded(layers: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Apply layers that need sides of a `multiple`: mirror ``x`` beyond its lower and right border, cut the result back."""
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    """[B,C,H,W] to [B,C,2H,2W] by the filter [1, 3, 3, 1], which is bilinear interpolation; the border is repeated."""
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def padded(
+    layers: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, multiple: int, border: str = "reflect"
+) -> torch.Tensor:
+    """Apply layers that need sides of a `multiple`: go on beyond the lower and right border, cut the result back.
+
+    Args:
+        layers: from ``x`` [B,C,H,W] to images of the same size.
+        x: see above.
+        multiple: see above.
+        border: what lies beyond, a mode of `torch.nn.functional.pad`.
+    """
     height, width = x.shape[2:]
     below, right = -height % multiple, -width % multiple
     if not below and not right:
         return layers(x)
-    return layers(functional.pad(x, (0, right, 0, below), mode="reflect"))[..., :height, :width]
+    return layers(functional.pad(x, (0, right, 0, below), mode=border))[..., :height, :width]
 
 
 def initialise(network: nn.Module, how: str, gain: float) -> nn.Module:
