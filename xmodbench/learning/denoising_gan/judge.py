@@ -40,7 +40,7 @@ class TimeJudge(nn.Module):
     def __init__(self, width: int = 64, layers: int = 6, time: int = 256):
         super().__init__()
         self.width = time
-        self.time = nn.ModuleList([dense(time, time), dense(time, time)])
+        self.time = nn.Sequential(dense(time, time), nn.LeakyReLU(0.2), dense(time, time), nn.LeakyReLU(0.2))
         self.first = conv(2, 2 * width, 1)
         widths = [width * min(2 ** (layer + 1), 8) for layer in range(layers + 1)]
         self.blocks = nn.ModuleList(DownBlock(widths[i], widths[i + 1], time) for i in range(layers))
@@ -48,8 +48,7 @@ class TimeJudge(nn.Module):
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, noisier: torch.Tensor) -> torch.Tensor:
         """Images at steps t [B] and t+1, [B,1,H,W] each, to scores [B]."""
-        time = self.time[1](functional.leaky_relu(self.time[0](embedded(t, self.width)), 0.2))
-        time = functional.leaky_relu(time, 0.2)
+        time = self.time(embedded(t, self.width))
         h = self.first(torch.cat([x, noisier], 1))
         for block in self.blocks:
             h = block(h, time)

@@ -31,23 +31,25 @@ def embedded(t: torch.Tensor, width: int) -> torch.Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
-def initialised(layer: nn.Module, scale: float = 1.0) -> nn.Module:
-    """The layer with uniform weights whose variance is `scale` over the mean of its inputs and outputs; biases 0."""
-    nn.init.xavier_uniform_(layer.weight, gain=math.sqrt(max(scale, 1e-10)))
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+def conv(inputs: int, outputs: int, kernel: int = 3, scale: float = 1.0, **options) -> nn.Conv2d:
+    """A convolution that keeps the size, unless told otherwise."""
+    layer = nn.Conv2d(inputs, outputs, kernel, **{"padding": kernel // 2, **options})
+    _initialise(layer, scale)
     return layer
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3, scale: float = 1.0, **options) -> nn.Module:
-    """A convolution that keeps the size, unless told otherwise."""
-    options = {"padding": kernel // 2, **options}
-    return initialised(nn.Conv2d(inputs, outputs, kernel, **options), scale)
-
-
-def dense(inputs: int, outputs: int) -> nn.Module:
+def dense(inputs: int, outputs: int) -> nn.Linear:
     """A linear layer."""
-    return initialised(nn.Linear(inputs, outputs))
+    layer = nn.Linear(inputs, outputs)
+    _initialise(layer)
+    return layer
+
+
+def _initialise(layer: nn.Conv2d | nn.Linear, scale: float = 1.0) -> None:
+    """Uniform weights whose variance is `scale` over the mean of inputs and outputs; biases 0."""
+    nn.init.xavier_uniform_(layer.weight, gain=math.sqrt(max(scale, 1e-10)))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def groups(channels: int) -> int:
@@ -66,8 +68,9 @@ class AdaptiveNorm(nn.Module):
     def __init__(self, channels: int, latent: int):
         super().__init__()
         self.norm = nn.GroupNorm(groups(channels), channels, eps=1e-6, affine=False)
-        self.style = dense(latent, 2 * channels) if latent else None
-        if self.style is not None:
+        self.style = None
+        if latent:
+            self.style = dense(latent, 2 * channels)
             nn.init.ones_(self.style.bias[:channels])
 
     def forward(self, x: torch.Tensor, latent: torch.Tensor | None) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from xmodbench.learning.gan.layers import doubled, padded
 
-from .layers import Attention, Block, PyramidDown, conv, dense, embedded, groups, halved, initialised
+from .layers import Attention, Block, PyramidDown, conv, dense, embedded, groups, halved
 
 
 class Latent(nn.Module):
@@ -28,6 +28,69 @@ class Latent(nn.Module):
         for layer in self.layers:
             z = functional.silu(layer(z))
         return z
+
+
+class Down(nn.Module):
+    """A level on the way down: residual blocks, each with self-attention behind it or none, then half the size or the end.
+
+    Args:
+        make: of a block from so many channels to so many.
+        inputs, outputs: channels.
+        count: blocks.
+        attends: with self-attention.
+        seen: channels of the pyramid of inputs, which is added once the size is halved; 0 where it is not.
+    """
+
+    def __init__(self, make: Callable[..., Block], inputs: int, outputs: int, count: int, attends: bool, seen: int):
+        super().__init__()
+        self.blocks = nn.ModuleList(make(outputs if number else inputs, outputs) for number in range(count))
+        self.attention = nn.ModuleList(Attention(outputs) if attends else nn.Identity() for _ in range(count))
+        self.down = make(outputs, outputs, resample=halved) if seen else None
+        self.pyramid = PyramidDown(seen, outputs) if seen else None
+
+    def forward(
+        self, x: torch.Tensor, pyramid: torch.Tensor, time: torch.Tensor, latent: torch.Tensor | None
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """What each step makes of ``x`` [B,inputs,H,W], in order, and the pyramid's next level."""
+        kept = []
+        for block, attention in zip(self.blocks, self.attention, strict=True):
+            x = attention(block(x, time, latent))
+            kept.append(x)
+        if self.down is not None and self.pyramid is not None:
+            pyramid = (self.pyramid(pyramid) + self.down(x, time, latent)) / math.sqrt(2)
+            kept.append(pyramid)
+        return kept, pyramid
+
+
+class Up(nn.Module):
+    """A level on the way up: residual blocks that see what was kept on the way down, self-attention or none, twice the size.
+
+    Args:
+        make: of a block from so many channels to so many.
+        inputs, outputs: channels.
+        kept: channels of what each block sees beside.
+        attends: with self-attention.
+        doubles: the size, in the end.
+    """
+
+    def __init__(
+        self, make: Callable[..., Block], inputs: int, outputs: int, kept: Sequence[int], attends: bool, doubles: bool
+    ):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            make((outputs if number else inputs) + beside, outputs) for number, beside in enumerate(kept)
+        )
+        self.attention = Attention(outputs) if attends else nn.Identity()
+        self.up = make(outputs, outputs, resample=doubled) if doubles else None
+
+    def forward(
+        self, x: torch.Tensor, kept: list[torch.Tensor], time: torch.Tensor, latent: torch.Tensor | None
+    ) -> torch.Tensor:
+        """[B,inputs,H,W] to [B,outputs,H',W']; takes what it sees beside from the end of `kept`."""
+        for block in self.blocks:
+            x = block(torch.cat([x, kept.pop()], 1), time, latent)
+        x = self.attention(x)
+        return x if self.up is None else self.up(x, time, latent)
 
 
 class Ncsnpp(nn.Module):
@@ -62,64 +125,41 @@ class Ncsnpp(nn.Module):
         self.inputs, self.width, self.latent = inputs, width, latent
         self.multiple = 2 ** (len(multipliers) - 1)
         self.mapping = Latent(latent, latent_width) if latent else None
-        self.time = nn.ModuleList([dense(width, 4 * width), dense(4 * width, 4 * width)])
+        self.time = nn.Sequential(dense(width, 4 * width), nn.SiLU(), dense(4 * width, 4 * width))
         block = partial(Block, time=4 * width, latent=latent_width if latent else 0, dropout=dropout)
         widths = [width * m for m in multipliers]
         self.first = conv(inputs, width)
-        self.down, self.pyramid, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
         now, kept, seen = width, [width], inputs
         for level, wide in enumerate(widths):
-            stage = nn.ModuleDict({"blocks": nn.ModuleList(), "attention": nn.ModuleList()})
-            for _ in range(blocks):
-                stage["blocks"].append(block(now, wide))
-                stage["attention"].append(Attention(wide) if level == attention else nn.Identity())
-                now = wide
-                kept.append(now)
-            if level < len(widths) - 1:
-                stage["down"] = block(now, now, resample=halved)
-                self.pyramid.append(PyramidDown(seen, now))
-                kept.append(now)
-                seen = now
-            self.down.append(stage)
+            ends = level == len(widths) - 1
+            self.down.append(Down(block, now, wide, blocks, level == attention, 0 if ends else seen))
+            kept += [wide] * (blocks + (not ends))
+            now = seen = wide
         self.middle = nn.ModuleList([block(now, now), Attention(now), block(now, now)])
         for level, wide in reversed(list(enumerate(widths))):
-            stage = nn.ModuleDict({"blocks": nn.ModuleList()})
-            for _ in range(blocks + 1):
-                stage["blocks"].append(block(now + kept.pop(), wide))
-                now = wide
-            stage["attention"] = Attention(now) if level == attention else nn.Identity()
-            if level:
-                stage["up"] = block(now, now, resample=doubled)
-            self.up.append(stage)
+            beside = [kept.pop() for _ in range(blocks + 1)]
+            self.up.append(Up(block, now, wide, beside, level == attention, level > 0))
+            now = wide
         self.norm = nn.GroupNorm(groups(now), now, eps=1e-6)
-        self.last = initialised(nn.Conv2d(now, 1, 3, padding=1), 0.0)
+        self.last = conv(now, 1, scale=0.0)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, z: torch.Tensor | None = None) -> torch.Tensor:
         """Noisy images and what lies beside them [B,inputs,H,W], times [B] and latents [B,latent] to images in [-1, 1]."""
-        kind = self.first.weight.dtype
-        time = self.time[1](functional.silu(self.time[0](embedded(t, self.width).to(kind))))
+        kind = next(self.parameters()).dtype
+        time = self.time(embedded(t, self.width).to(kind))
         latent = None if self.mapping is None else self.mapping(z)
         return padded(lambda images: self._of(images, time, latent), x.to(kind), self.multiple)
 
     def _of(self, x: torch.Tensor, time: torch.Tensor, latent: torch.Tensor | None) -> torch.Tensor:
-        pyramid, x = x, self.first(x)
-        kept = [x]
-        for level, stage in enumerate(self.down):
-            for block, attention in zip(stage["blocks"], stage["attention"], strict=True):
-                x = attention(block(x, time, latent))
-                kept.append(x)
-            if "down" in stage:
-                x = stage["down"](x, time, latent)
-                x = pyramid = (self.pyramid[level](pyramid) + x) / math.sqrt(2)
-                kept.append(x)
+        pyramid, kept = x, [self.first(x)]
+        for level in self.down:
+            found, pyramid = level(kept[-1], pyramid, time, latent)
+            kept += found
         first, attention, second = self.middle
-        x = second(attention(first(x, time, latent)), time, latent)
-        for stage in self.up:
-            for block in stage["blocks"]:
-                x = block(torch.cat([x, kept.pop()], 1), time, latent)
-            x = stage["attention"](x)
-            if "up" in stage:
-                x = stage["up"](x, time, latent)
+        x = second(attention(first(kept[-1], time, latent)), time, latent)
+        for level in self.up:
+            x = level(x, kept, time, latent)
         return torch.tanh(self.last(functional.silu(self.norm(x))))
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xmodbench.learning.denoising_gan.ncsnpp import Ncsnpp
 from xmodbench.learning.training.weights import DESCRIPTION, read_description, read_weights, save_model
 from xmodbench.plugins.settings import validated
 
-from .networks import DenoisingNetwork, Ncsnpp, network_of
+from .networks import DenoisingNetwork, network_of
 from .schedules import Process, process_of
 
 if TYPE_CHECKING:

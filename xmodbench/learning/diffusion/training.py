@@ -112,7 +112,7 @@ class DiffusionTraining(loop.Training):
 
     def follow(self, step: int) -> None:
         """Move the average towards the weights after `step`."""
-        s, parameters = self.settings, list(self.model.network.parameters())
+        s, parameters = self.settings, list[torch.Tensor](self.model.network.parameters())
         decay = min(s.ema_decay, (1 + step) / (10 + step)) if s.ema_warmup else s.ema_decay
         with torch.no_grad():
             torch._foreach_lerp_(self.ema, parameters, 1 - decay)
