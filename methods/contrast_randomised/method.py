@@ -31,6 +31,7 @@ CONTRASTS: dict[str, Any] = {
     "noise": 0.05,
     "loss": "l2",
     "gradient_weight": 0.0,
+    "structure_weight": 0.1,
     "mirrored": True,
     "affine": 0.9,
 }
@@ -57,7 +58,7 @@ class ContrastRandomisedSettings(DiffusionSettings):
             "sampling_steps": 50,
             "final_noise": False,
         },
-        "short": {**SHORT, **CONTRASTS, "iterations": 1000, "learning_rate": 6e-3},
+        "short": {**SHORT, **CONTRASTS, "iterations": 1000},
         "own": {**OWN, **CONTRASTS},
     }
 
@@ -99,6 +100,13 @@ class ContrastRandomisedSettings(DiffusionSettings):
     )
     gradient_weight: float | None = Field(
         None, ge=0, le=10, description="Regression: weight of the errors of differences between neighbours (0)."
+    )
+    structure_weight: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Regression: weight of 1 less the local correlation with the slice, for which faint contrasts within an "
+        "organ count as much as strong ones (0.1).",
     )
     mirrored: bool | None = Field(
         None, description="Regression: average with the translation of the mirror image, a second evaluation (yes)."

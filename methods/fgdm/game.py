@@ -1,9 +1,10 @@
-"""FGDM's training: a denoising diffusion GAN, whose generator learns from a judge of single steps alone."""
+"""FGDM's training: a denoising diffusion GAN, whose generator learns from a judge of single steps."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from torch.nn.functional import l1_loss
 
 from xmodbench.learning.denoising_gan.judge import TimeJudge
 from xmodbench.learning.diffusion.batches import Batch
@@ -31,7 +32,7 @@ class GameTraining(DiffusionTraining):
     """Judge and generator in turn; the generator's clean images reach the judge through the posterior of a step."""
 
     name = "game"
-    columns = ("loss", "judge", "penalty")
+    columns = ("loss", "error", "judge", "penalty")
     several_processes = False
 
     def __init__(self, model: DiffusionModel, *given):
@@ -59,10 +60,10 @@ class GameTraining(DiffusionTraining):
         judged, penalty = judge_loss(self.judge, earlier, fake.detach(), later, t, s.r1_gamma)
         _update(self.judge_optimizer, judged + penalty)
         with frozen(self.judge):
-            fooled = cross_entropy(self.judge(fake, t, later), True)
-            _update(self.optimizer, fooled)
+            fooled, error = cross_entropy(self.judge(fake, t, later), True), l1_loss(found, clean)
+            _update(self.optimizer, fooled + s.l1 * error if s.l1 else fooled)
         self.follow(step)
-        return fooled.detach(), judged.detach(), penalty.detach()
+        return fooled.detach(), error.detach(), judged.detach(), penalty.detach()
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The generator's as ever, and the judge's."""

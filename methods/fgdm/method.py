@@ -35,8 +35,8 @@ FEW_STEPS: dict[str, Any] = {
     "final_noise": False,
 }
 """The four steps of the denoising diffusion GAN."""
-JUDGE: dict[str, Any] = {"judge_width": 64, "judge_blocks": 6, "judge_rate": 1e-4, "r1_gamma": 0.05}
-SMALL_JUDGE: dict[str, Any] = {**JUDGE, "judge_width": 4, "judge_blocks": 5, "judge_rate": 5e-4}
+JUDGE: dict[str, Any] = {"judge_width": 64, "judge_blocks": 6, "judge_rate": 1e-4, "r1_gamma": 0.05, "l1": 0.0}
+SMALL_JUDGE: dict[str, Any] = {**JUDGE, "judge_width": 8, "judge_blocks": 4, "judge_rate": 5e-4, "l1": 10.0}
 PLAIN: dict[str, Any] = {"form": "plain", "begin": "noise"}
 
 
@@ -63,8 +63,7 @@ class FgdmSettings(DiffusionSettings):
             **SHORT,
             **FEW_STEPS,
             **SMALL_JUDGE,
-            "iterations": 1000,
-            "batch_size": 2,
+            "iterations": 600,
             "learning_rate": 1e-3,
             "lr_schedule": "cosine",
         },
@@ -93,6 +92,12 @@ class FgdmSettings(DiffusionSettings):
     judge_blocks: int | None = Field(None, ge=2, le=8, description="Halvings of the size in the judge (code: 6).")
     judge_rate: float | None = Field(None, gt=0, description="The judge's step size (code: 1e-4).")
     r1_gamma: float | None = Field(None, ge=0, description="Weight of the judge's R1 penalty (code: 0.05).")
+    l1: float | None = Field(
+        None,
+        ge=0,
+        description="Weight of the denoised image's mean absolute error beside the judge (code: 0; in minutes a judge alone "
+        "teaches nothing).",
+    )
 
     @model_validator(mode="after")
     def _form(self) -> Self:

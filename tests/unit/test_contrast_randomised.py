@@ -110,13 +110,15 @@ def test_training_sees_every_slice_in_a_contrast_of_its_own(quiet):
     assert torch.equal(first, again) and not torch.equal(first, later)
 
 
+def training(quiet, folder, **changes):
+    model = DiffusionModel.new(settings(width=8, batch_size=1, affine=0.0, **changes), 1)
+    run = Run(1, "cpu", folder, quiet)
+    return regression.RegressionTraining(model, phantom(2, 1), lambda batch: batch.clean, run, None), model
+
+
 @pytest.mark.parametrize(("loss", "wanted"), [("l1", 0.3 + 2 * 0.0), ("l2", 0.09)])
 def test_the_loss_is_that_of_values_and_of_their_differences(loss, wanted, quiet, tmp_path, monkeypatch):
-    chosen = settings(width=8, loss=loss, gradient_weight=2.0, batch_size=1, affine=0.0)
-    model = DiffusionModel.new(chosen, 1)
-    job = regression.RegressionTraining(
-        model, phantom(2, 1), lambda batch: batch.clean, Run(1, "cpu", tmp_path, quiet), None
-    )
+    job, model = training(quiet, tmp_path, loss=loss, gradient_weight=2.0, structure_weight=0.0)
     batch = job.batches.at(0, "cpu")
     monkeypatch.setattr(regression, "raw", lambda model, seen: model.inside(batch.clean) + 0.3)
     assert job._losses(model, batch).item() == pytest.approx(wanted, rel=1e-4)
@@ -124,6 +126,25 @@ def test_the_loss_is_that_of_values_and_of_their_differences(loss, wanted, quiet
     monkeypatch.setattr(regression, "raw", lambda model, seen: model.inside(batch.clean) + stripes)
     value, slope = (0.25, 0.5) if loss == "l1" else (0.125, 0.25)
     assert job._losses(model, batch).item() == pytest.approx(value + 2 * slope, rel=1e-4)
+
+
+@pytest.mark.parametrize(("scale", "wanted"), [(0.2, 1.0), (0.9, 1.0), (-0.4, -1.0), (0.0, 0.0)])
+def test_local_correlation_minds_neither_level_nor_strength(scale, wanted):
+    image = torch.rand(1, 1, 24, 20, generator=torch.Generator().manual_seed(0))
+    found = regression.local_correlation(image, 0.5 + scale * image)
+    assert found.shape == image.shape
+    assert found.mean().item() == pytest.approx(wanted, abs=0.03)
+
+
+def test_what_local_correlation_lacks_counts_as_much_as_is_asked(monkeypatch, quiet, tmp_path):
+    found = {}
+    for weight in (0.0, 0.5):
+        job, model = training(quiet, tmp_path, structure_weight=weight)
+        batch = job.batches.at(0, "cpu")
+        monkeypatch.setattr(regression, "raw", lambda model, seen, batch=batch: -model.inside(batch.clean))
+        found[weight] = job._losses(model, batch)
+    correlation = regression.local_correlation(1 - batch.clean, batch.clean).flatten(1).mean(1)
+    torch.testing.assert_close(found[0.5] - found[0.0], 0.5 * (1 - correlation))
 
 
 def test_the_mirror_image_is_averaged_in(monkeypatch):

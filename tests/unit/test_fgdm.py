@@ -92,6 +92,7 @@ def test_the_four_steps_never_destroy_the_image(preset):
     assert (model.process.signal**2).tolist() == pytest.approx([0.948125, 0.849868, 0.720206, 0.577008], abs=1e-6)
     assert (settings.sampler, settings.sampling_steps, settings.variance) == ("ancestral", 4, "fixedsmall")
     assert (settings.data_range, settings.begin, settings.form) == ("0,1", "source", "gan")
+    assert (settings.l1 == 0) == (preset == "released")
 
 
 def training(quiet, tmp_path, **changes):
@@ -127,6 +128,15 @@ def test_a_step_moves_both_players_and_only_once_each(quiet, tmp_path):
     game.step(game.steps)
     for optimizer in (game.optimizer, game.judge_optimizer):  # both fall to the same (authors' code: 1e-5)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(game.settings.learning_rate / 15)
+
+
+def test_the_error_beside_the_judge_counts_as_much_as_is_asked(quiet, tmp_path):
+    """With a judge that never learns, only a weighted error can bring the clean images nearer."""
+    found = {}
+    for weight in (0.0, 10.0):
+        game = training(quiet, tmp_path, judge_rate=1e-12, l1=weight, iterations=16, learning_rate=1e-2)
+        found[weight] = np.mean([[value.item() for value in game.step(step)] for step in range(16)][-4:], axis=0)[1]
+    assert found[10.0] < 0.7 * found[0.0]
 
 
 def test_a_game_that_is_put_back_goes_on_with_the_same_bits(quiet, tmp_path):
