@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmodbench.commands import command
 from xmodbench.devices.gpus import VISIBLE, job_gpus, visible_gpus
 from xmodbench.errors import UserError
 from xmodbench.progress import Progress
@@ -53,7 +54,9 @@ def resolve_device(asked: str, tf32: bool = False, promised: int = 0) -> str:
         if promised:
             given = "a GPU" if promised == 1 else f"{promised} GPUs"
             problem = f"this job was given {given}, and torch finds none on {platform.node()}"
-            fix = "see what `nvidia-smi` and `xmodbench doctor` say in such a job; `compute.device: cpu` does without"
+            fix = (
+                f"see what `nvidia-smi` and `{command('doctor')}` say in such a job; `compute.device: cpu` does without"
+            )
             raise UserError(problem, "compute.device", fix)
         if asked == "cuda":
             raise UserError("no CUDA device here", "compute.device", "use `auto` or `cpu`")

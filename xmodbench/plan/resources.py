@@ -52,8 +52,8 @@ class Resources:
         return f"{name}:{count}" if name and count else None
 
     def group(self, wildcards) -> str | None:
-        """Jobs that a cluster may do in one: controls, which need neither a GPU nor a minute."""
-        return "controls" if self._asked(wildcards).gpu == 0 else None
+        """Jobs that a cluster may do in one: controls, which need neither a GPU nor a minute; none on this machine."""
+        return "controls" if not self.runs_here() and self._asked(wildcards).gpu == 0 else None
 
     def _gpus(self, wildcards) -> int:
         """GPUs of a job; none where `auto` will find none."""

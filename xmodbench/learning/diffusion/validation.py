@@ -61,5 +61,4 @@ def fixed_batches(images: np.ndarray, rows: np.ndarray, settings, seed: int, dev
         eps = torch.randn(clean.shape, generator=rng)
         flipped, t = torch.zeros(len(index), dtype=torch.bool), times[start : start + len(index)]
         seeds = torch.tensor([derive_seed(seed, "held out", start + place) for place in range(len(index))])
-        clean, flipped, t, eps = (part.to(device) for part in (clean, flipped, t, eps))
-        yield Batch(clean, torch.from_numpy(index).to(device), flipped, t, eps, seeds)
+        yield Batch(*(part.to(device) for part in (clean, torch.from_numpy(index), flipped, t, eps, seeds)))
