@@ -44,7 +44,7 @@ smoke: setup
 	xmodbench run config/smoke.yaml --cores $(CORES)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not cluster'
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not slow and not cluster'
 
 test-slow: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not cluster'
