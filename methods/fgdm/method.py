@@ -83,7 +83,7 @@ class FgdmSettings(DiffusionSettings):
         None,
         description="gan: a judge of single steps teaches the network (code); plain: score matching, as MIDiffusion.",
     )
-    begin: Literal["source", "noise"] | None = Field(
+    begin: Literal["noise", "source"] | None = Field(
         None, description="What is denoised: the source, noised to the last time (code), or pure noise."
     )
     judge_width: int | None = Field(
