@@ -29,7 +29,7 @@ settings.register_profile("few", max_examples=40, derandomize=True, **ALWAYS)
 settings.register_profile("many", max_examples=5000, print_blob=True, **ALWAYS)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
-# files of few and long tests: left to the end, one of two processes would wait for the other
+# files of few and long tests: left to the end, a process would have one of them when the others have nothing left
 LONG = (
     "test_kills",
     "test_smoke",
