@@ -41,6 +41,7 @@ def columns_of(windows, j):
     return windows.reference_positions(4, 3, "zero")[j]
 
 
+@pytest.mark.slow
 def test_the_table_says_how_far_the_limit_is(benchmark_modules, tmp_path, monkeypatch):
     limit, file = benchmark_modules("lmi_limit"), tmp_path / "limit.json"
     monkeypatch.setattr(limit, "peak", lambda: 1e9)

@@ -51,7 +51,9 @@ STARTS = {
 
 
 @pytest.mark.parametrize("python_on_path", [pytest.param(True, marks=pytest.mark.slow), False])
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(
+    "start", ["module", pytest.param("snakemake module", marks=pytest.mark.slow), "snakemake by its path"]
+)
 def test_the_command_to_continue_starts_where_it_was_printed(failing, start, python_on_path):
     path = {"PATH": f"{SCRIPTS}:{os.environ['PATH']}" if python_on_path else "/usr/bin:/bin"}
     done = shell(STARTS[start], failing, **path)
@@ -99,7 +101,9 @@ def test_a_script_is_named_as_it_can_be_started(tmp_path, monkeypatch):
     assert commands.pasteable([str(folder / "tool"), "x y"]) == "tool 'x y'"
 
 
-@pytest.mark.parametrize("options", [["-d", "my study"], ["--directory=my study"]])
+@pytest.mark.parametrize(
+    "options", [["-d", "my study"], pytest.param(["--directory=my study"], marks=pytest.mark.slow)]
+)
 def test_a_dead_runs_lock_in_another_working_directory_is_removed(failing, tmp_path, options):
     (failing / "gone").rename(failing / "volumes")
     (failing / ".snakemake" / "locks").mkdir(parents=True)

@@ -147,7 +147,7 @@ class Toy(Method):
 """
 
 
-@pytest.mark.parametrize("option", [[], ["--tf32"]])
+@pytest.mark.parametrize("option", [pytest.param([], marks=pytest.mark.slow), ["--tf32"]])
 def test_a_jobs_record_says_how_it_computed(option, tmp_path, make_store, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # none to wait for

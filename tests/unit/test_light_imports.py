@@ -36,6 +36,7 @@ def test_a_noise_prediction_network_does_not_import_all_of_diffusers(networks, u
     assert unneeded not in networks
 
 
+@pytest.mark.slow
 def test_the_rest_of_diffusers_can_be_imported_afterwards_with_the_same_classes():
     imported_by(
         "import xmodbench.learning.diffusion.networks as networks\n"

@@ -262,6 +262,7 @@ def test_the_default_config_is_found_from_anywhere(tmp_path, entry, options):
     assert str(REPOSITORY / "config" / "paper.yaml") in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @fault(
     "a scheduler of one's own (cluster-generic), its jobs started by a submit command", "the same outputs, with records"
 )
