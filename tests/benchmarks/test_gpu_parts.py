@@ -36,6 +36,7 @@ def rehearsed(bundle: Path, out: Path, *words: str) -> dict:
     return json.loads((out / "gpu.json").read_text())
 
 
+@pytest.mark.slow
 def test_rehearsal_of_one_part(tmp_path):
     found = rehearsed(tmp_path, tmp_path / "out", "--parts", "training")
     assert found["machine"]["torch"]

@@ -1,4 +1,4 @@
-"""A whole run is killed at random moments and continued: two rounds of `kill_anywhere`."""
+"""A whole run is killed at random moments and continued: a round of `kill_anywhere`, and a few more where time allows."""
 
 from __future__ import annotations
 
@@ -12,5 +12,6 @@ from tests.faults import kill_anywhere
     "a whole run, or one process of it, is killed (SIGKILL) at a random moment",
     "the printed command continues it to the same table, bit for bit; nothing half-written, no orphan",
 )
-def test_killed_runs_end_the_same():
-    kill_anywhere.main(kills=2, seed=5)
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_runs_end_the_same(kills):
+    kill_anywhere.main(kills=kills, seed=5)
