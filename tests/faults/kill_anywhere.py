@@ -4,7 +4,7 @@
 
 The run is small and real: volumes, a training of MIDiffusion that is resumed, its translations, scores, the report. Each
 round starts it afresh, kills it with SIGKILL at a random moment, the whole process group or one process of it (Snakemake or
-a job), and continues it with the command that it prints for that. One round is part of the test suite, three of its slow tests.
+a job), and continues it with the command that it prints for that. One round is part of the suite, three of its slow tests.
 """
 
 from __future__ import annotations
