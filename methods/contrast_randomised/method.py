@@ -113,10 +113,11 @@ class ContrastRandomisedSettings(DiffusionSettings):
     )
 
     def resolved(self) -> Any:
-        """As ever; regression's ``sampling_steps`` are its evaluations."""
+        """As ever; regression's ``sampling_steps`` are its evaluations, and one sample is all there is, without noise."""
         found = super().resolved()
-        steps = 1 + bool(found.mirrored)
-        return found.model_copy(update={"sampling_steps": steps}) if found.form == "regression" else found
+        if found.form != "regression":
+            return found
+        return found.model_copy(update={"sampling_steps": 1 + bool(found.mirrored), "samples": 1})
 
     @model_validator(mode="after")
     def _shares(self) -> Self:

@@ -6,7 +6,7 @@ import torch
 
 from xmodbench.learning.diffusion.lowpass import coarse
 from xmodbench.learning.diffusion.model import DiffusionModel, unconditional
-from xmodbench.learning.diffusion.samplers import Noise, ancestral_std, denoiser, times
+from xmodbench.learning.diffusion.samplers import Noise, ancestral_std, denoiser, grid_of, kept_signal
 
 
 @torch.inference_mode()
@@ -24,8 +24,8 @@ def sample_ilvr(
         source_level: noise of the source: the image's ``after`` the step (paper's index) or ``before`` it (authors' code).
     """
     settings, process = model.settings, model.process
-    grid = times(process.length, settings.sampling_steps)
-    kept = [float(process.signal[t].double() ** 2) for t in grid] + [1.0]
+    grid = grid_of(settings, process)
+    kept = kept_signal(process, grid)
     denoise, guide, x = denoiser(model, unconditional), model.inside(source), noise()
     for i, t in enumerate(grid):
         clean, _ = denoise(x, t)

@@ -74,10 +74,9 @@ class SDEdit(DiffusionMethod):
     def draw(self, model: DiffusionModel, images: torch.Tensor, noise: Noise) -> torch.Tensor:
         """`repeats` passes over `images` [B, 1, H, W], each from noise of the level `start`; only the last is clipped."""
         from xmodbench.learning.diffusion.model import unconditional
-        from xmodbench.learning.diffusion.samplers import sample
+        from xmodbench.learning.diffusion.samplers import sample, start_of
 
         settings = model.settings
-        start = max(1, round(settings.start * settings.timesteps))
         for _ in range(settings.repeats):
-            images = sample(model, unconditional, noise, guide=images, start=start, clip=False)
+            images = sample(model, unconditional, noise, guide=images, start=start_of(settings), clip=False)
         return images.clamp(0, 1)

@@ -41,7 +41,10 @@ def noise_of(seed, size=32):
 SOURCE = torch.from_numpy(phantom(1, 2, invert=True))
 
 
-@pytest.mark.parametrize("changes", [{}, {"repeats": 3, "start": 0.3}, {"data_range": "0,1", "variance": "fixedlarge"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"repeats": 3, "start": 0.3}, {"data_range": "0,1", "variance": "fixedlarge"}, {"spacing": "karras"}],
+)
 def test_without_energies_it_is_sdedit_bit_for_bit(changes):
     model = model_with(**changes)
     want = SDEDIT(SDEDIT.Config()).draw(model, SOURCE, noise_of(1))

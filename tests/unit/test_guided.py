@@ -25,7 +25,7 @@ def model_of(answer, steps=40, start=1.0):
     settings = SimpleNamespace(
         prediction="x0", data_range="-1,1", clip_x0=False, precision="fp32", weights="fp32", timesteps=1000
     )
-    settings.sampling_steps, settings.start = steps, start
+    settings.sampling_steps, settings.spacing, settings.start = steps, "uniform", start
     return DiffusionModel(settings, answer, linear_vp())
 
 

@@ -12,7 +12,7 @@ import torch
 
 from .lowpass import Kernel, coarse, coarse_transposed
 from .model import DiffusionModel, unconditional
-from .samplers import Noise, denoiser, sample_ancestral, times
+from .samplers import Noise, denoiser, grid_of, sample_ancestral, start_of
 
 Gradient = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 """Of an energy with respect to its first argument: noisy images, the noised source [B, 1, H, W] and their time."""
@@ -40,13 +40,12 @@ def sample_egsde(
 
     Args:
         model: unconditional, of a VP process. Of its settings count ``start``, ``repeats`` (each pass begins with the last
-            one's result, but is compared with the source), ``sampling_steps``, ``variance``, ``final_noise``.
+            one's result, but is compared with the source), ``sampling_steps``, ``spacing``, ``variance``, ``final_noise``.
         noise: see `xmodbench.learning.diffusion.samplers.image_noise`.
         experts: each energy's lambda and gradient; without any this is SDEdit's chain, bit for bit.
     """
     settings, process = model.settings, model.process
-    start = max(1, round(settings.start * settings.timesteps))
-    grid = times(process.length, settings.sampling_steps, start)
+    grid = grid_of(settings, process, start_of(settings))
     felt = [(strength, gradient) for strength, gradient in experts if strength]
     found, reference = source, model.inside(source)
     for _ in range(settings.repeats):

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 from .model import DiffusionModel, unconditional
-from .samplers import Noise, denoiser, times
+from .samplers import Noise, denoiser, grid_of, kept_signal, start_of
 
 Energy = Callable[[torch.Tensor], torch.Tensor]
 """A mean over pixels, at least 0: [B], differentiable in predicted images [B, 1, H, W] (in their own units, not clipped)."""
@@ -52,16 +52,15 @@ def sample_guided(
     """Images [B, 1, H, W] in [0, 1] of low energy, drawn from an unconditional model.
 
     Args:
-        model: unconditional, of a VP process; of its settings counts ``sampling_steps``.
+        model: unconditional, of a VP process; of its settings count ``sampling_steps`` and ``spacing``.
         noise: see `xmodbench.learning.diffusion.samplers.image_noise`.
         energy: of the predicted clean image.
         guidance: see `Guidance`.
         source: images [B, 1, H, W] to begin from, noised to the time ``start`` of the settings; pure noise if left out.
     """
     settings, process = model.settings, model.process
-    start = None if source is None else max(1, round(settings.start * settings.timesteps))
-    grid = times(process.length, settings.sampling_steps, start)
-    kept = [float(process.signal[t].double() ** 2) for t in grid] + [1.0]
+    grid = grid_of(settings, process, None if source is None else start_of(settings))
+    kept = kept_signal(process, grid)
     x = noise()
     if source is not None:
         x = process.diffuse(model.inside(source), torch.full((len(x),), grid[0], device=x.device), x)

@@ -59,6 +59,23 @@ def karras_times(process: Process, steps: int, start: int | None = None, rho: fl
     return [t for t in grid if start is None or t < start] or [0]
 
 
+def grid_of(settings: Any, process: Process, start: int | None = None) -> list[int]:
+    """The times that resolved settings ask a sampler to visit: `times` or `karras_times`."""
+    if settings.spacing == "karras":
+        return karras_times(process, settings.sampling_steps, start)
+    return times(process.length, settings.sampling_steps, start)
+
+
+def start_of(settings: Any) -> int:
+    """The time below which sampling begins that is to start from an image, by the settings' share ``start``; at least 1."""
+    return max(1, round(settings.start * settings.timesteps))
+
+
+def kept_signal(process: Process, grid: Sequence[int]) -> list[float]:
+    """Signal levels (alpha-bar) at the times of a grid, and the clean image's, 1, behind them."""
+    return [float(process.signal[t].double() ** 2) for t in grid] + [1.0]
+
+
 def denoiser(model: DiffusionModel, condition: Condition) -> Denoise:
     """One evaluation of `model`; `condition` sees the noisy image in the units of the images."""
     settings, places = model.settings, model.evaluations
@@ -104,10 +121,7 @@ def sample(
         images [B, 1, H, W].
     """
     settings, process = model.settings, model.process
-    if settings.spacing == "karras":
-        grid = karras_times(process, settings.sampling_steps, start)
-    else:
-        grid = times(process.length, settings.sampling_steps, start)
+    grid = grid_of(settings, process, start)
     first = noise()
     t = torch.full((len(first),), grid[0], dtype=torch.int64, device=first.device)
     if guide is not None:
@@ -153,7 +167,7 @@ def sample_ancestral(
         final_noise: add noise after the last step too.
         pull: what is subtracted from the mean of each step.
     """
-    kept = [float(process.signal[t].double() ** 2) for t in grid] + [1.0]
+    kept = kept_signal(process, grid)
     for i, t in enumerate(grid):
         beta = 1 - kept[i] / kept[i + 1]
         _, eps = denoise(x, t)
