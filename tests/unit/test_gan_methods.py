@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.gan import METHOD_IDS, OWN, TINY, made
+from tests.paired import Interrupted
 from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS, Run, TrainData, find
 from xmodbench.plugins.check import phantom
@@ -64,20 +65,6 @@ def test_defaults_are_the_published_ones(name):
 
 
 # -- training -------------------------------------------------------------------------------------------------------------
-class Interrupted(Progress):
-    """Dies before the given step."""
-
-    def __init__(self, step):
-        super().__init__(quiet=True)
-        self.step = step
-
-    def track(self, items, label, total=None, start=0):
-        for item in items:
-            if item == self.step:
-                raise InterruptedError
-            yield item
-
-
 OUTPUTS = {"model.safetensors", "model.json", "loss.csv", "loss.png"}
 
 
