@@ -36,9 +36,8 @@ def slopes(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return steep, ways / np.maximum(steep, 1e-12)
 
 
-def steep_enough(target: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """By slice ``[N]``, how steep an edge is: more than four fifths of the target's body."""
-    steep, _ = slopes(target)
+def steep_enough(steep: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """By slice ``[N]``, how steep an edge is: more than four fifths of the body of the target, whose `slopes` are given."""
     found = [
         np.quantile(field[inside], 1 - EDGE_SHARE) if inside.any() else np.inf
         for field, inside in zip(steep, mask, strict=True)
@@ -47,9 +46,9 @@ def steep_enough(target: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.maximum(found, 1e-4)
 
 
-def edges(images: np.ndarray, mask: np.ndarray, least: np.ndarray) -> Edges:
-    """Edges inside `mask`, one pixel wide: steeper than `least` [N], and than both neighbours along the way greys rise."""
-    steep, way = slopes(images)
+def edges(steep: np.ndarray, way: np.ndarray, mask: np.ndarray, least: np.ndarray) -> Edges:
+    """Edges inside `mask` of images with these `slopes`, one pixel wide: steeper than `least` [N], and than both neighbours
+    along the way greys rise."""
     # the neighbour lies in one of eight directions
     step = np.rint(way).astype(int)
     rows, columns = steep.shape[1:]
@@ -80,8 +79,9 @@ def new_edges(prediction: np.ndarray, target: np.ndarray, source: np.ndarray, ma
     target has not. Edges that source and target share count for nothing, so that a copy of the source has 0, and the
     target 1; 1 too where there is nothing to find and nothing wrong.
     """
-    least = steep_enough(target, mask)
-    made, real, given = (edges(images, mask, least) for images in (prediction, target, source))
+    found = [slopes(images) for images in (prediction, target, source)]
+    least = steep_enough(found[1][0], mask)
+    made, real, given = (edges(*one, mask, least) for one in found)
     wanted = real.there & ~matched(real, given)
     right = (wanted & matched(real, made)).sum((1, 2))
     missing = wanted.sum((1, 2)) - right
