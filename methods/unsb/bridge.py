@@ -42,7 +42,7 @@ def step_of(times: list[float], number: int) -> tuple[float, float]:
 
 
 def walked(generator: Seeing, source: torch.Tensor, last: int, noise: Noise) -> torch.Tensor:
-    """Images [B,1,H,W] at time number `last` of bridges that begin at the sources; as many evaluations; all noise is `noise`."""
+    """Images [B,1,H,W] at time number `last` of the bridges that begin at the sources, after as many evaluations."""
     x = source
     for number in range(last):
         end = seen_from(generator, x, number, noise)

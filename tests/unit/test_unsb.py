@@ -159,68 +159,73 @@ def test_slices_of_any_size_keep_it(size):
 
 
 # -- one step ----------------------------------------------------------------------------------------------------------
+SHAPE = (2, 1, 16, 16)
+
+
+def latent():
+    return torch.randn(SHAPE).flatten(1)[:, :16]
+
+
+@torch.no_grad()
+def placed(generator, x, number):
+    """Images at a time of the bridge, by its equations."""
+    for k in range(number):
+        end = generator(x, torch.full((2,), k), latent())
+        share, variance = step_of(times_of(5), k + 1)
+        x = (1 - share) * x + share * end + (variance * 0.01) ** 0.5 * torch.randn(SHAPE)
+    return x
+
+
+def energies(energy, t, here, there):
+    """Of pairs beside themselves, and beside those of other sources."""
+    own = energy(torch.cat([here, here], 1), t).mean()
+    return own, torch.log(torch.exp(energy(torch.cat([here, there], 1), t)).sum())
+
+
+def contrast(networks, layers, image, translation):
+    z, start, generator = latent(), torch.zeros(2), networks["generator"]
+    features = [generator.features(one, start, z, layers) for one in (translation, image)]
+    for layer in features[0]:  # the places that are drawn, and make no difference
+        torch.randperm(layer[0, 0].numel())
+    return contrasted(networks["projections"].mlps, *features, False)
+
+
+def learn(networks, state, loss):
+    weights = [parameter for network in networks for parameter in network.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=1e-2, betas=(0.5, 0.999))
+    optimizer.load_state_dict(state)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
 @pytest.mark.parametrize("number", [0, 3])
 def test_a_step_is_the_published_one(number):
     """Judge, energy, then generator and projections; every position is compared, so that none of them is drawn."""
-    played, b = game(patches=4096, learning_rate=1e-2), batch()
-    played.step(batch(5), 1)  # whose sources are the other ones of the next step
-    n, s, before = copy.deepcopy(played.networks), played.settings, batch(5).source
-    seed = next(seed for seed in range(99) if torch.manual_seed(seed) and int(torch.randint(5, ())) == number)
+    played, b, before = game(patches=4096, learning_rate=1e-2), batch(), batch(5)
+    played.step(before, 1)  # whose sources are the other ones of the next step
+    n = copy.deepcopy(played.networks)
     states = {name: copy.deepcopy(optimizer.state_dict()) for name, optimizer in played.optimizers.items()}
+    seed = next(seed for seed in range(99) if torch.manual_seed(seed) and int(torch.randint(5, ())) == number)
     torch.manual_seed(seed)
     found = played.step(b, 1)
     torch.manual_seed(seed)
     torch.randint(5, ())
-    generator, judge, energy, shape = n["generator"], n["judge"], n["energy"], b.source.shape
-    t = torch.full((2,), number)
-
-    def drawn():
-        return torch.randn(shape)
-
-    def z():
-        return drawn().flatten(1)[:, :16]
-
-    def placed(x):
-        with torch.no_grad():
-            for k in range(number):
-                end = generator(x, torch.full((2,), k), z())
-                share, variance = step_of(times_of(5), k + 1)
-                x = (1 - share) * x + share * end + (variance * 0.01) ** 0.5 * drawn()
-        return x
-
-    def learn(player, networks, loss):
-        optimizer = torch.optim.Adam(
-            [p for name in networks for p in n[name].parameters()], lr=1e-2, betas=(0.5, 0.999)
-        )
-        optimizer.load_state_dict(states[player])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    def energies(fake, other):
-        pair, pair2 = torch.cat([x, fake], 1), torch.cat([x2, other], 1)
-        own = energy(torch.cat([pair, pair], 1), t).mean()
-        return own, torch.log(torch.exp(energy(torch.cat([pair, pair2], 1), t)).sum())
-
-    x, x2, xb = (placed(images) for images in (b.source, before, b.target))
-    fake, fake2, same = (generator(images, t, z()) for images in (x, x2, xb))
+    generator, judge, energy, t = n["generator"], n["judge"], n["energy"], torch.full((2,), number)
+    x, x2, xb = (placed(generator, images, number) for images in (b.source, before.source, b.target))
+    fake, fake2, same = (generator(images, t, latent()) for images in (x, x2, xb))
     judged = 0.5 * ((judge(fake.detach(), t) ** 2).mean() + ((judge(b.target, t) - 1) ** 2).mean())
-    learn("judge", ["judge"], judged)
-    own, mixed = energies(fake.detach(), fake2.detach())
+    learn([judge], states["judge"], judged)
+    here, there = torch.cat([x, fake], 1), torch.cat([x2, fake2], 1)
+    own, mixed = energies(energy, t, here.detach(), there.detach())
     energy_loss = -own + mixed + mixed**2
-    learn("energy", ["energy"], energy_loss)
+    learn([energy], states["energy"], energy_loss)
     adversarial = ((judge(fake, t) - 1) ** 2).mean()
-    own, mixed = energies(fake, fake2)
+    own, mixed = energies(energy, t, here, there)
     bridge = 0.01 * ((x - fake) ** 2).mean() - (5 - number) / 5 * 0.01 * (own - mixed)
-    contrasts = []
-    for image, translation in ((b.source, fake), (b.target, same)):
-        latent, start = z(), torch.zeros(2)
-        features = [generator.features(one, start, latent, played.layers) for one in (translation, image)]
-        contrasts.append(contrasted(n["projections"].mlps, *features, False))
-        for layer in features[0]:  # the places that are drawn and make no difference
-            torch.randperm(layer[0, 0].numel())
-    learn("generator", ["generator", "projections"], adversarial + bridge + 0.5 * sum(contrasts))
-    expected = (adversarial, bridge, *contrasts, judged, energy_loss)
+    nce, identity = (contrast(n, played.layers, *both) for both in ((b.source, fake), (b.target, same)))
+    learn([generator, n["projections"]], states["generator"], adversarial + bridge + 0.5 * (nce + identity))
+    expected = (adversarial, bridge, nce, identity, judged, energy_loss)
     assert [found[name].item() for name in played.losses] == pytest.approx([x.item() for x in expected], rel=1e-4)
     for name, network in played.networks.items():
         for (key, value), wanted in zip(network.named_parameters(), n[name].parameters(), strict=True):
