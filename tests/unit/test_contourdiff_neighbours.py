@@ -49,7 +49,7 @@ def test_slices_of_volumes_know_who_lies_below_and_above():
 
 def shown(quiet, volumes, steps=20, held_out=False, **changes):
     """Batches of so many steps, with the neighbour's channel of each."""
-    settings = made(neighbour_share=1.0, **changes).settings.resolved()
+    settings = made(**{"neighbour_share": 1.0, **changes}).settings.resolved()
     slices, beside = one_after_the_other(volumes)
     model = DiffusionModel.new(settings, 3)
     model.network.train(not held_out)
@@ -159,8 +159,7 @@ def test_of_several_first_slices_the_darkest_guides_the_next():
     # once stretched, constant slices are all black: the first that was drawn is kept
     assert [found[0, 0, 0] for found in of_eight] == ones
     method._drawn = lambda model, images, noise: next(drawn)
-    drawn = iter([torch.tensor([0.5, 0.9, 1.0]), torch.tensor([0.8, 0.81, 1.0]), torch.tensor([0.0, 0.5, 1.0])])
-    drawn = iter([image.reshape(1, 1, 1, 3) for image in drawn])
+    drawn = iter(torch.tensor([[0.5, 0.9, 1.0], [0.8, 0.81, 1.0], [0.0, 0.5, 1.0]]).reshape(3, 1, 1, 1, 3))
     kept = method._darkest(
         replace(method.model, settings=following(first_candidates=3).settings.resolved()), None, None
     )
@@ -198,8 +197,8 @@ def test_only_the_released_form_is_guided_unless_asked_for():
     assert sum(p.numel() for p in model.network.parameters()) == 113_669_761 + 9 * 128  # one more channel, seen by 128
 
 
-def test_without_a_share_nothing_is_as_it_was_not(tmp_path, quiet):
-    """The same bits as with the settings of the time before there was guidance, and as many channels."""
+def test_without_a_share_slices_are_trained_on_as_ever(tmp_path, quiet):
+    """The same bits whether or not the settings say so, and no third channel."""
     images = np.stack([ramp(level) for level in (0.3, 0.6, 0.9)])[:, None]
     settings = {"iterations": 2, "snapshots": 0}
     weights = []
