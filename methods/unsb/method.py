@@ -44,7 +44,7 @@ class UnsbSettings(FewShotSettings):
         "short": {**SHORT, **OWN, "blocks": 3, "projection_width": 64, "time_conditioned": True},
     }
 
-    SAMPLING: ClassVar[frozenset[str]] = frozenset({"evaluations"})
+    SAMPLING: ClassVar[frozenset[str]] = frozenset({"sampling_steps"})
 
     preset: Literal["released", "unpaired", "intended", "short"] = Field(
         "released",
@@ -59,7 +59,7 @@ class UnsbSettings(FewShotSettings):
         "blocks begin open to the latent vector.",
     )
     steps: int | None = Field(None, ge=1, le=50, description="Steps of the bridge (code: 5).")
-    evaluations: int | None = Field(
+    sampling_steps: int | None = Field(
         None,
         ge=1,
         le=50,
@@ -78,9 +78,14 @@ class UnsbSettings(FewShotSettings):
     @model_validator(mode="after")
     def _walkable(self) -> Self:
         found = self.resolved()
-        if (found.evaluations or 1) > found.steps:
-            raise ValueError(f"evaluations {found.evaluations} is more than the bridge's steps, {found.steps}")
+        if found.sampling_steps > found.steps:
+            raise ValueError(f"sampling_steps {found.sampling_steps} is more than the bridge's steps, {found.steps}")
         return self
+
+    def resolved(self) -> Any:
+        """A copy in which every option has its value; the whole bridge is walked unless said otherwise."""
+        found = super().resolved()
+        return found if self.sampling_steps else found.model_copy(update={"sampling_steps": found.steps})
 
 
 class UNSB(FewShotGan):
@@ -105,5 +110,4 @@ class UNSB(FewShotGan):
         """Walk the bridge for as many evaluations as are asked for."""
         from .game import translated
 
-        steps = len(network.times) - 1
-        return translated(network, source, min(self.settings.evaluations or steps, steps), noise)
+        return translated(network, source, self.settings.resolved().sampling_steps, noise)

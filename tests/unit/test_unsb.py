@@ -55,13 +55,14 @@ def test_networks_have_the_published_numbers_of_parameters():
 def test_options_are_the_published_ones():
     for preset, share in {"released": 0.11, "unpaired": 1.0, "intended": 0.11}.items():
         s = PLUGIN.Config(preset=preset).resolved()
-        assert {key for key, value in s if value is None} == {"iterations", "slices", "evaluations"}
+        assert {key for key, value in s if value is None} == {"iterations", "slices"}
         assert (s.learning_rate, s.beta1, s.epochs, s.decay_epochs, s.batch_size) == (2e-4, 0.5, 200, 200, 1)
         assert (s.steps, s.tau, s.bridge, s.nce, s.temperature, s.patches) == (5, 0.01, 1, 1, 0.07, 256)
-        assert (s.share, s.time_conditioned) == (share, preset == "intended")
+        assert (s.share, s.time_conditioned, s.sampling_steps) == (share, preset == "intended", 5)
     assert PLUGIN.supervision is Supervision.FEW_SHOT
-    with pytest.raises(UserError, match="evaluations 6 is more than the bridge's steps, 5"):
-        made("unsb", evaluations=6)
+    with pytest.raises(UserError, match="sampling_steps 6 is more than the bridge's steps, 5"):
+        made("unsb", sampling_steps=6)
+    assert made("unsb", steps=3).settings.resolved().sampling_steps == 3
 
 
 # -- the bridge --------------------------------------------------------------------------------------------------------
@@ -269,7 +270,7 @@ def test_interrupted_training_ends_with_the_same_bits(tmp_path, quiet):
     source = np.repeat(few().source[:1], 3, axis=0)
     found = whole.translate(source, [ImageGenerator.of(1, name) for name in ("a", "b", "a")])
     assert np.array_equal(found[0], found[2]) and not np.array_equal(found[0], found[1])
-    fewer = made("unsb", evaluations=1)
+    fewer = made("unsb", sampling_steps=1)
     fewer.load(tmp_path / "whole", job(tmp_path / "c", quiet))
     once = fewer.translate(source[:1], [ImageGenerator.of(1, "a")])
     assert not np.array_equal(once[0], found[0])
