@@ -14,8 +14,8 @@ from tests.report import synthetic
 from tests.report.conftest import DIRECTIONS
 from xmodbench.files import write_json
 from xmodbench.metrics import stats
-from xmodbench.plan.plan import Cell
-from xmodbench.report import build_report
+from xmodbench.plan.plan import Cell, Plan
+from xmodbench.report import build_report, text
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page
 from xmodbench.report.plots import dot_plot
@@ -75,6 +75,21 @@ def test_the_mean_is_that_of_all_seeds_and_the_interval_has_both_parts(report):
     half = scipy_stats.t.ppf(0.975, df) * np.sqrt(one + two)
     assert (entry.low, entry.high) == pytest.approx((entry.value - half, entry.value + half))
     assert entry.subject_high - entry.value == pytest.approx(scipy_stats.t.ppf(0.975, 3) * np.sqrt(one))
+
+
+def test_a_method_with_fewer_seeds_of_its_own_is_said(report):
+    config = report.plan.config.model_copy(deep=True)
+    config.methods["blurry"].seeds = [1]
+    config.methods["good"].seeds = [2, 1]
+    fewer = Report.read(Plan(config, "toy.yaml"), partial=False)
+    assert {name: len(entry_of(fewer, name, "paper.psnr").seeds) for name in ("good", "blurry", "noisy", "oracle")} == {
+        "good": 2, "blurry": 1, "noisy": 3, "oracle": 1,
+    }  # fmt: skip
+    note = text.seeds_note(fewer.plan, fewer.groups[0])
+    assert note.startswith("Means of 3 seeds") and "1 seed by the config: Blurry;" in note + ";"
+    assert "2 seeds by the config: Good" in note and "Oracle" not in note
+    row = next(r for r in fewer.comparisons if (r["a"], r["b"], r["metric"]) == ("blurry", "noisy", "paper.psnr"))
+    assert row["low"] < row["difference"] < row["high"]
 
 
 def test_without_chance_there_is_no_spread_of_seeds(report):
