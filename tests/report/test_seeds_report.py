@@ -126,8 +126,8 @@ def test_tables_and_page_say_how_many_seeds_there_are_and_how_they_spread(report
     value = json.loads((tmp_path / "table.json").read_text())
     assert (value["seed"], value["seeds"]) == (1, SEEDS)
     assert {"noisy.heads.pd-to-t1", "noisy.seed-3.heads.pd-to-t1"} <= value["provenance"].keys()
-    for text in ((tmp_path / "report.html").read_text(), (tmp_path / "table.md").read_text()):
-        assert "Means of 3 seeds" in text
+    for page in ((tmp_path / "report.html").read_text(), (tmp_path / "table.md").read_text()):
+        assert "Means of 3 seeds" in page
     assert "seeds ±" in (tmp_path / "report.html").read_text()
 
 
