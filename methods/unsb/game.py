@@ -65,8 +65,9 @@ class UnsbGame(Game):
         number = int(torch.randint(s.steps, ()))
         t = torch.full((len(batch.source),), number, device=self.device)
         others = self._sources_before(batch.source)
-        with self.autocast():
+        with self.autocast():  # of its own: weights that are cast here, without gradients, must not be used again below
             x, x_other, x_same = (self._walked(images, number) for images in (batch.source, others, batch.target))
+        with self.autocast():
             fake, fake_other, same = (self._seen_from(images, number) for images in (x, x_other, x_same))
             judged = 0.5 * (least_squares(judge(fake.detach(), t), False) + least_squares(judge(batch.target, t), True))
         self.update("judge", judged)

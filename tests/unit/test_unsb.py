@@ -253,6 +253,15 @@ def test_losses_in_half_precision_are_near_those_in_full():
     assert found["bf16"] == pytest.approx(found["fp32"], rel=0.03, abs=0.02)
 
 
+def test_in_half_precision_the_generator_learns_behind_its_own_walk():
+    played = game(precision="bf16")
+    before = copy.deepcopy(played.networks["generator"])
+    torch.manual_seed(next(seed for seed in range(99) if torch.manual_seed(seed) and int(torch.randint(5, ())) == 4))
+    played.step(batch(), 1)
+    for (key, value), was in zip(played.networks["generator"].named_parameters(), before.parameters(), strict=True):
+        assert value.ndim == 1 or not torch.equal(value, was), key
+
+
 # -- training ----------------------------------------------------------------------------------------------------------
 def few():
     data = pairs()
