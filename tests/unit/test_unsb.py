@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 
 import numpy as np
 import pytest
@@ -230,9 +231,9 @@ def test_a_step_is_the_published_one(number):
     assert [found[name].item() for name in played.losses] == pytest.approx([x.item() for x in expected], rel=1e-4)
     for name, network in played.networks.items():
         for (key, value), wanted in zip(network.named_parameters(), n[name].parameters(), strict=True):
-            if (
-                value.ndim > 1
-            ):  # a bias before a normalisation has a gradient of rounding, of which Adam makes whole steps
+            # a normalisation takes biases before it out again, and times but in the first layer: rounding, of which Adam
+            # makes whole steps
+            if value.ndim > 1 and not re.match(r"times\.[1-9]", key):
                 assert (value - wanted).abs().mean() < 1e-4, f"{name}.{key}"  # a step is 1e-2
 
 
