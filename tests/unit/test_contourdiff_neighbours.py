@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import torch
 from torch import nn
 
 from xmodbench.errors import UserError
-from xmodbench.learning.diffusion import plugin
 from xmodbench.learning.diffusion.batches import Batches
 from xmodbench.learning.diffusion.maps import TrainingMaps
 from xmodbench.learning.diffusion.model import DiffusionModel
@@ -213,25 +211,3 @@ def test_without_a_share_slices_are_trained_on_as_ever(tmp_path, quiet):
 def test_flips_of_single_test_slices_are_refused():
     with pytest.raises(UserError, match="augment_test flips single slices, which neighbour_share shows to each other"):
         made(neighbour_share=0.2, augment_test=True)
-
-
-# -- a toy that only guidance solves --------------------------------------------------------------------------------------
-def disc(level, radius):
-    rows, columns = np.mgrid[:16, :16] - 7.5
-    return (level * np.clip(radius - np.hypot(rows, columns) + 0.5, 0, 1)).astype(np.float32)
-
-
-@pytest.mark.slow
-def test_guidance_carries_what_contours_do_not_tell_from_slice_to_slice(tmp_path, quiet):
-    """Volumes of discs are dark or bright: contours say where the disc is, only the slice before says which."""
-    rng = np.random.default_rng(0)
-    train = [np.stack([disc(level, radius) for radius in rng.uniform(4, 6.5, 4)])[None] for level in [0.2, 0.95] * 20]
-    method = made(neighbour_share=0.5, iterations=700, sampling_steps=10, snapshots=0)
-    method.fit(TrainData(train), Run(1, "cpu", tmp_path, quiet))
-    source = [disc(0.6, radius)[None, None] for radius in rng.uniform(4, 6.5, 12)]
-    means = {}
-    for level in (0.2, 0.95):
-        draw = partial(method._drawn, before=disc(level, 5)[None, None])
-        found = [plugin.translate(method.model, image, [ImageGenerator(k)], draw) for k, image in enumerate(source)]
-        means[level] = [float(image[0, 0, 6:10, 6:10].mean()) for image in found]
-    assert np.mean(means[0.2]) < 0.4 and np.mean(means[0.95]) > 0.75
