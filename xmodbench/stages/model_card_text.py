@@ -7,7 +7,7 @@ from typing import Any
 
 from xmodbench.errors import plain
 from xmodbench.metrics.registry import METRICS
-from xmodbench.stages.model_card import task
+from xmodbench.stages.model_card import handed, task
 
 
 def card_text(made: dict[str, Any]) -> str:
@@ -74,6 +74,7 @@ def _data_rows(data: dict[str, Any]) -> list[tuple[str, object]]:
 
 def _training_rows(made: dict[str, Any], training: dict[str, Any]) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = [("supervision", made["supervision"]), ("seed", made["seed"])]
+    rows.append(("is handed", handed(made).told()))
     rows += [(_LABELS.get(name, name.replace("_", " ")), _shown(value)) for name, value in training.items()]
     return [*rows, ("plugin", made["plugin"]["id"]), ("its code", made["plugin"]["code_sha256"])]
 

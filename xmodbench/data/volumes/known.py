@@ -73,11 +73,16 @@ def _geometry(
         for k in [number[row["subject"]]]
     ]
     measures = [measures_of(place, settings.image_size) for place in places.values()]
+    heights_mm: dict[str, list[float]] = {name: [] for name in volumes}
+    for row in store.rows:
+        heights_mm[row["subject"]].append(float(row["position_mm"]))
+    steps = [step for found in heights_mm.values() for step in np.diff(sorted(found))]
     return {
         "plane": planes.pop(),
         "mask": next(iter(volumes.values()))["mask"],
         "grid_mm": np.median([place.grid.spacing for place in places.values()], axis=0).tolist(),
         "heights": span(heights),
+        "step_mm": round(float(np.median(steps)), 4) if steps else None,
         "cut_off": span(facts["head"]["cut_off"] for facts in volumes.values()),
         **{name: span(value for item in measures for value in item[name]) for name in measures[0]},
     }
