@@ -30,7 +30,13 @@ def test_it_is_the_wheel_that_answers(installed):
     assert installed.run("xmodbench", "--version").strip() == __version__
     place = Path(installed.run("xmodbench", "where").strip())
     assert place.is_relative_to(installed.bin.parent)
-    for name in ("Snakefile", "workflow/rules/methods.smk", "profiles/slurm/profile.yaml", "config/smoke.yaml"):
+    for name in (
+        "Snakefile",
+        "workflow/rules/methods.smk",
+        "profiles/slurm/profile.yaml",
+        "config/smoke.yaml",
+        "docs/apply.md",
+    ):
         assert (place / name).is_file(), name
     assert os.access(place / "profiles" / "generic" / "status.py", os.X_OK)  # Snakemake starts it
     assert (place.parent / "py.typed").is_file()  # or type checkers would pass over its annotations

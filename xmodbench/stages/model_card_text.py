@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from xmodbench.directions import modalities_of
 from xmodbench.errors import plain
 from xmodbench.metrics.registry import METRICS
+from xmodbench.stages.given import PREPARATION
 from xmodbench.stages.model_card import handed, task
 
 
@@ -33,7 +35,12 @@ def card_text(made: dict[str, Any]) -> str:
 
 def _import_lines(made: dict[str, Any]) -> str:
     translate = f"xmodbench translate {made['plugin']['id']} --model model --target {made['target']} ..."
-    return f"    xmodbench import FILE.zip model\n    {translate}"
+    lines = ["xmodbench import FILE.zip model", translate]
+    if PREPARATION in made["files"]:  # what leads from volumes to slices and back
+        sources = modalities_of(made["source"] or "")
+        given = " ".join(f"{name}=FILE" for name in sources) if len(sources) > 1 else "in.nii.gz"
+        lines.append(f"xmodbench apply model {given} out.nii.gz")
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def _scores(scores: list[dict[str, Any]]) -> str:
