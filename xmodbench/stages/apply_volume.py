@@ -21,11 +21,12 @@ from xmodbench.files import sha256_json
 from xmodbench.seeding import derive_seed
 from xmodbench.stages.apply_items import alone_or_by_source
 from xmodbench.stages.apply_model import Model, Wish
-from xmodbench.stages.parts import WHOLE, rows_of_part, seeded
+from xmodbench.stages.parts import seeded
 from xmodbench.stages.translate import images_left, lender_of, perform_translation
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
+from xmodbench.stages.wall.staging import stacks
 from xmodbench.store import SliceStore, StoreWriter
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _translated(
             count, n = len(store.ids), wish.samples
             method = process.described
             method.shape.check(source, f"method '{job.name}'")
-            _, volumes = rows_of_part(store, WHOLE, method.shape)
+            volumes = stacks(store) if method.shape.volumes else None
             given = {
                 "source": process.stage(store, source, [*range(count)] * n if n > 1 else None, method.shape.neighbours),
                 "seeds": seeds_of(job.seed, seeded(store, range(count), volumes), n),

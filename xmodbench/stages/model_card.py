@@ -107,7 +107,7 @@ def _yaml(kind: Kind, plugin_id: str | None) -> dict[str, Any]:
 def _limits(record: dict[str, Any], data: dict[str, Any], scores: list[dict[str, Any]]) -> Iterable[str]:
     if data["simulated"]:
         yield "Trained on simulated images: it shows that things run, and says nothing about patients."
-    of = f" of {data['subjects']} subjects" if data["subjects"] else ""
+    of = f" of {data['subjects']} subject{'s' if data['subjects'] > 1 else ''}" if data["subjects"] else ""
     yield f"Trained on {data['slices']} slices{of} of one data set: it knows no other scanner, sequence, age or disease."
     if record.get("shape"):
         yield f"Knows slices of {' x '.join(map(str, record['shape']))} pixels, prepared as the card says."

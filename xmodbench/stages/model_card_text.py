@@ -50,7 +50,8 @@ def _scores(scores: list[dict[str, Any]]) -> str:
     for direction in dict.fromkeys((row["source"], row["target"], row["dataset"]) for row in scores):
         rows = [row for row in scores if (row["source"], row["target"], row["dataset"]) == direction]
         images, subjects = rows[0]["n_images"], rows[0]["n_subjects"]
-        title = f"{direction[0].upper()} to {direction[1].upper()}, {images} test slices of {subjects} subjects"
+        of = f"{images} test slices of {subjects} subject{'s' if subjects > 1 else ''}"
+        title = f"{task({'source': direction[0], 'target': direction[1]})}, {of}"
         lines = [
             f"{title} (mean, 95 % interval over subjects):",
             "",
