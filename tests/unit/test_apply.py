@@ -19,7 +19,7 @@ from xmodbench.files import read_json, write_json
 from xmodbench.seeding import derive_seed
 from xmodbench.stages.apply import apply
 from xmodbench.stages.apply_model import Wish, read_model
-from xmodbench.stages.apply_volume import mean_and_spread, seeds_of
+from xmodbench.stages.apply_samples import mean_and_spread, seeds_of
 from xmodbench.stages.train import train
 
 NOISY = COPIER.replace(

@@ -10,8 +10,9 @@ from typing import Any
 from xmodbench.data.volumes.alone import reference_of
 from xmodbench.data.volumes.nifti_writing import write_nifti
 from xmodbench.errors import UserError
-from xmodbench.files import sha256_file, sha256_files
+from xmodbench.files import sha256_file
 from xmodbench.records import recorded
+from xmodbench.stages.apply_inputs import inputs_of
 from xmodbench.stages.apply_items import (
     Item,
     alone_or_by_source,
@@ -20,7 +21,7 @@ from xmodbench.stages.apply_items import (
     items_of,
 )
 from xmodbench.stages.apply_model import Model, Wish
-from xmodbench.stages.apply_volume import Applied, Inputs, apply_to
+from xmodbench.stages.apply_volume import Applied, apply_to
 from xmodbench.stages.wall.method_job import MethodJob
 
 
@@ -61,7 +62,7 @@ def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
     given = alone_or_by_source({name: str(path) for name, path in item.given.items()})
     with recorded(item.out.parent, "apply", file=item.record.name, input_path=given) as record:
         with tempfile.TemporaryDirectory(prefix="xmodbench-apply-") as scratch:
-            inputs = _inputs(item, wish, Path(scratch))
+            inputs = inputs_of(item, wish, Path(scratch))
             done = apply_to(job, model, inputs, wish)
             if inputs.series:
                 record["series"] = alone_or_by_source({name: each.facts() for name, each in inputs.series.items()})
@@ -79,24 +80,6 @@ def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
             if done.spread is not None:
                 write_nifti(item.spread, done.spread.image, like, f"standard deviation of {description}")
         record.update(done.record, result=item.out.name)
-
-
-def _inputs(item: Item, wish: Wish, scratch: Path) -> Inputs:
-    """The volumes of an item, DICOM series as files of `scratch`."""
-    inputs = Inputs(dict(item.given), dict(item.given))
-    for name, folder in item.given.items():
-        if not folder.is_dir():
-            continue
-        from xmodbench.data.volumes.dicom_volumes import convert_series
-
-        path = scratch / f"{name}.nii.gz"
-        series, remarks = convert_series(folder, path, wish.series.get(name, wish.series.get("")))
-        inputs.files[name], inputs.series[name] = path, series
-        hashed = sha256_files({one.path for one in series.slices}, folder)
-        inputs.facts[name] = {"file": folder.name, "sha256": hashed}
-        if remarks:
-            inputs.remarks[name] = "; ".join(remarks)
-    return inputs
 
 
 def _identity(done: Applied) -> list[str]:

@@ -1,12 +1,12 @@
-"""One volume through a trained model, and back onto its own voxels."""
+"""A volume, or one of each source, through a trained model, and back onto its own voxels."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,10 @@ from xmodbench.data.volumes.putting_back import Place, PutBack, put_back
 from xmodbench.directions import AND
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_json
-from xmodbench.seeding import derive_seed
+from xmodbench.stages.apply_inputs import Inputs
 from xmodbench.stages.apply_items import alone_or_by_source
 from xmodbench.stages.apply_model import Model, Wish
+from xmodbench.stages.apply_samples import mean_and_spread, seeds_of
 from xmodbench.stages.parts import seeded
 from xmodbench.stages.translate import images_left, lender_of, perform_translation
 from xmodbench.stages.wall.compiled import compiled
@@ -28,11 +29,6 @@ from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
 from xmodbench.stages.wall.staging import stacks
 from xmodbench.store import SliceStore, StoreWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from xmodbench.data.volumes.dicom_series import Series
 
 
 @dataclass(frozen=True)
@@ -48,37 +44,6 @@ class Applied:
     mean: PutBack
     spread: PutBack | None
     record: dict[str, Any]
-
-
-@dataclass
-class Inputs:
-    """What one result is made of, by source modality in the order of the method's channels.
-
-    Attributes:
-        files: NIfTI, NRRD or MetaImage.
-        given: what these were made of, for messages; the files themselves, or folders of DICOM images.
-        series: of those folders, what was chosen in them.
-        facts: of those series, the name and hash that the record states.
-        remarks: what was assumed when files were made of them.
-    """
-
-    files: dict[str, Path]
-    given: dict[str, Path]
-    series: dict[str, Series] = field(default_factory=dict)
-    facts: dict[str, dict[str, str]] = field(default_factory=dict)
-    remarks: dict[str, str] = field(default_factory=dict)
-
-    def of_what_was_given(self, error: UserError) -> UserError:
-        """The same error, told of what the user gave."""
-        made = {str(path): self.given[name] for name, path in self.files.items()}
-        return UserError(error.what, made.get(str(error.where), error.where), error.fix)
-
-    def in_several_frames(self) -> list[str]:
-        """What speaks against series that do not say that they lie in one space."""
-        frames = {series.frame for series in self.series.values()}
-        if len(self.series) < 2 or (len(frames) == 1 and frames != {""}):
-            return []
-        return [f"{' and '.join(self.series)} do not say that they are in one frame of reference"]
 
 
 def apply_to(job: MethodJob, model: Model, inputs: Inputs, wish: Wish) -> Applied:
@@ -227,32 +192,3 @@ def _check_method(job: MethodJob, method: Described, model: Model) -> None:
         raise UserError(
             f"translates with {borrows}, and {model.folder} is one of '{trained}'", where, "leave out --method"
         )
-
-
-def seeds_of(seed: int, ids: Sequence[str], samples: int) -> list[int]:
-    """A seed for each image id of each sample, sample by sample; those of the first are the benchmark's."""
-    first = [derive_seed(seed, "image", image_id) for image_id in ids]
-    more = [derive_seed(seed, "image", image_id, "sample", k) for k in range(1, samples) for image_id in ids]
-    return first + more
-
-
-def mean_and_spread(
-    batches: Iterable[np.ndarray], count: int, samples: int, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Mean and standard deviation over samples of `count` images each, float32 [N, H, W], by Welford's method.
-
-    Args:
-        batches: [n, H, W], sample after sample.
-    """
-    mean, squares = np.zeros((count, *shape)), np.zeros((count, *shape) if samples > 1 else (0,))
-    number = 0
-    for batch in batches:
-        for image in batch:
-            sample, row = divmod(number, count)
-            apart = image - mean[row]
-            mean[row] += apart / (sample + 1)
-            if samples > 1:
-                squares[row] += apart * (image - mean[row])
-            number += 1
-    spread = np.sqrt(squares / (samples - 1)).astype(np.float32) if samples > 1 else None
-    return mean.astype(np.float32), spread
