@@ -13,6 +13,7 @@ from tests.phantoms import COPIER, LANDMARKS, OBLIQUE, darker, grid, head, landm
 from tests.plugins import job_of
 from tests.unit.test_apply_dicom import series
 from xmodbench.data.simulate.dicom import SeriesHeader, write_series
+from xmodbench.data.volumes.alone import prepare_alone, reference_of
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
 from xmodbench.stages.apply import apply
@@ -94,6 +95,18 @@ def test_what_training_registered_is_registered(tmp_path, applied):
         applied(model=model, **given)
     applied(model=model, wish=Wish(force=True), **given)
     assert "registration of t2 to mr rejected" in read_json(tmp_path / "out.record.json")["forced"]
+
+
+def test_the_reference_is_that_of_training(tmp_path, applied):
+    """And the first of the sources where that is none of them, as where the target was."""
+    known = read_json(applied.model / "preparation.json")
+    assert known["reference"] == "mr" and reference_of(known, ("t2", "mr")) == "mr"
+    assert reference_of(known | {"reference": "ct"}, ("t2", "mr")) == "t2"
+    model = changed(applied.model, tmp_path / "model", {}, reference="t2")
+    given = {"mr": mr(tmp_path / "a.nii.gz"), "t2": t2(tmp_path / "b.nii.gz")}
+    applied(model=model, **given)
+    assert off(tmp_path / "out.nii.gz") < 0.1
+    assert nibabel.load(tmp_path / "out.nii.gz").shape == nibabel.load(given["t2"]).shape
 
 
 def changed(model: Path, copy: Path, settings: dict, **known) -> Path:
@@ -211,8 +224,6 @@ def test_neighbours_are_as_far_apart_as_in_training(tmp_path, trained, declares)
 
 
 def test_how_many_slices_are_apart(trained):
-    from xmodbench.data.volumes.alone import prepare_alone
-
     known = read_json(trained / "model" / "preparation.json")
     place = prepare_alone({"mr": trained / "raw" / "s0-mr.nii.gz"}, known).place
     for step, expected in ((None, 1), (1.0, 1), (3.9, 1), (7.0, 2), (12.0, 3)):

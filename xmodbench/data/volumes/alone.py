@@ -48,9 +48,8 @@ class Alone:
 
 
 def reference_of(known: Mapping[str, Any], sources: Sequence[str]) -> str:
-    """The modality whose grid the others are brought to: that of training, or the first where that is not given."""
-    settings = known["settings"]
-    trained = settings.get("reference") or (known["mask"] if settings.get("mask_from") is None else None)
+    """The modality whose grid the others are brought to: that of training, or the first where that is not among them."""
+    trained = known.get("reference")  # models trained before it was kept do without
     return trained if trained in sources else sources[0]
 
 

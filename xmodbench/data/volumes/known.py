@@ -38,11 +38,19 @@ def known_of(store: SliceStore) -> dict[str, Any] | None:
             "settings": settings.model_dump(mode="json", exclude={"split", "exclude"}),
             "subjects": len(volumes),
             "slices": len(store.ids),
+            "reference": _reference(store, volumes),
             "modalities": {name: _modality(store, settings, volumes, name) for name in store.modalities},
             **_geometry(store, settings, volumes, places),
         }
     except (UserError, LookupError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _reference(store: SliceStore, volumes: Mapping[str, Any]) -> str | None:
+    """The modality whose grid the others were brought to: its file is what a slice is said to come from."""
+    first = store.rows[0]
+    files = volumes[first["subject"]].get("files", {})
+    return next((name for name, item in files.items() if item["file"] == first.get("source")), None)
 
 
 def _modality(store: SliceStore, settings: Preparation, volumes: Mapping[str, Any], name: str) -> dict[str, Any]:
