@@ -169,7 +169,7 @@ def apply(
     given: Annotated[
         list[str],
         typer.Argument(
-            metavar="IN...",
+            metavar="IN",
             help="A volume, a folder of a DICOM series, or one of many; of several sources one each: t1=A t2=B.",
         ),
     ],
