@@ -49,7 +49,7 @@ class Alone:
 
 def reference_of(known: Mapping[str, Any], sources: Sequence[str]) -> str:
     """The modality whose grid the others are brought to: that of training, or the first where that is not among them."""
-    trained = known.get("reference")  # models trained before it was kept do without
+    trained = str(known.get("reference"))  # models trained before it was kept do without
     return trained if trained in sources else sources[0]
 
 
