@@ -12,7 +12,7 @@ from tests.phantoms import COPIER, grid, head, two_copier, write
 from tests.plugins import job_of, write_method
 from tests.unit.test_apply_dicom import series
 from xmodbench.cli.app import app
-from xmodbench.data.volumes import doubts
+from xmodbench.data.volumes import doubts, subject
 from xmodbench.files import REPOSITORY
 from xmodbench.stages.translate import translate
 
@@ -78,6 +78,7 @@ def test_the_page_s_limits_are_the_code_s():
         and f"{doubts.COVERAGE}" in rows["field of view"]
     )
     assert f"{doubts.CUT_OFF:.0%}".replace("%", " %") in rows["field of view"] and doubts.NEARER == 0.8
+    assert f"covers less than {doubts.MIN_COVERAGE:.0%}".replace("%", " %") in PAGE and subject.MIN_OVERLAP == 0.5
 
 
 def test_one_of_many_that_fails_is_told_and_the_exit_code_says_so(folder, monkeypatch, tmp_path):
