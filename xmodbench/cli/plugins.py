@@ -84,6 +84,8 @@ def new(
         f"python -m pytest {NAMES[kind].folder}/{plugin_id}{'' if find_spec('pytest') else ' (after: pip install pytest)'}",
         f"name it in a config: {USE[kind] % plugin_id}",
     ]
+    if kind == "method":
+        steps[-1] += f", or see it in the demo's table: xmodbench run demo --set 'methods.{plugin_id}={{}}'"
     if folder.resolve() != Path.cwd():
         steps.insert(0, f"cd {folder}, where it is found")
     typer.echo("\nNext:")
