@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.report import synthetic
+from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_file, write_json
 from xmodbench.plan.plan import Plan
 from xmodbench.records import RECORD
@@ -20,8 +21,6 @@ from xmodbench.report.merged_plan import RunPlan
 from xmodbench.report.model import Report
 from xmodbench.report.tables import long_table
 from xmodbench.report.text import seeds_note
-
-NOISY = "translations/{}/heads/pd-to-t1/record.json"
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def copy_of(whole: Plan, there, plan: Plan, cell) -> None:
     for folder, its in ((whole.translation_dir(there), plan.translation_dir(cell)),
                         (whole.model_dir(there), plan.model_dir(cell))):  # fmt: skip
         if folder is not None:
-            its.mkdir(parents=True)
+            its.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / RECORD, its / RECORD)
 
 
@@ -100,25 +99,29 @@ def test_without_the_first_seed_they_are_joined_too(run_of, merged):
     assert report.complete == len(report.runs)
 
 
-def other_code(folder: Path) -> None:
-    path = folder / NOISY.format("noisy.seed-2")
-    write_json(path, read_json(path) | {"code_sha256": "0" * 64})
+def edited(folder: Path, path: str, **facts) -> None:
+    write_json(folder / path, read_json(folder / path) | facts)
 
 
-def other_settings_of_what_was_borrowed(folder: Path) -> None:
-    for place, path in enumerate((folder.parents[1]).glob("*/results/toy/models/noisy*/heads/*/record.json")):
-        write_json(path, read_json(path) | {"plugin": "lender", "settings": {"width": place}})
+def other_code(one: Path, two: Path) -> None:
+    edited(two, "translations/noisy.seed-2/heads/pd-to-t1/record.json", code_sha256="0" * 64)
 
 
-def fewer_metrics(folder: Path) -> None:
-    path = folder / "scores" / "noisy.seed-2.heads.pd-to-t1.csv"
-    summary = read_json(path.with_suffix(".json"))
-    summary["distances"]["standard.frechet_hog"] = {"value": None, "reason": "no time"}
-    write_json(path.with_suffix(".json"), summary)
+def models_of_other_settings(one: Path, two: Path) -> None:
+    """As of a method that borrows models: its own settings are the same in both configs."""
+    edited(one, "models/noisy/heads/t1-from-pd/record.json", settings={"width": 8})
+    edited(two, "models/noisy.seed-2/heads/t1-from-pd/record.json", settings={"width": 16})
+
+
+def fewer_metrics(one: Path, two: Path) -> None:
+    missing = {"value": None, "reason": "no time"}
+    path = "scores/noisy.seed-2.heads.pd-to-t1.json"
+    edited(two, path, distances=read_json(two / path)["distances"] | {"standard.frechet_hog": missing})
 
 
 UNLIKE = {
     "code": (other_code, "translate: done with other code than with seed 1 in"),
+    "borrowed models": (models_of_other_settings, "train: done with width 16, not 8 as with seed 1 in"),
     "metrics": (fewer_metrics, "only one of both has standard.frechet_hog"),
 }
 
@@ -132,27 +135,31 @@ UNLIKE = {
 def test_what_is_of_another_thing_is_no_replicate(run_of, merged, kind):
     spoil, reason = UNLIKE[kind]
     one, two = run_of("one", [1]), run_of("two", [2])
-    spoil(two)
+    spoil(one, two)
     report = merged(one, two)
     assert seeds_of(report) == [1]
     (line,) = report.left_out
     assert line.startswith(f"noisy.seed-2.heads.pd-to-t1 of {two}: ") and reason in line
     assert "Noisy" in seeds_note(report.plan, report.groups[0]).partition("1 seed by the config: ")[2]
     preferred = merged(one, two, prefer=two)
-    assert seeds_of(preferred) == [2] and preferred.left_out[0].startswith(f"noisy.heads.pd-to-t1 of {one}: not as {two}")
+    assert seeds_of(preferred) == [2] and preferred.left_out[0].startswith(
+        f"noisy.heads.pd-to-t1 of {one}: not as {two}"
+    )
 
 
 def test_a_seed_that_decided_the_data_is_none_of_a_replicate(run_of, merged):
     one, two = run_of("one", [1]), run_of("two", [2], seed=2)
     report = merged(one, two)
     assert seeds_of(report) == [1]
-    wanted = f"prepared with seed 2, not 1 as in {one}: `seed` decides the data; for replicates keep it, and set `seeds`"
+    wanted = (
+        f"prepared with seed 2, not 1 as in {one}: `seed` decides the data; for replicates keep it, and set `seeds`"
+    )
     assert f"noisy.heads.pd-to-t1 of {two}: {wanted}" in report.left_out
 
 
 def test_a_failed_replicate_stays_visible(run_of, merged):
     one, two = run_of("one", [1]), run_of("two", [2])
-    write_json(two / "translations/noisy.seed-2/heads/pd-to-t1/failure.json", {"error": "diverged"})
+    (two / "translations/noisy.seed-2/heads/pd-to-t1/failure.json").write_text('{"error": "diverged"}')
     report = merged(one, two)
     assert seeds_of(report) == [1] and noisy(report).reason == "1 of 2 seeds (seed 2 failed)"
     assert report.left_out == (f"noisy.seed-2.heads.pd-to-t1 of {two}: translate: diverged",)
@@ -176,6 +183,6 @@ def test_one_seed_with_two_numbers_is_still_refused(run_of, merged):
     table.to_csv(path, index=False)
     record = path.with_name(f"{path.stem}.{RECORD}")
     write_json(record, read_json(record) | {"scores_sha256": sha256_file(path)})
-    with pytest.raises(merge.UserError, match=r"noisy.seed-2.heads.pd-to-t1 has different numbers in .*--prefer"):
+    with pytest.raises(UserError, match=r"noisy.seed-2.heads.pd-to-t1 has different numbers in .*--prefer"):
         merged(one, two)
     assert seeds_of(merged(one, two, prefer=two)) == [1, 2, 3]

@@ -92,7 +92,7 @@ class _Merging:
         return self.prefer is not None and held.run.folder.resolve() == self.prefer.resolve()
 
     def _no_replicate(self, new: Held, seeds: dict[int | None, Held]) -> str | None:
-        """Why it cannot stand beside other runs' replicates with other seeds, or None. The preferred run's takes their place."""
+        """Why it cannot stand beside replicates of other runs, or None. Of the preferred run it takes their place."""
         found = {seed: held for seed, held in seeds.items() if seed != new.seed and held.run is not new.run}
         apart = {seed: why for seed, held in found.items() if held.item.complete and (why := no_replicate(new, held))}
         if not apart or not self._is_preferred(new):
@@ -134,7 +134,8 @@ class _Merging:
 
     def _shown(self) -> dict[Cell, Held]:
         """What the report has, by cells with the seeds that they have in it: the first run's own is the whole's."""
-        found, own = {}, self.runs[0].config.seed
+        found: dict[Cell, Held] = {}
+        own = self.runs[0].config.seed
         for place, seeds in self.held.items():
             _, meant = self.methods.get(place.method, (None, None))
             kept = [each for each in seeds.values() if meant in (None, each.run.definition(place.method))]

@@ -52,7 +52,7 @@ def _disagreements(new: Held, first: Held) -> Iterator[str]:
 
 
 def no_replicate(new: Held, other: Held) -> str | None:
-    """Why it is no replicate of what another run made of the cell with another seed: a mean over both would be of two things."""
+    """Why it is no replicate of what another run made with another seed, or None: a mean would be of two things."""
     return next(_unlike(new, other), None)
 
 
@@ -60,7 +60,9 @@ def _unlike(new: Held, other: Held) -> Iterator[str]:
     where = f"with seed {other.seed} in {other.run.folder}, so no replicate of it"
     for verb in ("pretrain", "train", "translate"):
         ours, theirs = (held.item.records.get(verb, {}) for held in (new, other))
-        wanted = {key: theirs[key] for key in ("plugin", "settings") if key in theirs}  # of models that are borrowed, too
+        wanted = {
+            key: theirs[key] for key in ("plugin", "settings") if key in theirs
+        }  # of models that are borrowed, too
         if (difference := other_than(ours, wanted)) is not None:
             yield f"{verb}: done with {difference} as {where}"
         if ours.get("code_sha256") != theirs.get("code_sha256"):
