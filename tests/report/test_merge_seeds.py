@@ -22,6 +22,8 @@ from xmodbench.report.model import Report
 from xmodbench.report.tables import long_table
 from xmodbench.report.text import seeds_note
 
+FAILED = "translations/noisy.seed-2/heads/pd-to-t1/failure.json"
+
 
 @pytest.fixture
 def run_of(seeded, tmp_path, monkeypatch):
@@ -159,20 +161,24 @@ def test_a_seed_that_decided_the_data_is_none_of_a_replicate(run_of, merged):
 
 def test_a_failed_replicate_stays_visible(run_of, merged):
     one, two = run_of("one", [1]), run_of("two", [2])
-    (two / "translations/noisy.seed-2/heads/pd-to-t1/failure.json").write_text('{"error": "diverged"}')
+    write_json(two / FAILED, {"error": "diverged"})
     report = merged(one, two)
     assert seeds_of(report) == [1] and noisy(report).reason == "1 of 2 seeds (seed 2 failed)"
     assert report.left_out == (f"noisy.seed-2.heads.pd-to-t1 of {two}: translate: diverged",)
 
 
-def test_another_method_of_that_id_adds_no_seed_even_where_it_failed(run_of, merged):
+@pytest.mark.parametrize("failed", [False, True])
+def test_another_method_of_that_id_adds_no_seed_even_where_it_failed(run_of, merged, failed):
     one, two = run_of("one", [1]), run_of("two", [2])
     config = read_json(two / "config.json")
     config["config"]["methods"]["noisy"]["plugin"] = "blurry"
     write_json(two / "config.json", config)
+    if failed:
+        write_json(two / FAILED, {"error": "diverged"})
     report = merged(one, two)
     assert seeds_of(report) == [1] and noisy(report).reason is None
-    assert any("'noisy' is another method" in line or "noisy.seed-2" in line for line in report.left_out)
+    (line,) = report.left_out
+    assert ("diverged" if failed else "'noisy' is another method") in line
 
 
 def test_one_seed_with_two_numbers_is_still_refused(run_of, merged):
