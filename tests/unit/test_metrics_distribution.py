@@ -39,6 +39,7 @@ def test_frechet_distance_is_the_textbook_formula(n, m):
 
 
 @pytest.mark.reference("Fréchet distance (FID, HOG)", "pytorch-fid", "to 1e-6 of the value")
+@pytest.mark.filterwarnings("ignore:The `disp` argument:DeprecationWarning")  # of SciPy's root, by pytorch-fid
 def test_frechet_distance_is_pytorch_fids():
     from pytorch_fid.fid_score import calculate_frechet_distance
 
