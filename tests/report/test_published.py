@@ -140,12 +140,16 @@ def test_ranks_of_a_direction_are_compared_once_for_each_published_method(report
     assert rank_agreement(group, report.beside[group.key]) == [], "of one method there is no order"
 
 
-AS_PUBLISHED = {"method": "midiffusion", "entry": {"settings": {"epochs": 10000}}, "dataset": "ixi"}
+AS_PUBLISHED = {
+    "method": "midiffusion",
+    "entry": {"settings": {"preset": "released", "epochs": 10000}},
+    "dataset": "ixi",
+}
 OTHERWISE = {
     "size": {"settings": {"image_size": 64}},
-    "preset": {"entry": {"settings": {"epochs": 10000, "preset": "paper_ve"}}},
-    "training": {"entry": {"settings": {"epochs": 100}}},
-    "sweep": {"entry": {"settings": {"epochs": 10000}, "sweep": {"sampling_steps": [50]}}},
+    "preset": {"entry": {"settings": {"epochs": 10000}}},
+    "training": {"entry": {"settings": {"preset": "released"}}},
+    "sweep": {"entry": {**AS_PUBLISHED["entry"], "sweep": {"sampling_steps": [50]}}},
     "share": {"method": "cyclegan", "entry": {"settings": {"share": 0.5}}},
     "sequence": {"dataset": "goldatlas", "direction": "mr->ct"},
     "slices": {"counts": {"subjects": 25, "images": 74}},
