@@ -142,7 +142,7 @@ def test_what_is_of_another_thing_is_no_replicate(run_of, merged, kind):
     assert seeds_of(report) == [1]
     (line,) = report.left_out
     assert line.startswith(f"noisy.seed-2.heads.pd-to-t1 of {two}: ") and reason in line
-    assert "Noisy" in seeds_note(report.plan, report.groups[0]).partition("1 seed by the config: ")[2]
+    assert "Noisy" in seeds_note(report.plan, report.groups[0]).partition("with 1 seed: ")[2]
     preferred = merged(one, two, prefer=two)
     assert seeds_of(preferred) == [2] and preferred.left_out[0].startswith(
         f"noisy.heads.pd-to-t1 of {one}: not as {two}"

@@ -72,8 +72,8 @@ def test_a_method_with_fewer_seeds_of_its_own_is_said(report):
         "good": 2, "blurry": 1, "noisy": 3, "oracle": 1,
     }  # fmt: skip
     note = text.seeds_note(fewer.plan, fewer.groups[0])
-    assert note.startswith("Means of 3 seeds") and "1 seed by the config: Blurry;" in note + ";"
-    assert "2 seeds by the config: Good" in note and "Oracle" not in note
+    assert note.startswith("Means of 3 seeds") and "with 1 seed: Blurry;" in note + ";"
+    assert "with 2 seeds: Good" in note and "Oracle" not in note
     row = next(r for r in fewer.comparisons if (r["a"], r["b"], r["metric"]) == ("blurry", "noisy", "paper.psnr"))
     assert row["low"] < row["difference"] < row["high"]
 

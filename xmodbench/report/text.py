@@ -112,7 +112,7 @@ def seeds_note(plan: Plan, group: Group) -> str | None:
             if len(item.every) == number and not plan.methods[item.cell.method].deterministic
         ]
         if names:
-            fewer.append(f"{number} seed{'s' if number > 1 else ''} by the config: {', '.join(names)}")
+            fewer.append(f"with {number} seed{'s' if number > 1 else ''}: {', '.join(names)}")
     text = (
         f"Means of {wanted} seeds, each trained and translated anew; ± is the standard deviation between seeds, and "
         "intervals allow for subjects and seeds. Without chance in it a method has one"
