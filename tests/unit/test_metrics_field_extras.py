@@ -127,6 +127,7 @@ def layers():
     return nn.Sequential(*found)
 
 
+@pytest.mark.reference("LPIPS", "torchmetrics' network with the same weights", "to 1e-5 of the value")
 def test_lpips_is_torchmetrics_own(alexnet, monkeypatch):
     from types import SimpleNamespace
 
