@@ -232,18 +232,33 @@ def test_results_do_not_depend_on_the_cut(finished, fresh):
         assert (fresh.results / path).read_bytes() == (finished.results / path).read_bytes()
 
 
-@pytest.mark.parametrize("profile", ["slurm", "generic"])
-def test_cluster_profiles_plan(fresh, profile):
-    """In place of the default profile, whose one GPU is this machine's and not the cluster's.
+@pytest.mark.parametrize(
+    ("option", "profile"), [("--workflow-profile", "slurm"), ("--workflow-profile", "generic"), ("--profile", "slurm")]
+)
+def test_cluster_profiles_plan(fresh, option, profile):
+    """In place of the default profile or beside it, whose one GPU is this machine's and not the cluster's.
 
     What is planned on a machine without a GPU is what the cluster's nodes are asked for.
     """
+    asked = asked_by_jobs(fresh, "auto", option, str(REPOSITORY / "profiles" / profile))
+    assert "mem_mb=16000" in asked and {"gpu=4", "one_at_a_time=1"} <= asked
+    assert not any(word.startswith("local_gpu=") for word in asked)
+
+
+def test_one_gpu_job_at_a_time_runs_on_this_machine(fresh):
+    assert {"gpu=4", "local_gpu=1"} <= asked_by_jobs(fresh, "cuda", "--cores", "2")
+
+
+def asked_by_jobs(work, device: str, *options: str) -> set[str]:
+    """Resources of the planned jobs of a method that trains in four processes, and what all jobs share."""
     midiffusion = {"settings": {"preset": "short"}}
-    fresh.write_config(methods={"midiffusion": midiffusion}, compute={"device": "auto", "processes": 4})
-    done = fresh.snakemake("-n", "--workflow-profile", str(REPOSITORY / "profiles" / profile))
+    work.write_config(methods={"midiffusion": midiffusion}, compute={"device": device, "processes": 4})
+    done = work.snakemake("-n", *options)
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
-    assert "mem_mb=16000" in said and "gpu=4" in said and "provided resources: gpu" not in said.lower()
+    (shared,) = re.findall(r"^Provided resources: (.*)$", said, re.MULTILINE)
+    words = [shared, *re.findall(r"^    resources: (.*)$", said, re.MULTILINE)]
+    return {word for line in words for word in line.split(", ")}
 
 
 def test_workflow_is_lint_clean(fresh):
