@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -243,6 +245,15 @@ def test_cluster_profiles_plan(fresh, option, profile):
     asked = asked_by_jobs(fresh, "auto", option, str(REPOSITORY / "profiles" / profile))
     assert "mem_mb=16000" in asked and {"gpu=4", "one_at_a_time=1"} <= asked
     assert not any(word.startswith("local_gpu=") for word in asked)
+
+
+@pytest.mark.parametrize(("profile", "plugin"), [("slurm", "slurm"), ("generic", "cluster_generic")])
+def test_what_a_profile_leaves_to_a_site_is_known_to_the_plugin(profile, plugin):
+    text = (REPOSITORY / "profiles" / profile / "profile.yaml").read_text()
+    prefix = plugin.replace("_", "-")
+    given = set(re.findall(rf"^(?:# )?{prefix}-([a-z-]+):", text, re.MULTILINE))
+    settings = import_module(f"snakemake_executor_plugin_{plugin}").ExecutorSettings
+    assert given and given <= {field.name.replace("_", "-") for field in fields(settings)}
 
 
 def test_one_gpu_job_at_a_time_runs_on_this_machine(fresh):
