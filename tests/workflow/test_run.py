@@ -243,7 +243,7 @@ def test_cluster_profiles_plan(fresh, option, profile):
     What is planned on a machine without a GPU is what the cluster's nodes are asked for.
     """
     asked = asked_by_jobs(fresh, "auto", option, str(REPOSITORY / "profiles" / profile))
-    assert "mem_mb=16000" in asked and {"gpu=4", "one_at_a_time=1"} <= asked
+    assert {"mem_mb=16000", "gpu=4"} <= asked
     assert not any(word.startswith("local_gpu=") for word in asked)
 
 
@@ -256,20 +256,28 @@ def test_what_a_profile_leaves_to_a_site_is_known_to_the_plugin(profile, plugin)
     assert given and given <= {field.name.replace("_", "-") for field in fields(settings)}
 
 
+@pytest.mark.parametrize("profile", ["slurm", "generic"])
+def test_beside_the_default_profile_a_clusters_limits_hold(profile):
+    """Of two profiles that are read, Snakemake takes the `resources` of one: the default one's."""
+    limits = [
+        yaml.safe_load((REPOSITORY / "profiles" / name / "profile.yaml").read_text())["resources"]
+        for name in (profile, "default")
+    ]
+    assert limits[0] and limits[0].items() <= limits[1].items()
+
+
 def test_one_gpu_job_at_a_time_runs_on_this_machine(fresh):
     assert {"gpu=4", "local_gpu=1"} <= asked_by_jobs(fresh, "cuda", "--cores", "2")
 
 
 def asked_by_jobs(work, device: str, *options: str) -> set[str]:
-    """Resources of the planned jobs of a method that trains in four processes, and what all jobs share."""
+    """Resources of the planned jobs of a method that trains in four processes."""
     midiffusion = {"settings": {"preset": "short"}}
     work.write_config(methods={"midiffusion": midiffusion}, compute={"device": device, "processes": 4})
     done = work.snakemake("-n", *options)
     assert done.returncode == 0, done.stderr
-    said = done.stdout + done.stderr
-    (shared,) = re.findall(r"^Provided resources: (.*)$", said, re.MULTILINE)
-    words = [shared, *re.findall(r"^    resources: (.*)$", said, re.MULTILINE)]
-    return {word for line in words for word in line.split(", ")}
+    lines = re.findall(r"^    resources: (.*)$", done.stdout + done.stderr, re.MULTILINE)
+    return {word for line in lines for word in line.split(", ")}
 
 
 def test_workflow_is_lint_clean(fresh):
