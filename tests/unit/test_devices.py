@@ -212,6 +212,15 @@ def test_where_gpus_are_generic_resources_they_are_asked_for_as_such(asked):
     assert asked({"gpu_gres": "gpu"}, device="cpu").asks.gres(training("several")) is None
 
 
+def test_a_limit_of_this_machines_gpus_governs_no_cluster(asked, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    found = asked({}, processes=2).asks
+    assert found.local_gpu(training("several")) is None
+    found.runs_here = lambda: True
+    assert [found.local_gpu(training(name)) for name in ("several", "control")] == [2, None]
+    assert asked({}, device="cpu").asks.local_gpu(training("several")) is None
+
+
 def test_controls_are_a_group_and_nothing_else_is(asked):
     found = asked({}, device="cpu").asks
     cell = {"dataset": "toy", "source": "ct", "target": "mr"}

@@ -17,6 +17,7 @@ rule train:
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
+        local_gpu=jobs.asks.local_gpu,
         gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,
@@ -114,6 +115,7 @@ rule translate:
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
+        local_gpu=jobs.asks.local_gpu,
         gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,

@@ -46,6 +46,10 @@ class Resources:
         """GPUs of a job, counted by Snakemake and by the cluster; 0 where they are asked for by `gres`."""
         return 0 if self.site(GRES) else self._gpus(wildcards)
 
+    def local_gpu(self, wildcards) -> int | None:
+        """The same on this machine, for a limit that is no cluster's (profiles/default); None there, and without a GPU."""
+        return self._gpus(wildcards) or None if self.runs_here() else None
+
     def gres(self, wildcards) -> str | None:
         """The same for Slurms that know of GPUs only as generic resources: ``gpu:2``, where the profile has `GRES`."""
         name, count = self.site(GRES), self._gpus(wildcards)
