@@ -29,6 +29,14 @@ TINY: dict[str, dict[str, Any]] = {
         "slices": 3,
         "r1_every": 3,
     },
+    "unsb": {
+        "width": 4,
+        "blocks": 2,
+        "discriminator_width": 4,
+        "discriminator_layers": 2,
+        "projection_width": 8,
+        "slices": 3,
+    },
 }
 
 

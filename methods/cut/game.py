@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 
 from xmodbench.learning.gan.batches import Batch
+from xmodbench.learning.gan.contrast import Projections, drawn_places, patch_nce
 from xmodbench.learning.gan.game import Game, frozen
 from xmodbench.learning.gan.layers import initialise
 from xmodbench.learning.gan.losses import least_squares
 from xmodbench.learning.gan.networks import PatchDiscriminator, ResnetGenerator
-
-from .nce import Projections, drawn_places, patch_nce
 
 
 def generator_of(settings) -> ResnetGenerator:

@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import correlate1d
 from torch.nn import functional
 
+from xmodbench.learning.gan.contrast import Projections
 from xmodbench.learning.gan.layers import BatchNorm, BlurDown, BlurUp, Dropout, initialise
 from xmodbench.learning.gan.networks import PatchDiscriminator, ResnetGenerator, smallest_side
 from xmodbench.plugins import METHODS, find
@@ -15,7 +16,6 @@ from xmodbench.plugins import METHODS, find
 find(METHODS, "pix2pix")
 find(METHODS, "cut")
 from xmodbench_methods.cut.game import nce_layers  # noqa: E402
-from xmodbench_methods.cut.nce import Projections  # noqa: E402
 from xmodbench_methods.pix2pix.unet import UnetGenerator, depth_for  # noqa: E402
 
 

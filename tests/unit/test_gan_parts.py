@@ -13,15 +13,13 @@ from PIL import Image
 from xmodbench.errors import UserError
 from xmodbench.learning.gan.augment import View, seen
 from xmodbench.learning.gan.batches import Batches
+from xmodbench.learning.gan.contrast import Projections, drawn_places, patch_nce
 from xmodbench.learning.gan.losses import cross_entropy, least_squares
 from xmodbench.learning.gan.pool import ImagePool
 from xmodbench.learning.gan.schedule import decay, learning_rate, total_steps
 from xmodbench.learning.gan.settings import PUBLISHED
 from xmodbench.plugins import METHODS, find
 from xmodbench.plugins.contract import drawn_rows, unpaired
-
-find(METHODS, "cut")
-from xmodbench_methods.cut.nce import Projections, drawn_places, patch_nce  # noqa: E402
 
 
 def settings(**changes):

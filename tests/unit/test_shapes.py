@@ -205,5 +205,23 @@ def test_the_settings_may_say_how_many_neighbours(tmp_path, store, fit):
     assert saw["source"][0].shape == (5, 4, 5)
 
 
+def test_the_settings_may_say_whether_volumes_are_wanted(tmp_path, store, fit):
+    """Of an object, while its class says nothing; without, slices."""
+    declares = "\n    ".join(
+        [
+            "class Config(Settings):",
+            "    guided: bool = GUIDED",
+            "def __init__(self, settings):",
+            "    super().__init__(settings)",
+            "    self.volumes = settings.guided",
+        ]
+    )
+    job, saw = fit(declares.replace("GUIDED", "True"))
+    assert [part.shape for part in saw["source"]] == [(1, len(rows), 4, 5) for rows in STACKS]
+    same(tmp_path, store, job, "t1")
+    _, saw = fit(declares.replace("GUIDED", "False"), name="slices")
+    assert [part.shape for part in saw["source"]] == [(1, 4, 5)] * 12
+
+
 def test_most_methods_are_handed_single_slices_and_their_records_say_nothing_of_it():
     assert Shape().facts() == {} and Shape().plain and Shape().serves("t1") and not Shape().serves("t1+t2")
