@@ -14,13 +14,14 @@ import torch
 
 # Their __init__ imports every transformer and every U-Net of diffusers, scipy and torchvision with them
 _PACKAGES = ("models.transformers", "models.unets")
-# The compiler: diffusers marks transformer blocks for it, and goes on without where it cannot be imported
-_COMPILER = "torch._dynamo"
+# The compiler, for which diffusers marks transformer blocks, and what its downloads could wait with beside asyncio: it goes
+# on without where these cannot be imported
+_DISPENSABLE = ("torch._dynamo", "trio")
 
 
 @contextmanager
 def _only_what_is_named() -> Iterator[None]:
-    """Let submodules of `_PACKAGES` be imported without their packages' ``__init__``, and diffusers without the compiler.
+    """Let submodules of `_PACKAGES` be imported without their packages' ``__init__``, and diffusers without `_DISPENSABLE`.
 
     diffusers also asks which distribution each installed package comes from, for which all their lists of files are read: a
     second, to name a few optional packages that are not used here. Nothing of it lasts: whoever imports these packages
@@ -36,9 +37,10 @@ def _only_what_is_named() -> Iterator[None]:
             sys.modules[name] = bare = types.ModuleType(name)
             bare.__path__ = [f"{root}/{package.replace('.', '/')}"]
             placed.append(name)
-    if _COMPILER not in sys.modules:
-        sys.modules[_COMPILER] = None  # type: ignore[assignment]  # Python's way to say that it cannot be imported
-        placed.append(_COMPILER)
+    for name in _DISPENSABLE:
+        if name not in sys.modules:
+            sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that it cannot be imported
+            placed.append(name)
     try:
         with patch.object(importlib.metadata, "packages_distributions", dict):
             yield
