@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 from xmodbench.commands import remake
 from xmodbench.directions import first_of, modalities_of
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_file, sha256_file, write_json
+from xmodbench.files import sha256_file, write_json
 from xmodbench.metrics.distribution import distances
 from xmodbench.metrics.field.measure import measure_field
 from xmodbench.metrics.own import score_own
@@ -26,6 +24,7 @@ from xmodbench.plugins import METRICS
 from xmodbench.plugins.discovery import locate
 from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import Expected, check_made, check_store, check_together, prepared
+from xmodbench.stages.score_table import write_columns
 from xmodbench.store import SliceStore
 
 NAMES = ("id", "subject", "site")
@@ -77,7 +76,7 @@ def score(
         field = measure_field(images, slices, test.manifest, (target, source), settings)
         names = {name: [row[name] for row in slices] for name in NAMES}
         # before one's own, in the order of the report
-        _write(out_csv, names | {name: scores.pop(name) for name in PAIRED} | field.slices | scores)
+        write_columns(out_csv, names | {name: scores.pop(name) for name in PAIRED} | field.slices | scores)
         real = (images[1], train.array(target))
         summary = {
             "distances": distances(images[0], *real, settings.fid_weights, subjects),
@@ -168,18 +167,6 @@ def _scored(images: tuple[np.ndarray, ...], own: list[str]) -> dict[str, np.ndar
         chunk = tuple(array[start : start + CHUNK] for array in images)
         parts.append(score_images(*chunk) | score_own(own, chunk))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _write(path: Path, columns: Mapping[str, Sequence[str] | np.ndarray]) -> None:
-    """Write a table as pandas does, which takes longer to import than most scores to find: all digits, nothing for NaN."""
-    texts = [
-        ["" if value != value else value for value in column.tolist()] if isinstance(column, np.ndarray) else column
-        for column in columns.values()
-    ]
-    with atomic_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*texts, strict=True))
 
 
 def _errors_on_the_way(translation: SliceStore, target: np.ndarray, source: np.ndarray) -> dict[str, dict[str, float]]:
