@@ -12,6 +12,7 @@ from PIL import Image
 
 from xmodbench.files import write_json
 from xmodbench.report import figure
+from xmodbench.report.figures import files, images
 from xmodbench.report.model import Report
 from xmodbench.store import SliceStore
 
@@ -98,3 +99,24 @@ def test_columns_without_images_say_why(copied):
     shutil.rmtree(copied.data_dir("heads"))
     report = Report.read(copied, False)
     assert figure.read_panels(report, report.groups[0]) is None
+
+
+def test_many_methods_continue_in_blocks_below(finished, plan_of, tmp_path, monkeypatch):
+    assert [len(block) for block in figure.in_blocks(range(20))] == [10, 10]
+    assert [len(block) for block in figure.in_blocks(range(11))] == [6, 5]
+    assert figure.in_blocks([]) == [[]]
+    report = Report.read(plan_of(finished, datasets=("heads",), figure_slices=1), False)
+    wide = Image.open(BytesIO(figure.write_figures(report, tmp_path)["heads.pd-to-t1"]))
+    monkeypatch.setattr(figure, "MOST_COLUMNS", 2)
+    panels = figure.read_panels(report, report.groups[0])
+    first, second = panels.blocks
+    assert [column.title for column in first] == ["source (PD)", "target (T1)", "Good & <careful>", "Blurry"]
+    assert [column.title for column in second] == ["source (PD)", "target (T1)", "Noisy"]
+    piece = Image.open(BytesIO(figure.write_figures(report, tmp_path)["heads.pd-to-t1"]))
+    assert piece.height > 1.8 * wide.height and piece.width < wide.width
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "figure.svg").read_text())
+    assert sum(text == "source (PD)" for text in texts) == 2 and sum(text == "Noisy" for text in texts) == 1
+    with files.drawing() as plt:
+        printed = images.draw_cases(plt, report, report.groups[0])
+        shown = [text.get_text() for text in printed.axes[0].texts]
+    assert shown.count("source (PD)") == 2 and shown.count("median") == 2 and shown.count("Blurry") == 1

@@ -14,8 +14,8 @@ from tests.report import synthetic
 from tests.report.conftest import DIRECTIONS
 from xmodbench.files import write_json
 from xmodbench.metrics import stats
-from xmodbench.plan.plan import Cell
-from xmodbench.report import build_report
+from xmodbench.plan.plan import Cell, Plan
+from xmodbench.report import build_report, text
 from xmodbench.report.model import Report
 from xmodbench.report.page import write_page
 from xmodbench.report.plots import dot_plot
@@ -77,6 +77,21 @@ def test_the_mean_is_that_of_all_seeds_and_the_interval_has_both_parts(report):
     assert entry.subject_high - entry.value == pytest.approx(scipy_stats.t.ppf(0.975, 3) * np.sqrt(one))
 
 
+def test_a_method_with_fewer_seeds_of_its_own_is_said(report):
+    config = report.plan.config.model_copy(deep=True)
+    config.methods["blurry"].seeds = [1]
+    config.methods["good"].seeds = [2, 1]
+    fewer = Report.read(Plan(config, "toy.yaml"), partial=False)
+    assert {name: len(entry_of(fewer, name, "paper.psnr").seeds) for name in ("good", "blurry", "noisy", "oracle")} == {
+        "good": 2, "blurry": 1, "noisy": 3, "oracle": 1,
+    }  # fmt: skip
+    note = text.seeds_note(fewer.plan, fewer.groups[0])
+    assert note.startswith("Means of 3 seeds") and "1 seed by the config: Blurry;" in note + ";"
+    assert "2 seeds by the config: Good" in note and "Oracle" not in note
+    row = next(r for r in fewer.comparisons if (r["a"], r["b"], r["metric"]) == ("blurry", "noisy", "paper.psnr"))
+    assert row["low"] < row["difference"] < row["high"]
+
+
 def test_without_chance_there_is_no_spread_of_seeds(report):
     entry = entry_of(report, "copy_source", "paper.psnr")
     assert entry.seed_sd is None and len(entry.seeds) == 1
@@ -111,8 +126,8 @@ def test_tables_and_page_say_how_many_seeds_there_are_and_how_they_spread(report
     value = json.loads((tmp_path / "table.json").read_text())
     assert (value["seed"], value["seeds"]) == (1, SEEDS)
     assert {"noisy.heads.pd-to-t1", "noisy.seed-3.heads.pd-to-t1"} <= value["provenance"].keys()
-    for text in ((tmp_path / "report.html").read_text(), (tmp_path / "table.md").read_text()):
-        assert "Means of 3 seeds" in text
+    for page in ((tmp_path / "report.html").read_text(), (tmp_path / "table.md").read_text()):
+        assert "Means of 3 seeds" in page
     assert "seeds ±" in (tmp_path / "report.html").read_text()
 
 

@@ -81,11 +81,27 @@ def test_seeds_without_the_runs_own_leave_its_paths_free():
     assert made.run_label(made.cells[0]).endswith(", seed 7")
 
 
+def test_a_method_may_have_seeds_of_its_own():
+    own = dict.fromkeys(METHODS) | {"sdedit": {"seeds": [1]}, "ilvr": {"seeds": [1, 5]}, "oracle": {"seeds": [1, 2]}}
+    made = plan(methods=own, seeds=[1, 2, 3])
+    seeds = {name: [cell.seed for cell in made.runs if cell.method == name] for name in METHODS}
+    assert seeds["midiffusion"] == [None, 2, 3] and seeds["sdedit"] == [None] and seeds["oracle"] == [None]
+    assert seeds["ilvr"] == [None, 5]
+    named = {name for _, name in made.trainings if name.startswith("sdedit")}
+    assert named == {"sdedit", "sdedit.seed-5"}, "the model that it takes is trained with its seeds"
+    assert made.all_seeds == [1, 2, 3, 5]
+    jobs = Jobs(made, lambda: True)
+    assert not re.fullmatch(jobs.methods(), "sdedit.seed-2") and re.fullmatch(jobs.methods(), "ilvr.seed-5")
+    assert plan().all_seeds == [1] and plan(seeds=[7, 8]).all_seeds == [7, 8]
+
+
 @pytest.mark.fault("config", "a seed given twice, none, or one that is no seed", "one line names the key")
 @pytest.mark.parametrize("seeds", [[1, 1], [], [-1], [2**31], ["a"], 3])
 def test_seeds_that_cannot_be(seeds):
     with pytest.raises(UserError, match="seeds"):
         plan(seeds=seeds)
+    with pytest.raises(UserError, match=r"methods\.sdedit\.seeds"):
+        plan(methods={"sdedit": {"seeds": seeds}})
 
 
 def test_jobs_of_a_replicate_ask_for_its_seed_and_plugin():

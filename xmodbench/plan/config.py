@@ -38,10 +38,17 @@ def _writable(path: str) -> str:
     return path
 
 
+def _each_once(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("holds a seed twice")
+    return seeds
+
+
 FID_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of ``pt_inception-2015-12-05-6726825d.pth``, the weights that define FID in pytorch-fid and torch-fidelity alike."""
 
 OneSeed = Annotated[int, Field(ge=0, lt=2**31)]
+Seeds = Annotated[list[OneSeed], Field(min_length=1, max_length=100), AfterValidator(_each_once)]
 Folder = Annotated[str, AfterValidator(_writable)]
 
 
@@ -127,6 +134,10 @@ class MethodEntry(Part):
         le=1000,
         description="Jobs among which the slices of a direction are divided; the plugin's own number if left out. "
         "Changes no result.",
+    )
+    seeds: Seeds | None = Field(
+        None,
+        description="Seeds of this method in place of the run's, such as `[1, 2, 3]` for the few that matter most.",
     )
 
     @field_validator("sweep")
@@ -324,10 +335,8 @@ class BenchmarkConfig(Part):
 
     run: Id = Field(description="Name of the run; outputs go to `<paths.results>/<run>`.")
     seed: OneSeed = Field(1, description="Seed of everything random.")
-    seeds: list[OneSeed] | None = Field(
+    seeds: Seeds | None = Field(
         None,
-        min_length=1,
-        max_length=100,
         description="Seeds to train and translate with, each in turn, such as `[1, 2, 3]`: replicates, whose spread the "
         "report shows. Data are prepared and split with `seed` alone. If left out: `seed`.",
     )
@@ -341,13 +350,6 @@ class BenchmarkConfig(Part):
     compute: Compute = Field(default_factory=Compute, description="Resources of jobs.")
     scoring: Scoring = Field(default_factory=Scoring, description="Metrics.")
     report: Reporting = Field(default_factory=Reporting, description="Report.")
-
-    @field_validator("seeds")
-    @classmethod
-    def _each_once(cls, value: list[int] | None) -> list[int] | None:
-        if value is not None and len(set(value)) < len(value):
-            raise ValueError("holds a seed twice")
-        return value
 
     @field_validator("datasets", "methods", mode="before")
     @classmethod

@@ -152,9 +152,16 @@ class Plan:
         """
         planned = self.methods[method]
         imported = any(training.models for training in planned.trainings.values())
-        if self.config.seeds is None or planned.deterministic or imported:
+        wanted = planned.entry.seeds or self.config.seeds
+        if wanted is None or planned.deterministic or imported:
             return [None]
-        return [None if seed == self.config.seed else seed for seed in self.config.seeds]
+        return [None if seed == self.config.seed else seed for seed in wanted]
+
+    @cached_property
+    def all_seeds(self) -> list[int]:
+        """Every seed that something with chance in it is trained or translated with: one or more."""
+        chance = [cell for cell in self.runs if not self.methods[cell.method].deterministic]
+        return list(dict.fromkeys(map(self.seed_of, chance))) or [self.config.seed]
 
     def replicates(self, cell: Cell) -> list[Cell]:
         """A cell with each of its seeds."""

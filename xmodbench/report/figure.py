@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,12 +21,17 @@ from xmodbench.report.summary import Group
 from xmodbench.report.text import group_title
 from xmodbench.store import SliceStore
 
+T = TypeVar("T")
+
 ERROR_WINDOW = 0.5
 """Upper end of the error maps' window, as a share of the intensity range; the lower end is 0."""
 ERROR_COLOURS = "cividis"  # readable with any colour vision
 PANEL = 1.15  # inches
+HEAD = 0.35  # inches of the labels above columns
+MOST_COLUMNS = 10
+"""Columns of methods that can be told apart at the width of a page; more continue in a block below."""
 MOST_METHODS = 60
-"""Columns of methods in a picture; with some 280 it would be wider than PNGs can be drawn."""
+"""Methods in a picture; with some hundreds it would be higher than PNGs can be drawn."""
 STYLE = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -54,6 +61,19 @@ class Panels:
     corners: list[tuple[int, int]]
     side: int
     left_out: int = 0  # methods beyond those that a picture can hold
+
+    @property
+    def blocks(self) -> list[list[Column]]:
+        """Columns that stand beside each other: what the methods are compared with comes first in every block."""
+        beside = [column for column in self.columns if not column.is_translation]
+        return [[*beside, *block] for block in in_blocks([one for one in self.columns if one.is_translation])]
+
+
+def in_blocks(methods: Sequence[T]) -> list[Sequence[T]]:
+    """Methods divided among as few blocks as hold them, about as many in each; one that is empty for none."""
+    count = max(1, -(-len(methods) // MOST_COLUMNS))
+    size = max(1, -(-len(methods) // count))
+    return [methods[start : start + size] for start in range(0, max(1, len(methods)), size)]
 
 
 def write_figures(report: Report, out_dir: Path) -> dict[str, bytes]:
@@ -161,7 +181,7 @@ def _canvas(plt, report: Report, shown: list[tuple[Group, Panels]]):
         figure.text(0.5, 0.5, "no test slices to show", ha="center", va="center", fontsize=10)
         return figure
     heights = [_height(panels) for _, panels in shown]
-    width = max(len(panels.columns) for _, panels in shown) * PANEL + 1.5
+    width = max(len(panels.blocks[0]) for _, panels in shown) * PANEL + 1.5
     figure = plt.figure(figsize=(max(width, 5.5), sum(heights)))
     blocks = np.atleast_1d(figure.subfigures(len(shown), 1, height_ratios=heights))
     for block, height, (group, panels) in zip(blocks, heights, shown, strict=True):
@@ -175,25 +195,33 @@ def _draw_group(block, height: float, width: float, report: Report, group: Group
     title += f"; {panels.left_out} more methods are in the tables" if panels.left_out else ""
     colour = "#a33b00" if simulated else "black"
     block.text(0.1 / width, 1 - 0.2 / height, title, fontsize=10, weight="bold", color=colour, va="center")
-    rows, columns = 3 * len(panels.ids), len(panels.columns)
+    blocks, rows = panels.blocks, 3 * len(panels.ids)
+    pitch = rows + HEAD / PANEL  # from block to block, labels of columns included
+    columns, high = len(blocks[0]), pitch * len(blocks) - HEAD / PANEL
     # one axis whose unit is a panel, rows downwards: many axes are slow to draw
-    axis = block.add_axes((0.75 / width, 0.08 / height, columns * PANEL / width, rows * PANEL / height))
-    axis.set(xlim=(0, columns), ylim=(rows, 0))
+    axis = block.add_axes((0.75 / width, 0.08 / height, columns * PANEL / width, high * PANEL / height))
+    axis.set(xlim=(0, columns), ylim=(high, 0))
     axis.set_axis_off()
-    for place, column in enumerate(panels.columns):
-        axis.text(place + 0.5, -0.05, _wrapped(column.title), fontsize=8, ha="center", va="bottom")
-        for number in range(len(panels.ids)):
-            _draw_column(axis, column, panels, place, number)
-    for number, name in enumerate(panels.ids):
-        for row, label in enumerate(("image", "detail", "error"), 3 * number):
-            axis.text(-0.05, row + 0.5, label, fontsize=8, rotation=90, ha="right", va="center")
-        axis.text(0.02, 3 * number + 2.05, _wrapped(f"slice {name}", 18, 3), fontsize=8, va="top")
+    for number, shown in enumerate(blocks):
+        _draw_block(axis, shown, panels, number * pitch)
     _scales(axis, columns)
 
 
-def _draw_column(axis, column: Column, panels: Panels, place: int, number: int) -> None:
-    """Image, detail and error of one slice in one column."""
-    top = 3 * number
+def _draw_block(axis, columns: list[Column], panels: Panels, first: float) -> None:
+    """Columns beside each other, from a height on."""
+    for place, column in enumerate(columns):
+        axis.text(place + 0.5, first - 0.05, _wrapped(column.title), fontsize=8, ha="center", va="bottom")
+        for number in range(len(panels.ids)):
+            _draw_column(axis, column, panels, place, number, first + 3 * number)
+    for number, name in enumerate(panels.ids):
+        top = first + 3 * number
+        for row, label in enumerate(("image", "detail", "error")):
+            axis.text(-0.05, top + row + 0.5, label, fontsize=8, rotation=90, ha="right", va="center")
+        axis.text(0.02, top + 2.05, _wrapped(f"slice {name}", 18, 3), fontsize=8, va="top")
+
+
+def _draw_column(axis, column: Column, panels: Panels, place: int, number: int, top: float) -> None:
+    """Image, detail and error of one slice in one column, from a height on."""
     if column.images is None:
         text = _wrapped(f"failed: {column.problem}" if column.problem != "not run" else "not run", 17, 6)
         axis.text(place + 0.02, top + 0.02, text, fontsize=8, va="top", color="#a33b00")
@@ -211,7 +239,7 @@ def _draw_column(axis, column: Column, panels: Panels, place: int, number: int) 
         draw_image(axis, error, place, top + 2, cmap=ERROR_COLOURS, vmax=ERROR_WINDOW)
 
 
-def draw_image(axis, image: np.ndarray, place: int, row: int, **window) -> None:
+def draw_image(axis, image: np.ndarray, place: int, row: float, **window) -> None:
     """An image [H, W] in the panel of a column and a row; `window` as `imshow` takes it, from 0 on."""
     gap = 0.012
     extent = (place + gap, place + 1 - gap, row + 1 - gap, row + gap)
@@ -245,7 +273,7 @@ def _literal(text: str) -> str:
 
 def _height(panels: Panels) -> float:
     """Inches of a group's block."""
-    return 3 * len(panels.ids) * PANEL + 0.75
+    return (3 * len(panels.ids) * PANEL + HEAD) * len(panels.blocks) + 0.4
 
 
 def _cut(path: Path, shown: list[tuple[Group, Panels]]) -> dict[str, bytes]:

@@ -92,7 +92,7 @@ def write_table_json(report: Report, path: Path) -> None:
         "run": report.plan.config.run,
         "title": report.title,
         "seed": report.plan.config.seed,
-        "seeds": report.plan.config.seeds or [report.plan.config.seed],
+        "seeds": report.plan.all_seeds,
         "protocol": PROTOCOL,
         "cells": len(report.runs),
         "complete": report.complete,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +10,15 @@ import numpy as np
 from xmodbench.directions import first_of
 from xmodbench.errors import UserError
 from xmodbench.metrics.registry import METRICS
-from xmodbench.report.figure import ERROR_COLOURS, ERROR_WINDOW, draw_image
+from xmodbench.report.figure import ERROR_COLOURS, ERROR_WINDOW, draw_image, in_blocks
 from xmodbench.report.figures.files import WIDTH, wrapped
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Group
 from xmodbench.report.text import group_title
 from xmodbench.store import SliceStore
 
-MOST_METHODS = 10
-"""Columns of methods that can be told apart at the width of a page."""
+MOST_METHODS = 40
+"""Methods in a figure: what a page is high enough for."""
 MARGIN, TOP, BOTTOM = 0.62, 0.42, 0.34  # inches: labels of rows, of columns, and what is said below
 CASES = {"worst": 0.0, "median": 0.5, "best": 1.0}
 RULE = "Cases by the PSNR (paper) that a slice has on average over the methods; controls do not count."
@@ -108,19 +109,23 @@ def _canvas(plt, report: Report, lines: list[Line], heads: tuple[str, str], *, e
     if not lines:
         return None
     names = methods_shown(report)
-    columns, step = 2 + len(names), 2 if errors else 1
-    rows, panel = step * len(lines), min(1.3, (WIDTH - MARGIN) / columns)
-    height = TOP + BOTTOM + panel * rows
+    blocks, step = in_blocks(names), 2 if errors else 1
+    columns, rows = 2 + len(blocks[0]), step * len(lines)
+    panel = min(1.3, (WIDTH - MARGIN) / columns)
+    pitch = rows + TOP / panel  # from block to block, labels of columns included
+    high = pitch * len(blocks) - TOP / panel
+    height = TOP + BOTTOM + panel * high
     figure = plt.figure(figsize=(WIDTH, height))
-    axis = figure.add_axes((MARGIN / WIDTH, BOTTOM / height, panel * columns / WIDTH, panel * rows / height))
+    axis = figure.add_axes((MARGIN / WIDTH, BOTTOM / height, panel * columns / WIDTH, panel * high / height))
     axis.set_axis_off()
-    titles = [*heads, *(report.plan.method_label(name) for name in names)]
-    for place, title in enumerate(titles):
-        text = wrapped(title, max(8, int(panel * 16)), 2)
-        axis.text(place + 0.5, -0.05, text, fontsize=7, ha="center", va="bottom")
-    for number, line in enumerate(lines):
-        _draw_line(axis, line, step * number, errors)
-    axis.set(xlim=(0, columns), ylim=(rows, 0))
+    for block, shown in enumerate(blocks):
+        top = block * pitch
+        for place, title in enumerate([*heads, *map(report.plan.method_label, shown)]):
+            text = wrapped(title, max(8, int(panel * 16)), 2)
+            axis.text(place + 0.5, top - 0.05, text, fontsize=7, ha="center", va="bottom")
+        for number, line in enumerate(lines):
+            _draw_line(axis, line, shown, top + step * number, errors)
+    axis.set(xlim=(0, columns), ylim=(high, 0))
     simulated = "Simulated data. " if any(line.simulated for line in lines) else ""
     left_out = len({it.cell.method for it in report.results if not report.control(it.cell)}) - len(names)
     more = f" {left_out} more methods are in the tables." if left_out else ""
@@ -130,14 +135,14 @@ def _canvas(plt, report: Report, lines: list[Line], heads: tuple[str, str], *, e
     return figure
 
 
-def _draw_line(axis, line: Line, row: int, errors: bool) -> None:
-    """A slice's images in a row and, below the translations, their errors."""
+def _draw_line(axis, line: Line, names: Sequence[str], row: float, errors: bool) -> None:
+    """A slice's images in a row, of these methods, and below the translations their errors."""
     colour = "#a33b00" if line.simulated else "black"
     label = wrapped(line.label, 16)
     axis.text(
         -0.05, row + 0.5, label, fontsize=7, color=colour, rotation=90, ha="right", va="center", multialignment="center"
     )
-    for place, image in enumerate([line.source, line.target, *line.translations.values()]):
+    for place, image in enumerate([line.source, line.target, *map(line.translations.get, names)]):
         if image is None:
             axis.text(place + 0.5, row + 0.5, "no score", fontsize=7, ha="center", va="center")
             continue
