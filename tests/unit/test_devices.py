@@ -87,6 +87,15 @@ def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypat
     assert found["several"][2] == ["python", "-m", MODULE, "--processes", "2", "--device", "auto"]
 
 
+@pytest.mark.parametrize(("device", "first"), [("cpu", True), ("auto", False), ("cuda", False)])
+def test_trainings_come_first_only_where_nothing_waits_for_a_gpu(device, first, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_method(tmp_path, "one")
+    write_dataset(tmp_path, "toy", DATASET)
+    values = {"run": "r", "datasets": {"toy": {}}, "methods": {"one": {}}, "compute": {"device": device}}
+    assert Jobs(Plan(parse_config(values, "c"), "c"), lambda: True).asks.training_priority == int(first)
+
+
 def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):
     """Without a GPU, jobs with `device: auto` must not queue for one; on a cluster they ask for one."""
     monkeypatch.chdir(tmp_path)

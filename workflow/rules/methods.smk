@@ -12,6 +12,7 @@ rule train:
         f"{RESULTS}/logs/train/{{training}}.{{dataset}}.{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{training}}.{{dataset}}.{{model}}.tsv"
+    priority: jobs.asks.training_priority
     conda:
         ENVIRONMENT
     threads: jobs.asks.threads

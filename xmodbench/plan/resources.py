@@ -66,6 +66,15 @@ class Resources:
             return 0
         return self._asked(wildcards).gpu * self._processes(wildcards)
 
+    @property
+    def training_priority(self) -> int:
+        """Of trainings over other jobs, for the run: they come first where all is done on CPUs.
+
+        Then no long one is left to the end, with nothing beside it to do for the other cores. Where trainings wait for a GPU
+        the first results would wait for all of them, so that there they come in any order.
+        """
+        return 1 if self.compute.device == "cpu" else 0
+
     def mem_mb(self, wildcards, attempt: int = 1) -> int:
         """Memory of a job; half as much again with every retry."""
         return grown(self._asked(wildcards).mem_mb, attempt)
