@@ -16,7 +16,7 @@ help:
 	@echo "make smoke       run every method, tiny, and say whether all of it works"
 	@echo "make test        run the tests, but those that take minutes"
 	@echo "make test-slow   run those"
-	@echo "make test-cluster  run those that start a Slurm here (root; apt-get install slurm-wlm munge)"
+	@echo "make test-cluster  run those that start a Slurm here (as root; installs Debian's slurm-wlm and munge)"
 	@echo "make lint        check style, workflow and generated files"
 	@echo "make gpu-bundle  wheels and data that a bare GPU machine lacks (docs/gpu.md)"
 	@echo "make clean       remove results, data, training state (keeps raw volumes and $(VENV))"
@@ -32,6 +32,7 @@ $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q xmodbench methods data_prep snakemake_logger_plugin_xmodbench
 	@touch $(READY)
 
 demo: setup
@@ -49,7 +50,12 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not cluster'
 
+# without a Slurm all of them would be skipped, which is no success
 test-cluster: setup
+	@test "$$(id -u)" = 0 || { echo "only root can start a Slurm"; exit 1; }
+	@command -v slurmctld >/dev/null && command -v munged >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null; } || \
+		{ echo "no slurmctld and munged: install Debian's slurm-wlm and munge"; exit 1; }
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
 lint: setup

@@ -13,6 +13,7 @@ import argparse
 import csv
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -75,8 +76,12 @@ def main() -> None:
             check=True,
         )
         took = time.monotonic() - started
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy = (spent.ru_utime + spent.ru_stime) / took
         (results,) = (path.parent for path in (folder / "results").glob("*/benchmarks"))
-        print(f"{arguments.config}: {took / 60:.1f} minutes on {os.cpu_count()} cores, from nothing\n")
+        print(
+            f"{arguments.config}: {took / 60:.2f} minutes, from nothing; {busy:.2f} of {os.cpu_count()} cores were busy\n"
+        )
         print(table(("jobs of", "jobs", "seconds", "of these importing", "share"), rows(jobs(results))))
 
 

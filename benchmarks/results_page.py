@@ -1,8 +1,8 @@
 """A finished run's numbers as a page of the docs: tables between its markers, a CSV, a plot and a picture beside it.
 
-    python benchmarks/results_page.py config/extended.yaml docs/results-simulated.md [--against midiffusion]
+    python benchmarks/results_page.py results/extended docs/results-simulated.md --data data/cohort64/sim_ixi
 
-Run it in the folder where the run's `results` lie. What stands outside the markers is left alone.
+For a run of one data set. What stands outside the page's markers is left alone.
 """
 
 from __future__ import annotations
@@ -17,136 +17,112 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from xmodbench.files import atomic_file
-from xmodbench.plan.config import load_config
-from xmodbench.plan.plan import Plan
-from xmodbench.report.cost import seconds_per_image
-from xmodbench.report.figure import draw_image
-from xmodbench.report.figures.files import WIDTH, drawing, wrapped
-from xmodbench.report.figures.images import lines_of
-from xmodbench.report.model import Report
-from xmodbench.report.summary import Entry, Group
-from xmodbench.report.text import group_title
+from xmodbench.files import atomic_file, read_json
+from xmodbench.store import SliceStore
 
 SHOWN = {
     "standard.psnr": ("PSNR, dB ↑", 1),
     "standard.ssim_tar": ("SSIM ↑", 3),
     "field.edges": ("new edges ↑", 2),
     "volume.dice_tissue": ("Dice of tissues ↑", 2),
-    "standard.frechet_hog": ("Fréchet-HOG ↓", 4),
+    "standard.frechet_hog": ("Fréchet-HOG ↓", 3),
 }
 """Columns of the page's tables: heading and decimals by metric."""
 MAIN = "standard.psnr"
-COLOURS = {
-    "zero-shot": "#0072b2",
-    "few-shot": "#d55e00",
-    "unpaired": "#cc79a7",
-    "paired": "#009e73",
-    "control": "#777777",
-}
-"""Okabe and Ito's, for any colour vision."""
-COLUMNS = 8  # pictures beside each other
+COLOURS = {"zero-shot": "#0072b2", "few-shot": "#d55e00", "paired": "#009e73", "control": "#777777"}
+"""By supervision, in the tables' order; Okabe and Ito's, for any colour vision."""
+WIDTH, COLUMNS = 7.0, 8  # inches of a figure, pictures beside each other
 
 
 def main() -> None:
     """Write the page's tables, CSV, plot and picture."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("config", type=Path)
+    options.add_argument("results", type=Path, help="folder of a finished run")
+    options.add_argument("page", type=Path, help="a page with <!-- begin: numbers --> and <!-- end: numbers -->")
+    options.add_argument("--data", type=Path, required=True, help="the data set's prepared folder")
     options.add_argument(
-        "page", type=Path, help="a Markdown file with <!-- begin: numbers --> and <!-- end: numbers -->"
-    )
-    options.add_argument(
-        "--against", default="midiffusion", help="the method whose differences from all others are shown"
+        "--against", default="midiffusion", help="the method from which all others' differences are shown"
     )
     given = options.parse_args()
-    report = Report.read(Plan(load_config(given.config), str(given.config)), partial=False)
-    rows = pd.DataFrame(numbers(report))
+    run = read_json(given.results / "table.json")
+    rows = pd.DataFrame(numbers(run))
     rows.to_csv(given.page.with_suffix(".csv"), index=False, float_format="%.5g", lineterminator="\n")
-    tables = "\n\n".join(table(report, group, given.against) for group in report.groups)
-    write_between(given.page, tables)
-    with drawing() as plt:
-        for suffix, figure in ((".png", plot(plt, report)), ("-pictures.png", pictures(plt, report))):
-            figure.savefig(given.page.with_name(given.page.stem + suffix), dpi=130)
+    by_direction = {str(name): part for name, part in rows.groupby("direction", sort=False)}
+    write_between(given.page, "\n\n".join(table(run, name, part, given.against) for name, part in by_direction.items()))
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    for suffix, figure in (
+        (".png", plot(plt, by_direction)),
+        ("-pictures.png", pictures(plt, by_direction, given.results, given.data)),
+    ):
+        figure.savefig(given.page.with_name(given.page.stem + suffix), dpi=130)
 
 
-def ordered(report: Report, group: Group) -> list:
-    """A direction's cells with scores: by supervision, then by PSNR."""
-    done = [item for item in group.results if item.complete]
-    return sorted(
-        done, key=lambda item: (list(COLOURS).index(sees(report, item)), -(entry(report, item, MAIN).value or 0))
-    )
+def numbers(run: dict) -> Iterator[dict]:
+    """A row for each direction, method and metric with a value: by supervision, then by PSNR."""
+    rows = [row for row in run["rows"] if row["metric"] in SHOWN and row["mean"] is not None]
+    order = {row_key(row): row["mean"] for row in rows if row["metric"] == MAIN}
+    rows.sort(key=lambda row: (row["source"], list(COLOURS).index(row["supervision"]), -order.get(row_key(row), 0)))
+    for row in rows:
+        record = run["provenance"][f"{row['method']}.{row['dataset']}.{row['source']}-to-{row['target']}"]["translate"]
+        yield {
+            "direction": f"{row['source']}->{row['target']}",
+            **{
+                name: row[name]
+                for name in ("method", "label", "supervision", "metric", "mean", "ci_low", "ci_high", "best")
+            },
+            "seeds": row["n_seeds"] or 1,
+            "sd_seeds": row["sd_seeds"],
+            "subjects": row["n_subjects"],
+            "seconds_per_slice": record.get("parts_duration_s", record["duration_s"]) / row["n_images"],
+        }
 
 
-def sees(report: Report, item) -> str:
-    """What a cell's method is trained on, in a word."""
-    return str(report.plan.supervision(item.cell.method))
+def row_key(row: dict) -> tuple[str, str, str]:
+    """Of a cell."""
+    return row["source"], row["target"], row["method"]
 
 
-def entry(report: Report, item, metric: str) -> Entry:
-    """One number of a cell."""
-    return report.cell_entries(item.cell, [report.metrics[metric]])[0]
+def heading(direction: str) -> str:
+    """A direction for people."""
+    return direction.replace("->", " → ").upper()
 
 
-def numbers(report: Report) -> Iterator[dict]:
-    """A row for each direction, method and metric."""
-    for group in report.groups:
-        for item in ordered(report, group):
-            for metric in filter(report.metrics.get, SHOWN):
-                found = entry(report, item, metric)
-                yield {
-                    "direction": f"{group.source}->{group.target}",
-                    "method": item.cell.method,
-                    "supervision": sees(report, item),
-                    "metric": metric,
-                    "mean": found.value,
-                    "ci_low": found.low,
-                    "ci_high": found.high,
-                    "seeds": len(found.seeds) or None,
-                    "sd_seeds": found.seed_sd,
-                    "subjects": item.image_scores["subject"].nunique(),
-                    "seconds_per_slice": seconds_per_image(item.runs[0]),
-                }
-
-
-def table(report: Report, group: Group, against: str) -> str:
+def table(run: dict, direction: str, rows: pd.DataFrame, against: str) -> str:
     """A direction's table in Markdown."""
-    metrics = {name: how for name, how in SHOWN.items() if name in report.metrics}
-    found = {(row["a"], row["b"]): row for row in report.comparisons if row["metric"] == MAIN and of(row, group)}
-    first = report.plan.method_label(against)
-    head = ["method", "sees", "seeds", *(title for title, _ in metrics.values()), f"PSNR − {first}'s", "s a slice"]
-    lines = [
-        f"### {group_title(report.plan, group)}",
-        "",
-        f"| {' | '.join(head)} |",
-        f"|{'---|' * 3}{'---:|' * (len(head) - 3)}",
-    ]
-    for item in ordered(report, group):
-        name, cells = item.cell.method, [entry(report, item, metric) for metric in metrics]
-        row = [report.plan.method_label(name), sees(report, item), str(len(cells[0].seeds) or 1)]
-        row += [shown(cell, digits) for cell, (_, digits) in zip(cells, metrics.values(), strict=True)]
-        took = seconds_per_image(item.runs[0])
-        row += [difference(found, name, against), "" if took is None else f"{took:.2g}"]
-        lines.append(f"| {' | '.join(row)} |")
+    differences = {
+        (row["a"], row["b"]): row
+        for row in run["comparisons"]
+        if row["metric"] == MAIN and f"{row['source']}->{row['target']}" == direction
+    }
+    labels = dict(zip(rows["method"], rows["label"], strict=True))
+    head = ["method", "sees", "seeds", *(title for title, _ in SHOWN.values())]
+    head += [f"PSNR less {labels.get(against, against)}'s", "s a slice"]
+    lines = [f"### {heading(direction)}", "", f"| {' | '.join(head)} |", "|---|---|---|" + "---:|" * (len(head) - 3)]
+    for method, part in rows.groupby("method", sort=False):
+        by, first = part.set_index("metric"), part.iloc[0]
+        cells = [first["label"], first["supervision"], str(first["seeds"])]
+        cells += [shown(by.loc[name], digits) if name in by.index else "–" for name, (_, digits) in SHOWN.items()]
+        cells += [difference(differences, str(method), against), f"{first['seconds_per_slice']:.2g}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def of(row: dict, group: Group) -> bool:
-    """Whether a comparison is of a direction."""
-    return (row["dataset"], row["source"], row["target"]) == (group.dataset, group.source, group.target)
-
-
-def shown(cell: Entry, digits: int) -> str:
+def shown(row: pd.Series, digits: int) -> str:
     """A number with its interval; in bold if it is the best of what competes."""
-    if cell.value is None:
-        return "–"
-    text = f"{cell.value:.{digits}f}"
-    text = f"**{text}**" if cell.best else text
-    return text if cell.low is None else f"{text} [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
+    text = f"{row['mean']:.{digits}f}"
+    text = f"**{text}**" if row["best"] else text
+    return text if pd.isna(row["ci_low"]) else f"{text} [{row['ci_low']:.{digits}f}, {row['ci_high']:.{digits}f}]"
 
 
 def difference(found: dict, name: str, against: str) -> str:
-    """A method's difference with its interval, in bold where that leaves out nothing."""
-    sign, row = (1, found.get((name, against))) if (name, against) in found else (-1, found.get((against, name)))
+    """A method's difference with its interval, in bold where 0 lies outside."""
+    sign = 1 if (name, against) in found else -1
+    row = found.get((name, against)) or found.get((against, name))
     if row is None or row["low"] is None:
         return ""
     low, high = sorted((sign * row["low"], sign * row["high"]))
@@ -163,66 +139,71 @@ def write_between(page: Path, text: str) -> None:
         temporary.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
-def plot(plt, report: Report):
-    """PSNR of every method with its interval, a panel for each direction."""
-    height = 0.17 * max(len(ordered(report, group)) for group in report.groups) + 0.9
-    figure, axes = plt.subplots(1, len(report.groups), figsize=(WIDTH, height), layout="constrained", squeeze=False)
-    for axis, group in zip(axes[0], report.groups, strict=True):
-        items = [item for item in ordered(report, group) if item.cell.method != "oracle"]
-        for place, item in enumerate(items):
-            found, colour = entry(report, item, MAIN), COLOURS[sees(report, item)]
-            axis.plot([found.low, found.high], [place, place], color=colour, linewidth=1.2)
-            axis.plot(found.value, place, "o", color=colour, markersize=4)
-            if len(found.seeds) > 1:
-                axis.plot(found.seeds, [place] * len(found.seeds), "|", color=colour, markersize=6, markeredgewidth=0.7)
-        axis.set_yticks(range(len(items)), [report.plan.method_label(item.cell.method) for item in items], fontsize=6.5)
-        axis.set(ylim=(len(items) - 0.4, -0.6), xlabel="PSNR (dB)")
-        axis.set_title(group_title(report.plan, group), fontsize=8)
+def plot(plt, by_direction: dict[str, pd.DataFrame]):
+    """PSNR of every method with its interval, a panel for each direction; the oracle, which has no error, is left out."""
+    panels = {
+        name: rows[(rows["metric"] == MAIN) & (rows["method"] != "oracle")] for name, rows in by_direction.items()
+    }
+    height = 0.17 * max(map(len, panels.values())) + 0.9
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, height), layout="constrained", squeeze=False)
+    for axis, (name, rows) in zip(axes[0], panels.items(), strict=True):
+        for place, row in enumerate(rows.itertuples()):
+            axis.plot([row.ci_low, row.ci_high], [place, place], color=COLOURS[row.supervision], linewidth=1.2)
+            axis.plot(row.mean, place, "o", color=COLOURS[row.supervision], markersize=4)
+        axis.set_yticks(range(len(rows)), list(rows["label"]), fontsize=6.5)
+        axis.tick_params(axis="x", labelsize=7)
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.set_xlabel("PSNR (dB)", fontsize=7)
+        axis.set_title(heading(name), fontsize=8)
         axis.grid(axis="x", linewidth=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
     handles = [
         plt.Line2D([], [], color=colour, marker="o", markersize=4, label=name) for name, colour in COLOURS.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7, frameon=False)
     return figure
 
 
-def pictures(plt, report: Report):
-    """Each direction's median case by every method."""
-    lines = [(group, line) for group in report.groups for line in lines_of(report, group, ("median",))]
-    label = report.plan.method_label
-    images = [
-        [
-            ("source", line.source),
-            ("target", line.target),
-            *((label(name), image) for name, image in line.translations.items()),
-        ]
-        for _, line in lines
-    ]
-    rows = sum(-(-len(found) // COLUMNS) for found in images)
-    panel, head = WIDTH / COLUMNS, 0.3
-    figure = plt.figure(figsize=(WIDTH, rows * (panel + head) + 0.22 * len(lines)))
+def pictures(plt, by_direction: dict[str, pd.DataFrame], results: Path, data: Path):
+    """Of each direction the slice of median PSNR over the methods, by every method in the tables' order."""
+    from textwrap import fill
+
+    stores = {name: images(rows, name, results, data) for name, rows in by_direction.items()}
+    rows = sum(-(-len(found) // COLUMNS) for found in stores.values())
+    panel, head, title = WIDTH / COLUMNS, 0.3, 0.24
+    high = rows * (panel + head) + title * len(stores)
+    figure = plt.figure(figsize=(WIDTH, high))
     axis = figure.add_axes((0, 0, 1, 1))
+    axis.set(xlim=(0, WIDTH), ylim=(high, 0))
     axis.set_axis_off()
     top = 0.0
-    for (group, _), found in zip(lines, images, strict=True):
-        axis.text(
-            0.05,
-            top + 0.12 / panel,
-            f"{group_title(report.plan, group)}",
-            fontsize=8,
-            weight="bold",
-            va="center",
-        )
-        top += 0.22 / panel
+    for name, found in stores.items():
+        axis.text(0.05, top + title / 2, f"{heading(name)} (simulated)", fontsize=8, weight="bold", va="center")
+        top += title
         for start in range(0, len(found), COLUMNS):
-            top += head / panel
-            for place, (title, image) in enumerate(found[start : start + COLUMNS]):
-                axis.text(place + 0.5, top - 0.03, wrapped(title, 17, 2), fontsize=6, ha="center", va="bottom")
-                if image is not None:
-                    draw_image(axis, np.asarray(image), place, top, cmap="gray", vmax=1)
-            top += 1
-    axis.set(xlim=(0, COLUMNS), ylim=(top, 0))
+            top += head
+            for place, (label, image) in enumerate(found[start : start + COLUMNS]):
+                axis.text((place + 0.5) * panel, top - 0.03, fill(label, 17), fontsize=6, ha="center", va="bottom")
+                extent = (place * panel + 0.01, (place + 1) * panel - 0.01, top + panel - 0.01, top + 0.01)
+                axis.imshow(image, extent=extent, vmin=0, vmax=1, cmap="gray", interpolation="nearest", aspect="auto")
+            top += panel
+    axis.set(xlim=(0, WIDTH), ylim=(high, 0))
     return figure
+
+
+def images(rows: pd.DataFrame, direction: str, results: Path, data: Path) -> list[tuple[str, np.ndarray]]:
+    """Label and image ``[H, W]`` of source, target and every method that competes, of the median slice."""
+    source, target = direction.split("->")
+    methods = rows[rows["supervision"] != "control"].drop_duplicates("method")
+    cells = [f"{name}.{data.name}.{source}-to-{target}" for name in methods["method"]]
+    scores = np.mean([pd.read_csv(results / f"scores/{cell}.csv")["paper.psnr"] for cell in cells], axis=0)
+    median = int(np.argsort(scores, kind="stable")[len(scores) // 2])
+    test = SliceStore(data / "test")
+    found = [("source", test.array(source)[median]), ("target", test.array(target)[median])]
+    for name, label in zip(methods["method"], methods["label"], strict=True):
+        store = SliceStore(results / "translations" / name / data.name / f"{source}-to-{target}")
+        found.append((label, store.array(target)[median]))
+    return found
 
 
 if __name__ == "__main__":

@@ -79,3 +79,11 @@ def trained(tmp_path_factory):
     from tests.phantoms import trained_copier  # brings the image libraries along
 
     return made_once(tmp_path_factory, "trained", trained_copier)
+
+
+@pytest.fixture(scope="session")
+def trained_of_two(tmp_path_factory):
+    """The same of a model that translates from two modalities at once (`tests.phantoms.trained_on_two`)."""
+    from tests.phantoms import trained_on_two
+
+    return made_once(tmp_path_factory, "trained-on-two", trained_on_two)

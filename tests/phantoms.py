@@ -66,6 +66,14 @@ def head(kind: str, on: sitk.Image, centre=(0.0, 0.0, 0.0), seed: int = 0, scale
     return image
 
 
+def darker(image: sitk.Image) -> sitk.Image:
+    """An MR of another contrast (``t2``), in which the landmarks are dark."""
+    values = sitk.GetArrayFromImage(image)
+    other = sitk.GetImageFromArray(np.where(values > 60, np.clip(900 - 0.6 * values, 0, None), values / 2))
+    other.CopyInformation(image)
+    return sitk.Cast(other, sitk.sitkFloat32)
+
+
 def prepared(folder: Path, **settings) -> SliceStore:
     """The store of what lies in ``<folder>/raw`` as ``<subject>-mr.nii.gz`` and ``<subject>-ct.nii.gz``; the test slices."""
     plugin = find(DATASETS, "folder")
@@ -85,6 +93,24 @@ def trained_copier(folder: Path) -> Path:
     for target, out in (("ct", "model"), ("mr", "model-mr")):
         train(job_of(folder, "copier", COPIER), folder / "train", target, None, folder / out, folder / "state")
     return folder
+
+
+def trained_on_two(folder: Path) -> Path:
+    """In a folder, prepared heads with a T2, and the model ``model`` of MR and T2 towards CT, by `two_copier`."""
+    for number in range(3):
+        images = {kind: head(kind, grid(), seed=number, scale=1 + number / 10) for kind in PATTERNS}
+        for kind, image in {**images, "t2": darker(images["mr"])}.items():
+            write(folder / "raw" / f"s{number}-{kind}.nii.gz", image)
+    prepared(folder, patterns={**PATTERNS, "t2": "{subject}-t2.nii.gz"}, image_size=64, fov_mm=190.0)
+    job = job_of(folder, "two", two_copier())
+    train(job, folder / "train", "ct", "mr+t2", folder / "model", folder / "state")
+    return folder
+
+
+def two_copier(answer: str = "source[:, :1]") -> str:
+    """A method that is handed two sources and gives back one."""
+    taking = COPIER.replace("ZERO_SHOT\n", "PAIRED\n    sources = (2, 2)\n")
+    return taking.replace("return source", f"return {answer}")
 
 
 def write(path: Path, image: sitk.Image) -> Path:

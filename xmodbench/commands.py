@@ -10,15 +10,15 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from xmodbench.files import REPOSITORY
+from xmodbench.files import REPOSITORY, SHIPPED
 
 TYPED = "XMODBENCH_COMMAND"
 """Environment variable with the command that a person typed, for processes that it starts."""
 
 
 def documentation(page: str) -> str:
-    """Where a page of the documentation is: an installed package does not bring it along."""
-    path = REPOSITORY / "docs" / page
+    """Where a page of the documentation is."""
+    path = SHIPPED / "docs" / page
     return str(path) if path.is_file() else f"{page} in the documentation"
 
 

@@ -22,7 +22,7 @@ REPOSITORY = PACKAGE_ROOT.parent
 """Where the package lies: the repository of a checkout, ``site-packages`` of an installed package."""
 IS_CHECKOUT = not (PACKAGE_ROOT / "shipped").is_dir()
 SHIPPED = REPOSITORY if IS_CHECKOUT else PACKAGE_ROOT / "shipped"
-"""Where the Snakefile, ``methods``, ``data_prep``, ``workflow``, ``config`` and ``profiles`` lie."""
+"""Where the Snakefile, ``methods``, ``data_prep``, ``workflow``, ``config``, ``profiles`` and ``docs`` lie."""
 
 
 _count = itertools.count()

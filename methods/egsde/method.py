@@ -59,14 +59,12 @@ class EGSDE(TwoPhase, FewShot, DiffusionMethod):
 
     def save(self, directory: Path) -> None:
         """The diffusion model, and the classifier in a folder of its own; each with its losses."""
-        from xmodbench.learning.training.plot import save_with_plot
-
         from .training import save_classifier
 
         assert self.classifier is not None
         self.save_pretrained(directory)
         save_classifier(self.classifier, directory / CLASSIFIER, self.settings.resolved())
-        save_with_plot(self.classifier_log, directory / CLASSIFIER)
+        self.classifier_log.save(directory / CLASSIFIER)
 
     def load(self, directory: Path, run: Run) -> None:
         """Read both; the options of sampling are this method's own."""

@@ -64,3 +64,34 @@ def test_a_jobs_seconds_are_told_apart_from_those_of_its_imports(tmp_path):
         ("report", 1, "5", "2", "40.0%"),
         ("all", 3, "25", "6", "24.0%"),
     ]
+
+
+def test_a_run_is_held_against_its_plan(tmp_path, monkeypatch):
+    """By job, with the table's rates and not those of its own records; a job that has no rate is said to be unknown."""
+    from xmodbench.plan.config import parse_config
+    from xmodbench.plan.plan import Plan
+
+    against = importlib.import_module("plan_against_run")
+    monkeypatch.chdir(tmp_path)
+    settings = {"n_subjects": 5, "scale": 2.5, "image_size": 64, "slices": {"count": 4}, "split": {"n_test": 2}}
+    methods = {"sdedit": {"settings": {"preset": "short"}}, "odd": {"plugin": "sdedit", "settings": {"network": "adm"}}}
+    values = {"run": "r", "datasets": {"sim_ixi": {"directions": ["pd->t1"], "settings": settings}}, "methods": methods}
+    plan = Plan(parse_config({**values, "compute": {"device": "cpu"}}, "c.yaml"), "c.yaml")
+    assert against.compared(plan)[1] == []
+    for name in ("train/sdedit.sim_ixi.t1", "train/odd.sim_ixi.t1", "score/sdedit.sim_ixi.pd-to-t1"):
+        file = tmp_path / f"results/r/benchmarks/{name}.tsv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("s\tcpu_time\n120\t104.5\n")
+    estimate, found = against.compared(plan)
+    train, odd, score = (
+        next(one for one in found if name in str(one.job.log)) for name in ("train/sd", "odd", "score")
+    )
+    assert (train.clock, train.processor, odd.estimated) == (120, 104.5, None)
+    assert train.estimated == pytest.approx(4.5 + 51 * 1600 / 1000) and score.estimated == 1.5
+    assert against.rows(found, lambda one: one.job.rule) == [
+        ("train", 2, "86 and unknown", "240", "209", ""),
+        ("score", 1, "2", "120", "104", "0.01"),
+        ("all", 3, "88 and unknown", "360", "314", ""),
+    ]
+    (row,) = [row for row in against.rates(estimate, found) if row[3] == "small"]
+    assert row == ("sdedit", "train", "cpu", "small", "16", "64", "1600", "100", "s")

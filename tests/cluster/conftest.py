@@ -62,8 +62,12 @@ class OnSlurm(Work):
             text = text.replace(f"# {line}", line)
         file.write_text(text)
 
-    def submit(self, *options: str) -> subprocess.Popen:
-        """Snakemake, whose jobs go to the Slurm; it asks for them more often than it would."""
+    def submit(self, *options: str, profile: str = "--workflow-profile") -> subprocess.Popen:
+        """Snakemake, whose jobs go to the Slurm; it asks for them more often than it would.
+
+        Args:
+            profile: the option that names the profile, in the place of the default one or (``--profile``) beside it.
+        """
         command = [
             sys.executable,
             "-m",
@@ -75,7 +79,7 @@ class OnSlurm(Work):
         ]
         often = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "20"]
         return subprocess.Popen(
-            [*command, "--workflow-profile", str(self.profile), *often, *options],
+            [*command, profile, str(self.profile), *often, *options],
             cwd=self.folder,
             env={**self.slurm.environment, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,

@@ -27,8 +27,8 @@ def jobs(slurm, states: str = "running") -> list[str]:
 
 
 def test_four_trainings_on_four_gpus_at_once(work, undisturbed):
-    """Whatever profiles/default says of this machine's one GPU."""
-    run = work.submit(*A_GPU, *work.targets(*ALL))
+    """Whatever profiles/default, which is read as well, says of this machine's one GPU."""
+    run = work.submit(*A_GPU, *work.targets(*ALL), profile="--profile")
     wait_for(lambda: all(work.steps(name) == 100 for name in ALL), run)
     told = [work.slurm.said("scontrol", "-d", "show", "job", number) for number in jobs(work.slurm)]
     assert sorted(re.findall(r"GRES=gpu:1\(IDX:(\d)\)", " ".join(told))) == ["0", "1", "2", "3"]

@@ -1,7 +1,8 @@
-"""The table of docs/reliability.md, made from the tests that carry ``@pytest.mark.fault(group, case, outcome)``.
+"""Tables made from the marks that tests carry: ``fault(group, case, outcome)`` in docs/reliability.md, and in
+docs/evaluation.md ``planted(fault, check)`` and ``reference(what, against, agreement)``.
 
-    python -m tests.faults.table            writes it
-    python -m tests.faults.table --check    says whether it is out of date (a test does that as well)
+    python -m tests.faults.table            writes them
+    python -m tests.faults.table --check    says whether they are out of date (a test does that as well)
 
 A row is a case, not a test: a test that is run with many parameters may be one case or, with marks on its parameters, many.
 """
@@ -11,13 +12,19 @@ from __future__ import annotations
 import io
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import pytest
 
 from xmodbench.files import REPOSITORY
 
-PAGE = REPOSITORY / "docs" / "reliability.md"
-BEGIN, END = "<!-- made by tests/faults/table.py -->", "<!-- end -->"
+PAGE, EVALUATION = (REPOSITORY / "docs" / name for name in ("reliability.md", "evaluation.md"))
+BEGIN, END = "<!-- made by tests/faults/table.py{} -->", "<!-- end -->"
+EVIDENCE = {
+    "planted": ("what is planted", "what fails in the report"),
+    "reference": ("what", "compared with", "agree", "tried in"),
+}
+"""Marks whose rows stand in docs/evaluation.md, with the headings of their tables."""
 GROUPS = (
     *("config", "plugin", "volumes", "download", "archives", "checkpoints", "exported models", "workflow"),
     "metrics and statistics",
@@ -33,32 +40,38 @@ class Collector:
 
     def __init__(self) -> None:
         self.rows: Rows = {}
+        self.evidence: dict[str, dict[tuple[str, ...], str]] = {name: {} for name in EVIDENCE}  # rows and their files
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
+            file = item.path.relative_to(REPOSITORY).as_posix()
+            for name, rows in self.evidence.items():
+                rows |= {
+                    mark.args: file for mark in reversed(list(item.iter_markers(name)))
+                }  # as they stand in the file
             for mark in item.iter_markers("fault"):
                 group, case, outcome = mark.args
-                file = item.path.relative_to(REPOSITORY).as_posix()
                 assert group in GROUPS, f"{item.nodeid}: unknown group '{group}'"
                 known = self.rows.setdefault((group, case), (outcome, file))
                 assert known == (outcome, file), f"{item.nodeid}: the case '{case}' has two outcomes or files"
 
 
-def collected(*paths: str) -> Rows:
-    """The cases of all tests, or of those under `paths`."""
+def collected(*paths: str) -> Collector:
+    """What all tests are marked with, or those under `paths`."""
     collector = Collector()
     options = ["--collect-only", "-p", "no:cacheprovider", "--rootdir", str(REPOSITORY)]
     said = io.StringIO()
     with redirect_stdout(said):
         code = pytest.main([*options, *(paths or marked())], [collector])
     assert code == 0, f"the tests cannot be collected\n{said.getvalue()[-2000:]}"
-    return collector.rows
+    return collector
 
 
 def marked() -> list[str]:
-    """Test files with a case in them: to import the others would take most of the time."""
+    """Test files with a mark in them: to import the others would take most of the time."""
     files = sorted((REPOSITORY / "tests").rglob("test_*.py"))
-    return [str(path) for path in files if "fault" in path.read_text(encoding="utf-8")]
+    marks = [f"mark.{name}" for name in ("fault", *EVIDENCE)]
+    return [str(path) for path in files if any(mark in path.read_text(encoding="utf-8") for mark in marks)]
 
 
 def rendered(rows: Rows) -> str:
@@ -72,18 +85,36 @@ def rendered(rows: Rows) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def page(rows: Rows) -> str:
-    """The page with its table made anew; what stands before and after it is kept."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{rendered(rows)}\n{END}{rest.partition(END)[2]}"
+def compared(name: str, rows: dict[tuple[str, ...], str]) -> str:
+    """The rows of one mark, in the order of the tests."""
+    heading = EVIDENCE[name]
+    lines = [(*cells, f"`{file}`")[: len(heading)] for cells, file in rows.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heading, ["---"] * len(heading), *lines)) + "\n"
+
+
+def pages(found: Collector) -> dict[Path, str]:
+    """The pages with their tables made anew; what stands before and after these is kept."""
+    made = {PAGE: within(PAGE.read_text(encoding="utf-8"), "", rendered(found.rows))}
+    made[EVALUATION] = EVALUATION.read_text(encoding="utf-8")
+    for name, rows in found.evidence.items():
+        made[EVALUATION] = within(made[EVALUATION], f": {name}", compared(name, rows))
+    return made
+
+
+def within(text: str, which: str, table: str) -> str:
+    """A page's text with the table between its marks replaced."""
+    begin = BEGIN.format(which)
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n\n{table}\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> int:
-    """Write the page, or check it; the exit code says whether it is, or was, up to date."""
-    text = page(collected())
+    """Write the pages, or check them; the exit code says whether they are, or were, up to date."""
+    made = pages(collected())
     if "--check" in sys.argv:
-        return int(text != PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(text, encoding="utf-8")
+        return int(any(text != path.read_text(encoding="utf-8") for path, text in made.items()))
+    for path, text in made.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

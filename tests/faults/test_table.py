@@ -1,4 +1,4 @@
-"""docs/reliability.md says what the tests say."""
+"""docs/reliability.md and docs/evaluation.md say what the tests say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from xmodbench.files import REPOSITORY
 
 
-def test_the_page_lists_the_cases_of_the_tests():
+def test_the_pages_list_the_cases_of_the_tests():
     command = [sys.executable, "-m", "tests.faults.table", "--check"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, "out of date: run `python -m tests.faults.table` and commit\n" + done.stderr

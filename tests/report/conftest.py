@@ -28,6 +28,20 @@ def finished(tmp_path_factory):
     return made_once(tmp_path_factory, "toy", make)
 
 
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory):
+    """Folder of a finished run of one direction with three seeds."""
+
+    def make(root):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            patch.delenv("FID_WEIGHTS", raising=False)
+            synthetic.write_plugins(root)
+            synthetic.finish(synthetic.seeded_plan(root), subjects=4, slices=2, size=32)
+
+    return made_once(tmp_path_factory, "seeded", make)
+
+
 @pytest.fixture
 def plan_of(monkeypatch):
     """Make the plan of the toy run in a folder: `plan_of(root, title=...)`."""

@@ -157,6 +157,11 @@ def make_plan(
     return Plan(parse_config(config, "toy.yaml"), "toy.yaml")
 
 
+def seeded_plan(root: Path) -> Plan:
+    """The plan of a toy run of one data set and direction with three seeds."""
+    return make_plan(root, datasets=("heads",), directions=["pd->t1"], seeds=[1, 2, 3])
+
+
 def finish(plan: Plan, *, subjects: int = 7, slices: int = 3, size: int = 64, skip=()) -> Plan:
     """Write data, models, translations and scores of all cells but those of the methods in `skip`."""
     sets = {}

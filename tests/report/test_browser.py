@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.report.browser import NEEDED, open_page, resize, show, wait_for
 from xmodbench.files import write_json
 from xmodbench.report.model import Report
@@ -82,8 +84,9 @@ def test_the_menu_changes_the_plotted_metric(driver):
     assert shown == 2
 
 
-def test_a_phone_has_no_sideways_scrolling(driver):
-    resize(driver, 360)
+@pytest.mark.parametrize("width", [360, 820, 1920], ids=["phone", "tablet", "wide"])
+def test_no_width_needs_sideways_scrolling(driver, width):
+    resize(driver, width)
     try:
         wait_for(driver, "document.documentElement.scrollWidth === document.documentElement.clientWidth")
     finally:

@@ -52,6 +52,7 @@ def test_every_pair_has_its_difference_of_means_over_images_with_an_interval():
     assert rows["x", "y"]["high"] - rows["x", "y"]["low"] < 0.3, "what methods share cancels out"
 
 
+@pytest.mark.reference("interval of a difference", "SciPy's paired t test", "to 1e-6 of the value")
 def test_with_equal_counts_it_is_the_paired_t_interval():
     a, b = cell("x", 0, counts=(2,) * 5, seed=1), cell("y", 0.3, counts=(2,) * 5, seed=2)
     means = [item.scores.groupby("subject")["paper.psnr"].mean() for item in (a, b)]

@@ -102,25 +102,35 @@ IMAGES = {
     "transposed": (lambda images: images.transpose(0, 2, 1), "turn"),
     "halved": (lambda images: images / 2, "scale"),
     "divided by four": (lambda images: images / 4, "scale"),
-    "wrapped": (wrapped, "wrap"),
+    "too bright by a third, running over in 8 bits": (wrapped, "wrap"),
     "exchanged between subjects": (exchanged, "order"),
     "in reversed order": (lambda images: images[::-1], "order"),
-    "a slice off": (one_slice_off, "order"),
+    "a slice off within their subjects": (one_slice_off, "order"),
 }
 
 
-@pytest.mark.parametrize("fault", IMAGES)
+def images_planted():
+    """A row of docs/evaluation.md for each."""
+    return [
+        pytest.param(fault, marks=pytest.mark.planted(f"a method's images {fault}", f"`{check}`"))
+        for fault, (_, check) in IMAGES.items()
+    ]
+
+
+@pytest.mark.parametrize("fault", images_planted())
 def test_what_was_done_to_one_methods_images(planted, fault):
     change, name = IMAGES[fault]
     found = {check for control, check in planted(change) if control == GOOD}
     assert found == {name}
 
 
+@pytest.mark.planted("a method's images are their sources", "`identity`")
 def test_its_source_in_place_of_a_translation(run, planted):
     source = SliceStore(run.data_dir("heads") / "test").array("pd")
     assert (GOOD, "identity") in planted(lambda images: np.array(source))
 
 
+@pytest.mark.planted("a method's images are their targets, so that it equals the oracle", "`paper.mse`")
 def test_the_oracles_images_as_a_methods_own(run, planted):
     truth = SliceStore(run.data_dir("heads") / "test").array("t1")
     assert (GOOD, "paper.mse") in planted(lambda images: np.array(truth))
@@ -156,17 +166,20 @@ def rescored(run, mended):
     return again
 
 
+@pytest.mark.planted("SSIM with L = 2 in place of the definition's", "`probe`")
 def test_ssim_with_a_range_of_2(rescored, monkeypatch):
     right = paired.structural_similarity
     monkeypatch.setattr(paired, "structural_similarity", lambda *a, **k: right(*a, **{**k, "data_range": 2.0}))
     assert rescored() == {("Metrics", "probe")}
 
 
+@pytest.mark.planted("the paper's SSIM with L = 255", "`probe`")
 def test_ssim_of_floats_with_the_papers_range_replaced(rescored, monkeypatch):
     monkeypatch.setattr(paired, "ssim_skimage019_float", paired.ssim_uint8)
     assert rescored() == {("Metrics", "probe")}
 
 
+@pytest.mark.planted("PSNR with another peak", "`probe`, `psnr`")
 @pytest.mark.parametrize("wrong", [{1.0: 2.0}, {1.0: 0.99}, {255.0: 256.0}])
 def test_psnr_with_another_peak(rescored, monkeypatch, wrong):
     right = paired.psnr
@@ -174,6 +187,9 @@ def test_psnr_with_another_peak(rescored, monkeypatch, wrong):
     assert rescored() >= {("Metrics", "probe"), ("PSNR", "psnr")}
 
 
+@pytest.mark.planted(
+    "source and target exchanged in scoring", "`paper.mse` of the oracle, `paper.ssim_src` of the copy of the source"
+)
 def test_source_and_target_exchanged(rescored, monkeypatch):
     right = stage.score_images
     monkeypatch.setattr(stage, "score_images", lambda image, target, source: right(image, source, target))
@@ -181,6 +197,9 @@ def test_source_and_target_exchanged(rescored, monkeypatch):
     assert {("Oracle", "paper.mse"), ("Copy Source", "paper.ssim_src")} <= found
 
 
+@pytest.mark.planted(
+    "pairs of source and target shifted by a slice, or shuffled between subjects", "`order` of the copy of the source"
+)
 @pytest.mark.parametrize("change", [one_slice_off, exchanged], ids=["shifted", "shuffled"])
 def test_pairs_in_the_store(run, rescored, change):
     store = SliceStore(run.data_dir("heads") / "test")
@@ -191,6 +210,7 @@ def test_pairs_in_the_store(run, rescored, change):
     assert ("Copy Source (pairs of source and target)", "order") in rescored()
 
 
+@pytest.mark.planted("a method better than the oracle in some metric", "that metric, of the oracle")
 def test_a_method_better_than_the_oracle(run):
     report = Report.read(run, partial=True)
     for item in report.results:

@@ -11,11 +11,15 @@ import pytest
 from scipy.stats import t
 
 from xmodbench.metrics import published
+from xmodbench.metrics.registry import METRICS
 from xmodbench.metrics.stats import Spread
+from xmodbench.plan.config import parse_config
+from xmodbench.plan.plan import Plan
 from xmodbench.plugins import DATASETS, METHODS, available, find
-from xmodbench.report.collect import collect_cell
+from xmodbench.report.collect import CellResult, collect_cell
 from xmodbench.report.model import Report
 from xmodbench.report.published import CODES, OPTION_CODES, option, rank_agreement, reasons
+from xmodbench.report.summary import Entry
 
 
 @pytest.mark.parametrize(("printed", "half"), [("766.40", 0.005), ("68.6", 0.05), ("-0.006", 0.0005), ("12", 0.5)])
@@ -134,6 +138,42 @@ def test_ranks_of_a_direction_are_compared_once_for_each_published_method(report
     assert (psnr_found.methods, psnr_found.tau) == (4, 1)
     assert psnr_found.p == pytest.approx(2 / 24)
     assert rank_agreement(group, report.beside[group.key]) == [], "of one method there is no order"
+
+
+AS_PUBLISHED = {
+    "method": "midiffusion",
+    "entry": {"settings": {"preset": "released", "epochs": 10000}},
+    "dataset": "ixi",
+}
+OTHERWISE = {
+    "size": {"settings": {"image_size": 64}},
+    "preset": {"entry": {"settings": {"epochs": 10000}}},
+    "training": {"entry": {"settings": {"preset": "released"}}},
+    "sweep": {"entry": {**AS_PUBLISHED["entry"], "sweep": {"sampling_steps": [50]}}},
+    "share": {"method": "cyclegan", "entry": {"settings": {"share": 0.5}}},
+    "sequence": {"dataset": "goldatlas", "direction": "mr->ct"},
+    "slices": {"counts": {"subjects": 25, "images": 74}},
+    "definition": {"metric": "paper.mi"},
+}
+
+
+def codes(method, entry, dataset, direction="pd->t1", settings=None, counts=None, metric="paper.psnr"):
+    """The reasons of one number of a run with the shipped plugins."""
+    entries = {dataset: {"directions": [direction], "settings": settings or {}}}
+    plan = Plan(parse_config({"run": "r", "datasets": entries, "methods": {method: entry}}, "r.yaml"), "r.yaml")
+    counts = counts or {"subjects": 25, "images": 75}
+    item = CellResult(plan.cells[0], "complete", counts=counts)
+    return set(dict(reasons(plan, Entry(item, METRICS[metric]))))
+
+
+@pytest.mark.parametrize("code", OTHERWISE)
+def test_each_code_comes_with_what_it_stands_for(code):
+    assert codes(**AS_PUBLISHED) == {"split"}, "which subjects and slices were taken nobody knows"
+    assert code in codes(**AS_PUBLISHED | OTHERWISE[code])
+
+
+def test_every_code_is_tried():
+    assert set(OTHERWISE) | {"split"} == set(CODES)
 
 
 def test_what_plugins_say_of_published_runs_can_be_looked_up():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 from scipy import stats as scipy_stats
 
 from tests.report import synthetic
-from tests.report.conftest import DIRECTIONS
 from xmodbench.files import write_json
 from xmodbench.metrics import stats
 from xmodbench.plan.plan import Cell, Plan
@@ -24,24 +24,10 @@ from xmodbench.report.sweep_plots import sweep_plots
 SEEDS = [1, 2, 3]
 
 
-def make(root):
-    return synthetic.make_plan(root, datasets=("heads",), directions=DIRECTIONS, seeds=SEEDS)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("seeds")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        synthetic.write_plugins(folder)
-        synthetic.finish(make(folder), subjects=4, slices=2, size=32)
-    return folder
-
-
 @pytest.fixture
-def report(root, monkeypatch):
-    monkeypatch.chdir(root)
-    return Report.read(make(root), partial=False)
+def report(seeded, monkeypatch):
+    monkeypatch.chdir(seeded)
+    return Report.read(synthetic.seeded_plan(seeded), partial=False)
 
 
 def item_of(report, method):
@@ -86,8 +72,8 @@ def test_a_method_with_fewer_seeds_of_its_own_is_said(report):
         "good": 2, "blurry": 1, "noisy": 3, "oracle": 1,
     }  # fmt: skip
     note = text.seeds_note(fewer.plan, fewer.groups[0])
-    assert note.startswith("Means of 3 seeds") and "1 seed by the config: Blurry;" in note + ";"
-    assert "2 seeds by the config: Good" in note and "Oracle" not in note
+    assert note.startswith("Means of 3 seeds") and "with 1 seed: Blurry;" in note + ";"
+    assert "with 2 seeds: Good" in note and "Oracle" not in note
     row = next(r for r in fewer.comparisons if (r["a"], r["b"], r["metric"]) == ("blurry", "noisy", "paper.psnr"))
     assert row["low"] < row["difference"] < row["high"]
 
@@ -154,21 +140,20 @@ def test_a_curve_has_a_tick_for_each_seed_and_one_name_in_the_legend(report):
     "a seed that failed among several",
     "the mean of the others, and it is said; the failed one is listed",
 )
-def test_a_seed_that_failed_is_left_out_and_said(root, report, tmp_path):
-    folder = report.plan.model_dir(Cell("noisy", "heads", "pd", "t1", 2))
-    write_json(folder / "failure.json", {"error": "diverged"})
-    try:
-        again = Report.read(report.plan, partial=True)
-        item = item_of(again, "noisy")
-        assert item.complete and len(item.runs) == 2
-        assert item.reason == "2 of 3 seeds (seed 2 failed)"
-        assert entry_of(again, "noisy", "paper.psnr").seeds == pytest.approx(
-            tuple(entry_of(report, "noisy", "paper.psnr").seeds[i] for i in (0, 2))
-        )
-        write_page(again, {}, tmp_path / "report.html")
-        page = (tmp_path / "report.html").read_text()
-        assert "Incomplete: 14 of 15 cells." in page
-        assert "Noisy: 2 of 3 seeds (seed 2 failed)" in page
-        assert "<strong>Noisy, seed 2</strong>" in page and "diverged" in page
-    finally:
-        (folder / "failure.json").unlink()
+def test_a_seed_that_failed_is_left_out_and_said(seeded, report, tmp_path, monkeypatch):
+    shutil.copytree(seeded, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    plan = synthetic.seeded_plan(tmp_path / "copy")
+    write_json(plan.model_dir(Cell("noisy", "heads", "pd", "t1", 2)) / "failure.json", {"error": "diverged"})
+    again = Report.read(plan, partial=True)
+    item = item_of(again, "noisy")
+    assert item.complete and len(item.runs) == 2
+    assert item.reason == "2 of 3 seeds (seed 2 failed)"
+    assert entry_of(again, "noisy", "paper.psnr").seeds == pytest.approx(
+        tuple(entry_of(report, "noisy", "paper.psnr").seeds[i] for i in (0, 2))
+    )
+    write_page(again, {}, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Incomplete: 14 of 15 cells." in page
+    assert "Noisy: 2 of 3 seeds (seed 2 failed)" in page
+    assert "<strong>Noisy, seed 2</strong>" in page and "diverged" in page

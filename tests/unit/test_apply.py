@@ -2,7 +2,6 @@
 
 import gzip
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -20,7 +19,7 @@ from xmodbench.files import read_json, write_json
 from xmodbench.seeding import derive_seed
 from xmodbench.stages.apply import apply
 from xmodbench.stages.apply_model import Wish, read_model
-from xmodbench.stages.apply_volume import mean_and_spread, seeds_of
+from xmodbench.stages.apply_samples import mean_and_spread, seeds_of
 from xmodbench.stages.train import train
 
 NOISY = COPIER.replace(
@@ -36,9 +35,17 @@ CENTRE = np.array(OBLIQUE["centre"])
 def applied(trained, tmp_path):
     """Apply the model of `trained`, or another one, to a file."""
 
-    def do(given: Path, out: str = "out.nii.gz", body: str = COPIER, model: Path = trained / "model", seed=5, **wish):
+    def do(
+        given: Path | dict[str, Path],
+        out: str = "out.nii.gz",
+        body: str = COPIER,
+        model: Path = trained / "model",
+        seed=5,
+        **wish,
+    ):
         job = job_of(tmp_path / "plugins", "copier", body, seed)
-        return apply(job, read_model(model), given, tmp_path / out, Wish(**wish))
+        volumes = given if isinstance(given, dict) else {"": given}
+        return apply(job, read_model(model), volumes, tmp_path / out, Wish(**wish))
 
     do.model = trained / "model"
     return do
@@ -69,9 +76,11 @@ def test_slices_of_every_plane_lead_back(tmp_path, trained, plane, changed):
     known = read_json(trained / "model" / "preparation.json")
     known |= {"plane": plane, "settings": known["settings"] | changed}
     on = grid("PIL", **OBLIQUE)
-    alone = prepare_alone(write(tmp_path / "in.mha", head("mr", on, CENTRE, seed=9)), "mr", known)
+    alone = prepare_alone({"mr": write(tmp_path / "in.mha", head("mr", on, CENTRE, seed=9))}, known)
     assert {row["axis"] for row in alone.rows} == {plane}
-    found = put_back(alone.images, [row["index"] for row in alone.rows], [(0, 1)] * len(alone.rows), alone.place, "mr")
+    found = put_back(
+        alone.images["mr"], [row["index"] for row in alone.rows], [(0, 1)] * len(alone.rows), alone.place, "mr"
+    )
     off = (
         landmarks_of(sitk.GetArrayFromImage(found.image).transpose(2, 1, 0), affine_ras(on), CENTRE)
         - LANDMARKS
@@ -269,15 +278,15 @@ def test_models_that_cannot_be_applied_are_told_in_a_line(tmp_path, trained):
 
 def test_the_source_is_named_or_plain(tmp_path, trained):
     model = read_model(trained / "model")
-    assert model.source(None, False) == model.source("mr", False) == "mr"
+    assert model.sources((), False) == model.sources(["mr"], False) == ("mr",)
     with pytest.raises(UserError, match="is what the model translates to"):
-        model.source("ct", False)
+        model.sources(["ct"], False)
     with pytest.raises(UserError, match="the training data have no 'flair'"):
-        model.source("flair", False)
-    assert model.source("flair", True) == "flair"
+        model.sources(["flair"], False)
+    assert model.sources(["flair"], True) == ("flair",)
     model.known["modalities"]["pd"] = {}
     with pytest.raises(UserError, match="of which modality are the volumes.*mr, pd"):
-        model.source(None, False)
+        model.sources((), False)
 
 
 def test_a_folder_of_many_with_one_that_is_bad(tmp_path, applied):
@@ -325,7 +334,7 @@ def test_another_method_s_models_are_refused(tmp_path, applied):
     job = job_of(tmp_path / "plugins", "other", COPIER)
     model = read_model(applied.model)
     with pytest.raises(UserError, match="translates with models of its own, and .* is one of 'copier'"):
-        apply(job, model, given, tmp_path / "out.nii.gz", Wish())
+        apply(job, model, {"": given}, tmp_path / "out.nii.gz", Wish())
     assert model.method(None, {"a": 1}) == ("copier", "copier", {"a": 1})
     assert model.method("ilvr", {"a": 1}) == ("ilvr", "ilvr", {"a": 1})
 
@@ -364,15 +373,3 @@ def test_models_that_see_more_than_a_slice_are_applied_alike(tmp_path, applied, 
         applied(given, "above.nii.gz", body.replace("1:2", "2:3"))
         above = nibabel.load(tmp_path / "above.nii.gz").get_fdata()
         assert np.abs(above[:, :, 15:25] - found[0][:, :, 16:26]).max() < np.abs(above - found[0]).max() / 4
-
-
-def test_a_model_of_several_sources_is_not_applied_to_one_volume(tmp_path, applied):
-    given = write(tmp_path / "in.nii.gz", head("mr", grid(), seed=9))
-    body = COPIER.replace("ZERO_SHOT\n", "ZERO_SHOT\n    sources = (2, 2)\n")
-    with pytest.raises(UserError, match="takes 2 source modalities, and 'mr' is 1"):
-        applied(given, body=body)
-    model = read_model(applied.model)
-    for trained in ({"source": "mr+t2"}, {"handed": {"sources": [2, 2]}}):
-        several = replace(model, record={**model.record, **trained})
-        with pytest.raises(UserError, match="at once, and apply takes volumes of one; prepare a data set with"):
-            several.source("mr", force=True)

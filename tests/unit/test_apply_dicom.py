@@ -31,7 +31,8 @@ def series(folder, code="LPS", description="T1 tra", kind="mr", number=3):
 
 def run(trained, tmp_path, given, out, model=None, body=COPIER, **wish):
     job = job_of(tmp_path / "plugins", "copier", body)
-    return apply(job, read_model(model or trained / "model"), given, tmp_path / out, Wish(**wish))
+    volumes = given if isinstance(given, dict) else {"": given}
+    return apply(job, read_model(model or trained / "model"), volumes, tmp_path / out, Wish(**wish))
 
 
 def test_a_derived_series_lies_on_the_given_one(tmp_path, trained):
@@ -93,8 +94,8 @@ def test_which_series_is_asked_where_there_are_several(tmp_path, trained):
     with pytest.raises(UserError, match=r"2 series, where one .*'T1 tra'.*'T1 tra late'.*name it with --series"):
         run(trained, tmp_path, given, "out.nii.gz")
     with pytest.raises(UserError, match=r"--series: '\(' is no regular expression"):
-        run(trained, tmp_path, given, "out.nii.gz", series="(")
-    run(trained, tmp_path, given, "out.nii.gz", series="late$")
+        run(trained, tmp_path, given, "out.nii.gz", series={"": "("})
+    run(trained, tmp_path, given, "out.nii.gz", series={"": "late$"})
     assert read_json(tmp_path / "out.record.json")["series"]["description"] == "T1 tra late"
 
 

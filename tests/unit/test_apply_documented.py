@@ -8,11 +8,11 @@ import nibabel
 import pytest
 from typer.testing import CliRunner
 
-from tests.phantoms import COPIER, grid, head, write
+from tests.phantoms import COPIER, grid, head, two_copier, write
 from tests.plugins import job_of, write_method
 from tests.unit.test_apply_dicom import series
 from xmodbench.cli.app import app
-from xmodbench.data.volumes import doubts
+from xmodbench.data.volumes import doubts, subject
 from xmodbench.files import REPOSITORY
 from xmodbench.stages.translate import translate
 
@@ -23,7 +23,7 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, trained):
+def folder(tmp_path_factory, trained, trained_of_two):
     """A working folder with all that the page speaks of."""
     made = shutil.copytree(trained, tmp_path_factory.mktemp("documented") / "folder")
     run = made / "results" / "gold"
@@ -37,11 +37,15 @@ def folder(tmp_path_factory, trained):
     write(made / "thick.nii.gz", head("mr", grid(size=(60, 66, 20), spacing=(2.8, 3.1, 9)), seed=9))
     series(made / "dicom" / "patient1")
     write_method(made, "copier", COPIER)
+    shutil.copytree(trained_of_two / "model", made / "results/heads/models/two_sources/heads/ct-from-mr+t2")
+    shutil.copy(trained_of_two / "raw" / "s0-t2.nii.gz", made / "t2.nii.gz")
+    write_method(made, "two", two_copier())
     return made
 
 
 EXPECTED = {
     "ct.nii.gz": ["ct.nii.gz", "ct.record.json"],
+    "from-two.nii.gz": ["from-two.nii.gz", "from-two.record.json"],
     "translated": ["translated/a.nii.gz", "translated/a.record.json"],
     "synthetic-ct": ["synthetic-ct/0044.dcm", "synthetic-ct.record.json"],
     "translated-dicom": ["translated-dicom/patient1/0044.dcm"],
@@ -74,6 +78,7 @@ def test_the_page_s_limits_are_the_code_s():
         and f"{doubts.COVERAGE}" in rows["field of view"]
     )
     assert f"{doubts.CUT_OFF:.0%}".replace("%", " %") in rows["field of view"] and doubts.NEARER == 0.8
+    assert f"covers less than {doubts.MIN_COVERAGE:.0%}".replace("%", " %") in PAGE and subject.MIN_OVERLAP == 0.5
 
 
 def test_one_of_many_that_fails_is_told_and_the_exit_code_says_so(folder, monkeypatch, tmp_path):

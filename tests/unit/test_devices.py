@@ -87,6 +87,15 @@ def test_several_processes_are_launched_for_methods_that_can(tmp_path, monkeypat
     assert found["several"][2] == ["python", "-m", MODULE, "--processes", "2", "--device", "auto"]
 
 
+@pytest.mark.parametrize(("device", "first"), [("cpu", True), ("auto", False), ("cuda", False)])
+def test_trainings_come_first_only_where_nothing_waits_for_a_gpu(device, first, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_method(tmp_path, "one")
+    write_dataset(tmp_path, "toy", DATASET)
+    values = {"run": "r", "datasets": {"toy": {}}, "methods": {"one": {}}, "compute": {"device": device}}
+    assert Jobs(Plan(parse_config(values, "c"), "c"), lambda: True).asks.training_priority == int(first)
+
+
 def test_auto_counts_gpus_only_where_there_are_some(tmp_path, monkeypatch):
     """Without a GPU, jobs with `device: auto` must not queue for one; on a cluster they ask for one."""
     monkeypatch.chdir(tmp_path)
@@ -210,6 +219,15 @@ def test_where_gpus_are_generic_resources_they_are_asked_for_as_such(asked):
     usual = asked({}, processes=2).asks
     assert (usual.gpu(training("several")), usual.gres(training("several"))) == (2, None)
     assert asked({"gpu_gres": "gpu"}, device="cpu").asks.gres(training("several")) is None
+
+
+def test_a_limit_of_this_machines_gpus_governs_no_cluster(asked, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    found = asked({}, processes=2).asks
+    assert found.local_gpu(training("several")) is None
+    found.runs_here = lambda: True
+    assert [found.local_gpu(training(name)) for name in ("several", "control")] == [2, None]
+    assert asked({}, device="cpu").asks.local_gpu(training("several")) is None
 
 
 def test_controls_are_a_group_and_nothing_else_is(asked):

@@ -203,7 +203,7 @@ def test_its_model_of_the_target_is_sdedits_bit_for_bit(trained, tmp_path, quiet
 
 def test_a_saved_model_translates_the_same(trained):
     method, folder, run = trained
-    assert (folder / "loss.png").is_file() and (folder / "classifier" / "loss.png").is_file()  # where reports look
+    assert (folder / "loss.csv").is_file() and (folder / "classifier" / "loss.csv").is_file()  # where reports look
     again = FULL(FULL.Config(sampling_steps=8, factor=8))  # the preset of what is only for translation
     again.load(folder, run)
     images = [one.translate(SOURCE.numpy(), [ImageGenerator.of(1, "a")]) for one in (method, again)]

@@ -112,6 +112,16 @@ def test_the_demo_is_estimated_within_a_factor_of_two():
     assert "(by its settings)" in told(estimate) and "about 13 min of one core" in told(estimate)
 
 
+@pytest.mark.parametrize("name", ["demo-all", "extended", "smoke", "share", "tradeoff"])
+def test_no_method_of_a_shipped_config_for_a_processor_is_unknown(name):
+    assert not total(Estimate(shipped(name)).cpu.values()).unknown
+
+
+def test_what_takes_as_long_with_any_settings_has_one_rate(tmp_path):
+    found = Rates(tmp_path).find("nearest_slice", "translate", Work(48, "settings 0123", 1, 128))
+    assert found is not None and found.of(Work(48, "settings 0123", 1, 128)) == pytest.approx(8 * found.value)
+
+
 def test_what_was_never_measured_is_unknown(monkeypatch):
     estimate = Estimate(plan({"midiffusion": {"settings": {"network": "adm"}}, "oracle": {}}))
     assert estimate.cpu["train"].unknown == ["train midiffusion"]

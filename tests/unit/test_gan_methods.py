@@ -65,7 +65,7 @@ def test_defaults_are_the_published_ones(name):
 
 
 # -- training -------------------------------------------------------------------------------------------------------------
-OUTPUTS = {"model.safetensors", "model.json", "loss.csv", "loss.png"}
+OUTPUTS = {"model.safetensors", "model.json", "loss.csv"}
 
 
 def files(method, folder):

@@ -26,6 +26,9 @@ JOBS = {
     "pbs": {"PBS_JOBID": "12[3].head"},
     "lsf": {"LSB_JOBID": "12", "LSB_JOBINDEX": "0"},
     "sge": {"JOB_ID": "12", "SGE_TASK_ID": "undefined"},
+    "oar": {"OAR_JOB_ID": "12"},
+    "flux": {"FLUX_JOB_ID": "f12"},
+    "kubernetes": {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "HOSTNAME": "pod-12"},
 }
 
 

@@ -27,12 +27,26 @@ def by_matrix_root(a, b):
     return np.square(a.mean(0) - b.mean(0)).sum() + np.trace(s1 + s2 - 2 * root)
 
 
+@pytest.mark.reference(
+    "Fréchet distance (FID, HOG)", "the textbook formula with SciPy's matrix root", "to 1e-6 of the value"
+)
 @pytest.mark.parametrize(("n", "m"), [(60, 80), (60, 12), (200, 60)])
 def test_frechet_distance_is_the_textbook_formula(n, m):
     rng = np.random.default_rng(0)
     mixing = rng.standard_normal((20, 20))
     a, b = rng.standard_normal((n, 20)) @ mixing, 0.5 + rng.standard_normal((m, 20))
     assert frechet_distance(a, b) == pytest.approx(by_matrix_root(a, b), rel=1e-6)
+
+
+@pytest.mark.reference("Fréchet distance (FID, HOG)", "pytorch-fid", "to 1e-6 of the value")
+@pytest.mark.filterwarnings("ignore:The `disp` argument:DeprecationWarning")  # of SciPy's root, by pytorch-fid
+def test_frechet_distance_is_pytorch_fids():
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((90, 20)) @ rng.standard_normal((20, 20)), 0.5 + rng.standard_normal((70, 20))
+    of_both = [(x.mean(0), np.cov(x, rowvar=False)) for x in (a, b)]
+    assert frechet_distance(a, b) == pytest.approx(calculate_frechet_distance(*of_both[0], *of_both[1]), rel=1e-6)
 
 
 @pytest.mark.fault(
@@ -167,6 +181,9 @@ def test_with_weights_there_are_fid_its_extrapolation_and_kid(monkeypatch, tmp_p
     assert few["paper.fid"]["value"] is not None and few["standard.fid_inf"]["value"] is None
 
 
+@pytest.mark.reference(
+    "KID over all pairs (its jackknife)", "the unbiased squared MMD, summed by hand", "to 1e-6 of the value"
+)
 def test_the_squared_mmd_is_what_kid_estimates():
     a, b = np.random.default_rng(3).standard_normal((2, 40, 6))
     assert distribution.squared_mmd(a, b) == pytest.approx(distribution.kernel_distance(a, b), abs=0.1)
@@ -239,6 +256,9 @@ def test_a_path_may_come_from_the_environment_and_must_be_right(served, monkeypa
         weights.fid_weights(str(tmp_path / "other.pth"))
 
 
+@pytest.mark.reference(
+    "KID (torchmetrics' class)", "3000 subsets of the unbiased polynomial MMD", "within their sampling error"
+)
 def test_kid_is_the_unbiased_polynomial_mmd_where_the_subset_is_fixed():
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 20, 6))
@@ -253,6 +273,9 @@ def test_kid_is_the_unbiased_polynomial_mmd_where_the_subset_is_fixed():
     assert distribution.kernel_distance(a, b) == distribution.kernel_distance(a, b)
 
 
+@pytest.mark.reference(
+    "Inception features (FID, KID)", "pytorch-fid's network with the same weights", "to 1e-4 of the value"
+)
 def test_inception_features_come_from_the_file_given(tmp_path):
     torch = pytest.importorskip("torch")
     import pytorch_fid.inception as reference

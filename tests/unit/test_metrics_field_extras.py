@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import SimpleITK as sitk
 
@@ -40,9 +39,14 @@ def direction(*, gap: int = 1, hu: bool = True, size: int = SIZE):
     facts = {"grid": grid, "plane": "axial", "crop": {"top": 0, "left": 0, "height": size, "width": size}, "scans": {}}
     normalise = {"ct": {"method": "window", "low": -1000, "high": 1000}} if hu else {}
     manifest = {"settings": {"normalise": normalise}, "volumes": {"s0": facts}}
-    rows = pd.DataFrame({"id": [f"s0_{n}" for n in range(4)], "subject": "s0", "index": [gap * n for n in range(4)]})
-    rows = rows.assign(position_mm=rows["index"] * 3.0, ct_low=-1000.0, ct_high=1000.0, mr_low=0.0, mr_high=500.0)
+    ends = {"ct_low": "-1000.0", "ct_high": "1000.0", "mr_low": "0.0", "mr_high": "500.0"}
+    places = [{"index": str(gap * n), "position_mm": str(gap * n * 3.0)} for n in range(4)]
+    rows = [{"id": f"s0_{n}", "subject": "s0", **place, **ends} for n, place in enumerate(places)]
     return (made, target, 1 - target), rows, manifest
+
+
+def without(rows: list[dict[str, str]], column: str) -> list[dict[str, str]]:
+    return [{name: value for name, value in row.items() if name != column} for row in rows]
 
 
 def measured(extra: list[str], given=None, **settings):
@@ -127,6 +131,7 @@ def layers():
     return nn.Sequential(*found)
 
 
+@pytest.mark.reference("LPIPS", "torchmetrics' network with the same weights", "to 1e-5 of the value")
 def test_lpips_is_torchmetrics_own(alexnet, monkeypatch):
     from types import SimpleNamespace
 
@@ -174,7 +179,7 @@ def test_other_weights_are_refused(alexnet, tmp_path):
 
 def test_stores_that_keep_no_units_give_their_reason():
     images, rows, manifest = direction()
-    found = measured(["ms_ssim_3d", "lpips"], (images, rows.drop(columns="ct_low"), manifest))
+    found = measured(["ms_ssim_3d", "lpips"], (images, without(rows, "ct_low"), manifest))
     assert found.absent == {"volume.ms_ssim_3d": UNKNOWN, "field.lpips": UNKNOWN} and not found.slices
 
 

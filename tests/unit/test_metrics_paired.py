@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, uniform_filter
-from skimage.metrics import normalized_mutual_information, peak_signal_noise_ratio
+from skimage.metrics import mean_squared_error, normalized_mutual_information, peak_signal_noise_ratio
 from sklearn.metrics import mutual_info_score
 
 from xmodbench.errors import UserError
@@ -41,6 +41,11 @@ def ssim_from_formula(x, y, data_range):
     return field[3:-3, 3:-3].mean()
 
 
+@pytest.mark.reference(
+    "SSIM-Tar, SSIM-Src (paper), SSIM (8-bit)",
+    "Wang et al. 2004, equation 13, with SciPy's filters",
+    "to 1e-6 of the value",
+)
 @pytest.mark.parametrize(("name", "data_range"), [("ssim_skimage019_float", 2.0), ("ssim_uint8", 255.0)])
 def test_uniform_ssim_is_the_formula_on_grey_levels(trio, name, data_range):
     a, b, _ = trio
@@ -49,6 +54,9 @@ def test_uniform_ssim_is_the_formula_on_grey_levels(trio, name, data_range):
     np.testing.assert_allclose(getattr(paired, name)(a, b), expected, rtol=1e-6)
 
 
+@pytest.mark.reference("SSIM-Tar, SSIM-Src (standard)", "torchmetrics, without the border", "to 1e-9")
+@pytest.mark.reference("SSIM-Tar (foreground)", "torchmetrics' map, averaged there", "to 1e-9")
+@pytest.mark.reference("PSNR (standard)", "torchmetrics", "to 1e-6 of the value")
 def test_gaussian_ssim_and_psnr_agree_with_torchmetrics(trio):
     torch = pytest.importorskip("torch")
     from torchmetrics.functional.image import peak_signal_noise_ratio as tm_psnr
@@ -60,15 +68,25 @@ def test_gaussian_ssim_and_psnr_agree_with_torchmetrics(trio):
     _, field = tm_ssim(ta, tb, data_range=1.0, reduction="none", return_full_image=True)
     expected = field[:, 0, 5:-5, 5:-5].mean((1, 2)).numpy()
     np.testing.assert_allclose(paired.ssim_gaussian(a, b)[0], expected, atol=1e-9)
+    mask = np.zeros(a.shape, bool)
+    mask[:, 6:30, 9:] = True
+    mask[:, :, -5:] = False
+    expected = [one[0].numpy()[inside].mean() for one, inside in zip(field, mask, strict=True)]
+    np.testing.assert_allclose(paired.ssim_gaussian(a, b, mask)[1], expected, atol=1e-9)
     expected = tm_psnr(ta, tb, data_range=1.0, reduction="none", dim=(1, 2, 3)).numpy()
     # it takes the logarithm's base in single precision
     np.testing.assert_allclose(paired.psnr(paired.mse(a, b), 1.0), expected, rtol=1e-6)
 
 
-def test_paper_psnr_and_nmi_agree_with_scikit_image(trio):
+@pytest.mark.reference("MSE (paper, standard)", "scikit-image", "to 1e-6 of the value")
+@pytest.mark.reference("PSNR (paper)", "scikit-image", "to 1e-6 of the value")
+@pytest.mark.reference("MI (paper)", "scikit-image", "to the last bit")
+def test_what_the_paper_has_agrees_with_scikit_image(trio):
     a, b, source = trio
     scores = paired.score_images(a, b, source)
     for index, (x, y) in enumerate(zip(paired.to_8bit(a), paired.to_8bit(b), strict=True)):
+        assert scores["paper.mse"][index] == pytest.approx(mean_squared_error(y, x))
+        assert scores["standard.mse"][index] == pytest.approx(mean_squared_error(b[index], a[index]))
         assert scores["paper.psnr"][index] == pytest.approx(peak_signal_noise_ratio(y, x, data_range=255))
         assert scores["paper.mi"][index] == np.clip(normalized_mutual_information(x, y, bins=100), 1, 2)
 
@@ -85,6 +103,7 @@ def test_nmi_is_that_of_scikit_image_to_the_last_bit(bins):
             assert paired.normalized_mutual_information(x, other, bins) == expected
 
 
+@pytest.mark.reference("MI, NMI (standard)", "scikit-learn, in the foreground", "to 1e-6 of the value")
 def test_mutual_information_agrees_with_scikit_learn_in_the_foreground(trio):
     a, b, source = trio
     mask = paired.foreground(b, source)

@@ -125,6 +125,47 @@ def test_the_card_says_what_it_is(made):
     assert "any source to T1" in text and "Not for diagnosis" in text and "No scores came with it" in text
 
 
+SHAPED = {
+    "several sources with neighbours": (
+        "sources = (2, 2)\n    neighbours = 1",
+        "(1, 6, 16, 16)",
+        "PD and T2 to T1",
+        "slices of 2 source modalities, each with the 1 below and above it",
+    ),
+    "volumes": ("volumes = True", "(1, 1, 2, 16, 16)", "PD to T1", "whole volumes of one source modality"),
+}
+
+
+@pytest.mark.parametrize("case", SHAPED)
+def test_models_that_see_more_than_a_slice_travel_alike(tmp_path, monkeypatch, case):
+    declares, shape, task, handed = SHAPED[case]
+    monkeypatch.chdir(tmp_path)
+    body = WEIGHTS.replace("ZERO_SHOT\n", f"PAIRED\n    {declares}\n").replace(
+        "train.target.mean(0)", "np.mean([image[:, :1].mean(0) for image in train.target], axis=0)[None]"
+    )
+    body = (
+        body.split("    def translate")[0]
+        + f"""    def translate(self, source, generators):
+        assert source[:1].shape == {shape}, source.shape
+        noise = np.stack([item.numpy.random((1, *source.shape[2:]), dtype=np.float32) for item in generators])
+        return (source[:, :1] + noise + self.weights.mean()) / 3
+"""
+    )
+    for part, seed in (("train", 0), ("test", 1)):
+        store_writer(tmp_path / "data" / part, seed=seed, modalities=("pd", "t1", "t2"))
+    job, source = job_of(tmp_path, "shaped", body), task.split(" to ")[0].lower().replace(" and ", "+")
+    train(job, tmp_path / "data/train", "t1", source, tmp_path / "model", tmp_path / "state")
+    export(tmp_path / "model", tmp_path / "t1.zip")
+    found = import_model(tmp_path / "t1.zip", tmp_path / "came", QUIET)
+    images = []
+    for model in ("model", "came"):
+        translate(job, tmp_path / model, tmp_path / "data/test", source, "t1", tmp_path / f"of-{model}", 2)
+        images.append((tmp_path / f"of-{model}" / "t1.npy").read_bytes())
+    assert images[0] == images[1] and found.card.source == source
+    text = (tmp_path / "came" / CARD_TEXT).read_text()
+    assert f": {task}, trained on" in text and f"| is handed | {handed} |" in text
+
+
 def test_the_card_shows_metrics_of_ones_own_with_their_definitions(made):
     with zipfile.ZipFile(made / "t1.zip") as file:
         card = json.loads(file.read(CARD))

@@ -215,7 +215,9 @@ def test_what_was_given_comes_back_as_it_was(stores, take, tmp_path):
     np.testing.assert_array_equal(take().array("ct"), stores[0].array("mr"))
 
 
-def test_missing_slices_are_refused_or_marked(stores, take, tmp_path, capsys):
+def test_missing_slices_are_refused_or_marked(stores, take, tmp_path, quiet, monkeypatch):
+    said = []
+    monkeypatch.setattr(quiet, "say", said.append)
     for number in (0, 1, 4):
         save(tmp_path / "theirs" / f"{stores[0].ids[number]}.png", ct(stores, number))
     save(tmp_path / "theirs" / "other.png", ct(stores, 0))
@@ -229,6 +231,23 @@ def test_missing_slices_are_refused_or_marked(stores, take, tmp_path, capsys):
     assert taken.ids == [stores[0].ids[number] for number in (0, 1, 4)]
     record = read_json(tmp_path / "taken" / "record.json")
     assert (record["missing"], record["extra"]) == (3, 1)
+    assert said == ["x: 1 file is of no test slice: other.png"] * 2 + [
+        "x: 3 of 6 test slices are missing: p0_z+009.0, p1_z+003.0, p1_z+009.0"
+    ]
+
+
+def test_all_that_is_missing_and_extra_is_listed_beside_what_was_taken(stores, take, tmp_path):
+    save(tmp_path / "theirs" / f"{stores[0].ids[0]}.png", ct(stores, 0))
+    extra = [f"slice_{number}.png" for number in range(5)]
+    for name in extra:
+        save(tmp_path / "theirs" / name, ct(stores, 0))
+    with pytest.raises(UserError, match=r"and 2 more \(all: .*failure.json\)"):
+        take()
+    failure = read_json(tmp_path / "taken" / "failure.json")
+    assert (failure["missing_slices"], failure["extra_files"]) == (stores[0].ids[1:], extra)
+    take(partial=True)
+    record = read_json(tmp_path / "taken" / "record.json")
+    assert (record["missing_slices"], record["extra_files"]) == (stores[0].ids[1:], extra)
 
 
 def test_a_volume_that_ends_early_lacks_slices(stores, take, tmp_path):

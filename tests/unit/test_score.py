@@ -12,6 +12,7 @@ from xmodbench.errors import UserError
 from xmodbench.metrics.registry import DISTANCES, PAIRED
 from xmodbench.plan.config import Scoring
 from xmodbench.stages import score as stage
+from xmodbench.stages.score_table import write_columns
 from xmodbench.store import SliceStore, StoreWriter
 
 
@@ -110,3 +111,13 @@ def test_a_failed_rescore_leaves_no_record_of_the_old_scores(stores, tmp_path):
     assert not (stores[2].parent / "toy.record.json").exists()
     run(stores, tmp_path / "good")
     assert not (stores[2].parent / "toy.failure.json").exists()
+
+
+def test_the_table_is_written_as_pandas_would(tmp_path):
+    rng = np.random.default_rng(0)
+    numbers = np.concatenate([[0.0, -0.0, np.nan, 1e-300, 1e22, 100.0, 1 / 3, np.inf], rng.random(92) ** 9])
+    texts = ["NA", "", 'a "b", c', "Röntgen", "1.0", " x", "two\nlines", "'"]
+    columns = {"id": [texts[n % 8] for n in range(100)], "a,b": numbers, "c": numbers.astype(np.float32).astype(float)}
+    write_columns(tmp_path / "own.csv", columns)
+    pd.DataFrame(columns).to_csv(tmp_path / "pandas.csv", index=False)
+    assert (tmp_path / "own.csv").read_bytes() == (tmp_path / "pandas.csv").read_bytes()

@@ -22,6 +22,9 @@ def interval(scores, subjects):
     return mean, stats.t_interval(mean, stats.between_subjects(effects))
 
 
+@pytest.mark.reference(
+    "interval, subjects with as many images each", "SciPy's Student interval of subjects' means", "to 1e-7 of the value"
+)
 def test_with_as_many_images_each_it_is_students_interval_of_subject_means():
     scores, subjects = clustered(6, 20)
     mean, (low, high) = interval(scores, subjects)
@@ -92,6 +95,7 @@ def test_effects_of_a_difference_are_the_differences_of_effects():
     np.testing.assert_allclose(of_a - of_b, of_both, atol=1e-12)
 
 
+@pytest.mark.reference("jackknife", "SciPy's standard error, of a mean", "to 1e-6 of the value")
 def test_the_jackknife_of_a_mean_is_its_standard_error():
     values = np.random.default_rng(4).standard_normal(9)
     without = np.array([np.delete(values, i).mean() for i in range(9)])
@@ -132,6 +136,7 @@ def test_resamples_have_the_spread_of_the_interval():
     np.testing.assert_array_equal(drawn, stats.draws(8, 20_000, seed=1))
 
 
+@pytest.mark.reference("Holm's adjustment", "a textbook example", "to 1e-7 of the value")
 def test_holm_is_the_textbook_example():
     np.testing.assert_allclose(stats.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
     assert stats.holm([]).shape == (0,)
@@ -147,6 +152,7 @@ def test_sign_flips_are_all_there_are(subjects):
         assert p == pytest.approx(np.mean(np.array(sums) >= abs(column.sum()) - 1e-9))
 
 
+@pytest.mark.reference("test of a difference", "SciPy's permutation test", "to 1e-7 of the value")
 def test_sign_flips_are_scipys_permutation_test():
     differences = np.random.default_rng(0).standard_normal((8, 3)) + 0.6
     found = scipy_stats.permutation_test(

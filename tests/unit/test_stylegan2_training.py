@@ -264,7 +264,7 @@ def test_snapshots_show_samples_and_encoded_slices_and_change_nothing(tmp_path):
         weights[count], _ = trained(tiny(snapshots=count), folder)
     for phase in ("", "encoder"):
         assert len(list((tmp_path / "2" / "model" / phase / "snapshots").glob("*.png"))) == 2
-        assert (tmp_path / "2" / "model" / phase / "loss.png").is_file()
+        assert (tmp_path / "2" / "model" / phase / "loss.csv").is_file()
     assert all(torch.equal(weights[2][name], weights[0][name]) for name in weights[2])
 
 

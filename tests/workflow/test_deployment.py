@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from tests.workflow import stand_in_conda
 from tests.workflow.conftest import ENVIRONMENT, Work
 from tests.workflow.test_failures import FAILING
 from xmodbench.files import REPOSITORY
+from xmodbench.generate.lock import Lock, Pin
 from xmodbench.plan.config import Compute
 from xmodbench.plan.deployment import BIND, Deployment
 
@@ -181,20 +183,39 @@ def test_a_run_that_fails_reports_what_there_is(fresh, tools, environment, metho
 
 
 LOCKED = REPOSITORY / "config" / "smoke.yaml"
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def of_snakemake() -> list[Pin]:
+    """What an environment of Snakemake alone holds."""
+    lock = Lock.read((REPOSITORY / "requirements.lock").read_text())
+    return [pin for pin in lock.needed_by(["snakemake"]) if pin.holds(PYTHON)]
+
+
+def test_a_snakemake_that_is_alone_in_its_environment_plans_every_method(tmp_path):
+    """As `--use-conda` may be started from; the packages are links to those of this environment."""
+    plain = tmp_path / "plain"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", plain], check=True)
+    (place,) = plain.glob("lib/python*/site-packages")
+    for pin in of_snakemake():
+        package = distribution(pin.name)
+        for name in {file.parts[0] for file in package.files or []} - {"..", "__pycache__"}:
+            if not (place / name).exists():
+                (place / name).symlink_to(package.locate_file(name))
+    environment = {**os.environ, "PATH": BARE}
+    environment.pop("PYTHONPATH", None)
+    command = [plain / "bin/python", "-m", "snakemake", "-s", REPOSITORY / "Snakefile", "--configfile", LOCKED, "-n"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert not (place / "numpy").exists() and "rule translate_part:" in done.stdout + done.stderr
 
 
 @pytest.mark.slow
 def test_the_smoke_matrix_in_the_locked_environment_from_a_plain_snakemake(tmp_path):
     """uv installs what conda and pip would, from the package index or its cache: the lock's files, by their hashes."""
-    from xmodbench.generate.lock import Lock
-
     uv = Path(sys.executable).with_name("uv")
     plain = tmp_path / "plain"
-    lock = Lock.read((REPOSITORY / "requirements.lock").read_text())
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    (tmp_path / "snakemake.txt").write_text(
-        "\n".join(pin.requirement() for pin in lock.needed_by(["snakemake"]) if pin.holds(python))
-    )
+    (tmp_path / "snakemake.txt").write_text("\n".join(pin.requirement() for pin in of_snakemake()))
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, plain], check=True)
     install = [uv, "pip", "install", "--quiet", "--python", plain / "bin/python", "--no-deps", "--require-hashes"]
     subprocess.run([*install, "-r", tmp_path / "snakemake.txt"], check=True)

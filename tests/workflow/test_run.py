@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -232,18 +234,50 @@ def test_results_do_not_depend_on_the_cut(finished, fresh):
         assert (fresh.results / path).read_bytes() == (finished.results / path).read_bytes()
 
 
-@pytest.mark.parametrize("profile", ["slurm", "generic"])
-def test_cluster_profiles_plan(fresh, profile):
-    """In place of the default profile, whose one GPU is this machine's and not the cluster's.
+@pytest.mark.parametrize(
+    ("option", "profile"), [("--workflow-profile", "slurm"), ("--workflow-profile", "generic"), ("--profile", "slurm")]
+)
+def test_cluster_profiles_plan(fresh, option, profile):
+    """In place of the default profile or beside it, whose one GPU is this machine's and not the cluster's.
 
     What is planned on a machine without a GPU is what the cluster's nodes are asked for.
     """
+    asked = asked_by_jobs(fresh, "auto", option, str(REPOSITORY / "profiles" / profile))
+    assert {"mem_mb=16000", "gpu=4"} <= asked
+    assert not any(word.startswith("local_gpu=") for word in asked)
+
+
+@pytest.mark.parametrize(("profile", "plugin"), [("slurm", "slurm"), ("generic", "cluster_generic")])
+def test_what_a_profile_leaves_to_a_site_is_known_to_the_plugin(profile, plugin):
+    text = (REPOSITORY / "profiles" / profile / "profile.yaml").read_text()
+    prefix = plugin.replace("_", "-")
+    given = set(re.findall(rf"^(?:# )?{prefix}-([a-z-]+):", text, re.MULTILINE))
+    settings = import_module(f"snakemake_executor_plugin_{plugin}").ExecutorSettings
+    assert given and given <= {field.name.replace("_", "-") for field in fields(settings)}
+
+
+@pytest.mark.parametrize("profile", ["slurm", "generic"])
+def test_beside_the_default_profile_a_clusters_limits_hold(profile):
+    """Of two profiles that are read, Snakemake takes the `resources` of one: the default one's."""
+    limits = [
+        yaml.safe_load((REPOSITORY / "profiles" / name / "profile.yaml").read_text())["resources"]
+        for name in (profile, "default")
+    ]
+    assert limits[0] and limits[0].items() <= limits[1].items()
+
+
+def test_one_gpu_job_at_a_time_runs_on_this_machine(fresh):
+    assert {"gpu=4", "local_gpu=1"} <= asked_by_jobs(fresh, "cuda", "--cores", "2")
+
+
+def asked_by_jobs(work, device: str, *options: str) -> set[str]:
+    """Resources of the planned jobs of a method that trains in four processes."""
     midiffusion = {"settings": {"preset": "short"}}
-    fresh.write_config(methods={"midiffusion": midiffusion}, compute={"device": "auto", "processes": 4})
-    done = fresh.snakemake("-n", "--workflow-profile", str(REPOSITORY / "profiles" / profile))
+    work.write_config(methods={"midiffusion": midiffusion}, compute={"device": device, "processes": 4})
+    done = work.snakemake("-n", *options)
     assert done.returncode == 0, done.stderr
-    said = done.stdout + done.stderr
-    assert "mem_mb=16000" in said and "gpu=4" in said and "provided resources: gpu" not in said.lower()
+    lines = re.findall(r"^    resources: (.*)$", done.stdout + done.stderr, re.MULTILINE)
+    return {word for line in lines for word in line.split(", ")}
 
 
 def test_workflow_is_lint_clean(fresh):

@@ -12,11 +12,13 @@ rule train:
         f"{RESULTS}/logs/train/{{training}}.{{dataset}}.{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{training}}.{{dataset}}.{{model}}.tsv"
+    priority: jobs.asks.training_priority
     conda:
         ENVIRONMENT
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
+        local_gpu=jobs.asks.local_gpu,
         gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,
@@ -114,6 +116,7 @@ rule translate:
     threads: jobs.asks.threads
     resources:
         gpu=jobs.asks.gpu,
+        local_gpu=jobs.asks.local_gpu,
         gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,

@@ -142,7 +142,8 @@ def _say_scores(path: Path, progress: Progress) -> None:
     scores = pd.read_csv(path)
     means = {name: scores[f"standard.{name}"].mean() for name in ("ssim_tar", "psnr", "mse")}
     said = f"SSIM {means['ssim_tar']:.3f}, PSNR {means['psnr']:.2f} dB, MSE {means['mse']:.4f} (standard definitions)"
-    progress.say(f"{path}: {said}, {len(scores)} slices of {scores['subject'].nunique()} subjects")
+    subjects = scores["subject"].nunique()
+    progress.say(f"{path}: {said}, {len(scores)} slices of {subjects} subject{'s' if subjects > 1 else ''}")
 
 
 def _run_with(entry: Any, config: str | None):

@@ -50,7 +50,11 @@ def add_to(app: typer.Typer) -> None:
         gather
     )
 
-    applying = ("xmodbench apply model in.nii.gz out.nii.gz", "xmodbench apply model scans translated --samples 8")
+    applying = (
+        "xmodbench apply model in.nii.gz out.nii.gz",
+        "xmodbench apply model scans translated --samples 8",
+        "xmodbench apply model t1=a.nii.gz t2=b.nii.gz out.nii.gz",
+    )
     add(rich_help_panel=GROUP, epilog=example(*applying))(apply)
 
 
@@ -162,7 +166,13 @@ def gather(
 
 def apply(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
-    given: Annotated[Path, typer.Argument(metavar="IN", help="A volume, a folder of a DICOM series, or one of many.")],
+    given: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN",
+            help="A volume, a folder of a DICOM series, or one of many; of several sources one each: t1=A t2=B.",
+        ),
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A .nii.gz file; a folder for many, or for DICOM.")],
     source: Annotated[str | None, typer.Option(help="Modality of the volumes, where it can be more than one.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Images drawn per slice: mean, and standard deviation.")] = 1,
@@ -172,7 +182,12 @@ def apply(
     orientation: Annotated[
         str | None, typer.Option(help="Where the axes of a file run that does not say so, such as LPS.")
     ] = None,
-    series: Annotated[str | None, typer.Option(help="Which DICOM series, by its description.")] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX", help="Which DICOM series, by its description; of several sources t1=REGEX for each."
+        ),
+    ] = None,
     dicom: Annotated[bool, typer.Option("--dicom", help="Write DICOM series for DICOM.")] = False,
     seed: Seed = 1,
     device: Device = "auto",
@@ -182,13 +197,20 @@ def apply(
 ) -> None:
     """Translate volumes with a trained model and put them back onto their own voxels."""
     from xmodbench.stages import apply as stage
+    from xmodbench.stages.apply_items import named
     from xmodbench.stages.apply_model import Wish, read_model
 
     read = read_model(model)
     job = _job(*read.method(method, parsed(settings)), seed, device, threads, tf32)
-    wish = Wish(source, samples, batch_size, force, orientation, series, dicom)
-    failed = stage.apply(job, read, given, out, wish)
+    volumes = {name: Path(word) for name, word in named(given).items()}
+    if source is not None:
+        if "" not in volumes:
+            raise UserError("is said before the volumes already", "--source", "leave it out")
+        volumes = {source: volumes[""]}
+    wish = Wish(samples, batch_size, force, orientation, named(series or (), "--series"), dicom)
+    failed = stage.apply(job, read, volumes, out, wish)
     for path, problem in failed:
         typer.echo(f"FAILED {path.name}: {problem}", err=True)
     if failed:
-        raise UserError(f"{len(failed)} of its volumes failed", given, "the others are done; see the lines above")
+        where = ", ".join(map(str, volumes.values()))
+        raise UserError(f"{len(failed)} of its volumes failed", where, "the others are done; see the lines above")

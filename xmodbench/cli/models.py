@@ -34,10 +34,11 @@ def export(
     ] = None,
 ) -> None:
     """Write a trained model into one file, with a card that says what it is and how well it did."""
+    from xmodbench.data.download.remote import human_size
     from xmodbench.stages import export as stage
 
     sha256 = stage.export(model, out, snapshots, licence)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256}")
+    typer.echo(f"{out}: {human_size(out.stat().st_size)}, SHA-256 {sha256}")
 
 
 def import_(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,9 +81,11 @@ def new(
     steps = [
         f"write your own into {NAMES[kind].folder}/{plugin_id}/{kind}.py",
         f"xmodbench check {plugin_id}",
-        f"python -m pytest {NAMES[kind].folder}/{plugin_id}",
+        f"python -m pytest {NAMES[kind].folder}/{plugin_id}{'' if find_spec('pytest') else ' (after: pip install pytest)'}",
         f"name it in a config: {USE[kind] % plugin_id}",
     ]
+    if kind == "method":
+        steps[-1] += f", or see it in the demo's table: xmodbench run demo --set 'methods.{plugin_id}={{}}'"
     if folder.resolve() != Path.cwd():
         steps.insert(0, f"cd {folder}, where it is found")
     typer.echo("\nNext:")

@@ -47,7 +47,7 @@ def run(
     raise typer.Exit(run_snakemake(path, overrides, cores, context.args, verbose))
 
 
-PLACES = ("config", "profiles", "methods", "data_prep", "workflow")
+PLACES = ("config", "profiles", "methods", "data_prep", "workflow", "docs")
 
 
 def where(
@@ -59,7 +59,7 @@ def where(
         ),
     ] = None,
 ) -> None:
-    """Print where what this package ships lies: the Snakefile, configs, profiles, methods, data sets."""
+    """Print where what this package ships lies: the Snakefile, configs, profiles, methods, data sets, documentation."""
     from xmodbench.errors import did_you_mean
     from xmodbench.files import SHIPPED
 

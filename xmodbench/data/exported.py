@@ -32,7 +32,7 @@ _Hash = Field(pattern="^[0-9a-f]{64}$")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class CardPlugin(_Part):

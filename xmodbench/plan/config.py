@@ -55,7 +55,7 @@ Folder = Annotated[str, AfterValidator(_writable)]
 class Part(BaseModel):
     """Base of all parts of the config: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
     _numbers = field_validator("*", mode="before")(classmethod(no_truth))
 

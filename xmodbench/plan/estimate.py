@@ -60,7 +60,7 @@ class Estimate:
         self.basis: dict[str, int] = {}
         for job in self.to_do:
             sums = self.gpu if self._on_gpu(job) else self.cpu
-            sums[job.rule].add(self._seconds(job), self._what(job))
+            sums[job.rule].add(self.seconds(job), self.what(job))
 
     @property
     def to_do(self) -> list[Job]:
@@ -73,9 +73,9 @@ class Estimate:
         device = self.plan.config.compute.device
         if device == "cpu" or (device == "auto" and not visible_gpus()):
             return False
-        return job.rule in OF_METHODS and not self._is_plain(job)
+        return job.rule in OF_METHODS and not self.is_plain(job)
 
-    def _plugin(self, job: Job) -> Plugin[Method]:
+    def plugin(self, job: Job) -> Plugin[Method]:
         """That of a method's job."""
         if job.training is not None:
             return job.training.plugin
@@ -86,37 +86,40 @@ class Estimate:
         """What is trained, or what a translation's models come from."""
         return self.plan.training(job.cell) if job.cell is not None else job.training
 
-    def _is_plain(self, job: Job) -> bool:
+    def is_plain(self, job: Job) -> bool:
         """Whether it is a control's job, which needs no torch."""
-        cls = self._plugin(job).cls
+        cls = self.plugin(job).cls
         return cls.supervision is Supervision.CONTROL and not cls.model_plugin
 
-    def _what(self, job: Job) -> str:
+    def what(self, job: Job) -> str:
         """What has no rate, where a job has none."""
         if job.rule in OF_METHODS:
-            return f"{job.rule.removesuffix('_part')} {self._plugin(job).id}"
+            return f"{job.rule.removesuffix('_part')} {self.plugin(job).id}"
         return f"{job.rule} {job.dataset or ''}".strip()
 
-    def _seconds(self, job: Job) -> float | None:
+    def seconds(self, job: Job) -> float | None:
+        """What it takes of one core or GPU; None where there is no rate."""
         if job.rule in OF_NO_METHOD:
             return self.rates.seconds(job.rule)
         if job.rule in ("fetch", "acquire", "prepare"):
             return self._of_dataset(job)
         if job.rule not in OF_METHODS:
             return None
-        if self._is_plain(job):
+        if self.is_plain(job):
             return self.rates.seconds("start:plain")
-        done = self._work(job)
+        done = self.work(job)
         rate = None if done is None else self._rate(job, done)
         if done is None or rate is None:
             return None
         self.basis[rate.machine] = self.basis.get(rate.machine, 0) + 1
-        start = self.rates.seconds("start:torch")
-        if self._plugin(job).meta.get("compiles"):
-            start += self.rates.seconds("start:compiles")
-        return start + rate.of(done)
+        return self.start(job) + rate.of(done)
 
-    def _work(self, job: Job) -> Work | None:
+    def start(self, job: Job) -> float:
+        """Seconds of a method's job before it does anything."""
+        compiles = self.rates.seconds("start:compiles") if self.plugin(job).meta.get("compiles") else 0
+        return self.rates.seconds("start:torch") + compiles
+
+    def work(self, job: Job) -> Work | None:
         """What a method's job has to do; None where the number of slices is not known yet."""
         found, training = self.slices[str(job.dataset)], self._training(job)
         model = None
@@ -133,7 +136,7 @@ class Estimate:
         """That of the method, or of the one whose models it uses, which does the like."""
         verb, device = job.rule.removesuffix("_part"), "cuda" if self._on_gpu(job) else "cpu"
         training = self._training(job)
-        plugins = [self._plugin(job).id, *([training.plugin.id] if training else [])]
+        plugins = [self.plugin(job).id, *([training.plugin.id] if training else [])]
         return next((rate for name in plugins if (rate := self.rates.find(name, verb, done, device))), None)
 
     def _of_dataset(self, job: Job) -> float | None:
@@ -181,7 +184,7 @@ class Estimate:
         found = {kind: Sum() for kind in ("raw volumes", "stores", "models", "translations")}
         for job in self.to_do:
             for kind, value in self._bytes(job):
-                found[kind].add(value, self._what(job))
+                found[kind].add(value, self.what(job))
         return found
 
     def _bytes(self, job: Job) -> Iterator[tuple[str, float | None]]:
@@ -197,10 +200,10 @@ class Estimate:
             both = None if found.train is None or found.test is None else found.train + found.test
             modalities = len(self.plan.datasets[name].modalities())
             yield "stores", None if both is None else both * image * modalities
-        elif job.rule == "train" and not self._is_plain(job):
-            done = self._work(job)
+        elif job.rule == "train" and not self.is_plain(job):
+            done = self.work(job)
             unit = done and Work(1, done.network, done.width)
-            rate = unit and self.rates.find(self._plugin(job).id, "model", unit)
+            rate = unit and self.rates.find(self.plugin(job).id, "model", unit)
             yield "models", rate.of(unit) if rate and unit else None
         elif job.rule in ("translate", "gather", "import_predictions"):
             yield "translations", None if found.test is None else found.test * image

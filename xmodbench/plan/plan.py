@@ -121,7 +121,7 @@ class Plan:
     def cells(self) -> list[Cell]:
         """All cells, by data set, direction and method in the config's order; of replicates the first."""
         return [
-            Cell(name, dataset, source, target, self.seeds(name)[0])
+            self.replicates(Cell(name, dataset, source, target))[0]
             for dataset, pairs in self.directions.items()
             for source, target in pairs
             for name, method in self.methods.items()
@@ -150,12 +150,16 @@ class Plan:
 
         Without chance there is but that; with an exported model as well, which is of one seed.
         """
-        planned = self.methods[method]
-        imported = any(training.models for training in planned.trainings.values())
-        wanted = planned.entry.seeds or self.config.seeds
-        if wanted is None or planned.deterministic or imported:
+        wanted = self.methods[method].entry.seeds or self.config.seeds
+        if wanted is None or not self.replicable(method):
             return [None]
         return [None if seed == self.config.seed else seed for seed in wanted]
+
+    def replicable(self, method: str) -> bool:
+        """Whether another seed makes another replicate: there is chance in it, and its models are not given."""
+        planned = self.methods[method]
+        imported = any(training.models for training in planned.trainings.values())
+        return not planned.deterministic and not imported
 
     @cached_property
     def all_seeds(self) -> list[int]:
@@ -174,7 +178,7 @@ class Plan:
 
     def run_label(self, cell: Cell) -> str:
         """The method's name in tables, with the seed where there are several."""
-        several = len(self.seeds(cell.method)) > 1
+        several = len(self.replicates(cell)) > 1
         return self.method_label(cell.method) + (f", seed {self.seed_of(cell)}" if several else "")
 
     def seed_of(self, made: Cell | Training) -> int:

@@ -18,6 +18,7 @@ from xmodbench.records import RECORD, read_record
 
 TABLE = Path(__file__).with_name("rates.csv")
 ANY = "*"
+"""Of plugins, for what takes as long whatever the method; of networks, where settings do not matter."""
 OWN = "own records"
 MOST_RECORDS = 500  # the newest that are read
 
@@ -58,8 +59,9 @@ class Rates:
             fitting = [
                 rate
                 for rate in rates
-                if (rate.plugin, rate.verb, rate.work.network) == (plugin, verb, wanted.network)
+                if (rate.plugin, rate.verb) == (plugin, verb)
                 and rate.device in ("", device)
+                and rate.work.network in (ANY, wanted.network)
             ]
             if fitting:
                 return min(fitting, key=lambda rate: abs(math.log(rate.work.unit / wanted.unit)))

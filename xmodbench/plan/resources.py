@@ -46,6 +46,10 @@ class Resources:
         """GPUs of a job, counted by Snakemake and by the cluster; 0 where they are asked for by `gres`."""
         return 0 if self.site(GRES) else self._gpus(wildcards)
 
+    def local_gpu(self, wildcards) -> int | None:
+        """The same on this machine, for a limit that is no cluster's (profiles/default); None there, and without a GPU."""
+        return self._gpus(wildcards) or None if self.runs_here() else None
+
     def gres(self, wildcards) -> str | None:
         """The same for Slurms that know of GPUs only as generic resources: ``gpu:2``, where the profile has `GRES`."""
         name, count = self.site(GRES), self._gpus(wildcards)
@@ -61,6 +65,15 @@ class Resources:
         if device == "cpu" or (device == "auto" and self.runs_here() and not visible_gpus()):
             return 0
         return self._asked(wildcards).gpu * self._processes(wildcards)
+
+    @property
+    def training_priority(self) -> int:
+        """Of trainings over other jobs, for the run: they come first where all is done on CPUs.
+
+        Then no long one is left to the end, with nothing beside it to do for the other cores. Where trainings wait for a GPU
+        the first results would wait for all of them, so that there they come in any order.
+        """
+        return 1 if self.compute.device == "cpu" else 0
 
     def mem_mb(self, wildcards, attempt: int = 1) -> int:
         """Memory of a job; half as much again with every retry."""

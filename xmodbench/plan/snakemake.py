@@ -102,6 +102,18 @@ def default_resource(workflow: Any, name: str) -> str | None:
     return None if raw is None else str(raw)
 
 
+def look_when_there_is_news(workflow: Any) -> None:
+    """Let a Snakemake that begins look for jobs to start when one has ended, and not all the time.
+
+    With a limit of jobs in a time it looks again a second after each look, and every job that ends begins one more such
+    chain: after a hundred jobs it looks at the inputs of all that is ready a hundred times a second. The limit that it has
+    unless told otherwise, a hundred jobs a second, is none for jobs of seconds and more, and is taken off here.
+    """
+    scheduler, limit = workflow.scheduler, workflow.scheduling_settings.max_jobs_per_timespan
+    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        scheduler.job_rate_limiter = None
+
+
 def note_owner() -> None:
     """Say, for whoever finds this directory locked, which process of which machine works in it."""
     since = time.strftime("%Y-%m-%d %H:%M", time.gmtime())

@@ -31,7 +31,7 @@ def no_truth(model: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
 class Settings(BaseModel):
     """Base of every plugin's ``Config``: unknown options are refused, values are fixed once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     _numbers = field_validator("*", mode="before")(classmethod(no_truth))
 

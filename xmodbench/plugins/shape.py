@@ -74,6 +74,13 @@ class Shape:
         number = str(least) if least == most else f"{least} to {most}"
         return "one source modality" if most == 1 else f"{number} source modalities"
 
+    def told(self) -> str:
+        """What it is handed, in words."""
+        if self.volumes:
+            return f"whole volumes of {self.counted()}"
+        beside = f", each with the {self.neighbours} below and above it" if self.neighbours else ""
+        return f"slices of {self.counted()}{beside}"
+
     def facts(self) -> dict[str, Any]:
         """What a record says of it: nothing of the slices that most methods are handed."""
         return {} if self == Shape() else {"handed": {**asdict(self), "sources": list(self.sources)}}

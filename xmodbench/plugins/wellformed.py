@@ -23,7 +23,7 @@ def _one_line(text: str) -> str:
 class Metadata(BaseModel):
     """What every plugin's YAML says. Keys of an author's own go under ``notes``: any other would be a misspelt one."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     label: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=60)
     summary: str = Field(min_length=1, max_length=1000)
@@ -45,7 +45,7 @@ class MethodMetadata(Metadata):
     several_processes: list[Literal["pretrain", "train"]] = []
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][\w.-]{0,60}\.(txt|in|ya?ml)$")] | None = None
     smoke: dict[str, Any] = {}
-    resources: Resources = Resources()
+    resources: Resources = Field(default_factory=Resources)
 
     @model_validator(mode="after")
     def _one_torch(self) -> MethodMetadata:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xmodbench.errors import UserError
 from xmodbench.plan.plan import Cell
-from xmodbench.records import other_than
 from xmodbench.report.build import write_report
-from xmodbench.report.collect import CellResult, collect
+from xmodbench.report.collect import CellResult, collect, together
+from xmodbench.report.merge_rules import Held, disagreement, no_replicate
 from xmodbench.report.merged_plan import MergedPlan, RunPlan
 from xmodbench.report.model import Report
 
@@ -45,59 +44,71 @@ def merge_runs(folders: list[Path], out: Path, prefer: Path | None = None) -> li
     return list(report.left_out)
 
 
-@dataclass(frozen=True)
-class _Held:
-    run: RunPlan
-    item: CellResult
-
-
 class _Merging:
-    """Cells so far, by the first run that has each, and the reasons why others were left out."""
+    """Replicates of cells so far, by the first run that has each, and the reasons why others were left out."""
 
     def __init__(self, runs: list[RunPlan], prefer: Path | None):
         self.runs, self.prefer = runs, prefer
-        self.held: dict[Cell, _Held] = {}  # by cell, whatever its seeds
-        self.firsts: dict[tuple[str, str], _Held] = {}  # by data set and direction, what others have to agree with
+        self.held: dict[Cell, dict[int | None, Held]] = {}  # by cell, then seed
+        self.refused: dict[Cell, Held] = {}  # shown where no run has the cell
+        self.firsts: dict[tuple[str, str], Held] = {}  # by data set and direction, what others have to agree with
         self.methods: dict[str, tuple[RunPlan, dict[str, Any]]] = {}
         self.left_out: list[str] = []
 
     def add(self, run: RunPlan) -> None:
         """Take a run's cells, as far as they agree with those of the runs before."""
         for item in collect(run):
-            held = _Held(run, item)
-            if not item.complete:
-                self.held.setdefault(_place(item.cell), held)
-                if item.status == "failed":
-                    self._leave_out(held, str(item.reason))
-                continue
-            key = (item.cell.dataset, item.cell.direction)
-            reason = self._defined_otherwise(held) or _disagreement(held, self.firsts.setdefault(key, held))
-            if reason is not None:
-                self._leave_out(held, reason)
-                self.held.setdefault(_place(item.cell), _Held(run, CellResult(item.cell, "failed", reason)))
-            else:
-                self._take(held)
+            for each in item.every:
+                self._add(Held(run, each))
 
-    def _take(self, new: _Held) -> None:
-        cell = new.item.cell
-        old = self.held.get(_place(cell))
+    def _add(self, new: Held) -> None:
+        item, seeds = new.item, self.held.setdefault(new.place, {})
+        if not item.complete:
+            seeds.setdefault(new.seed, new)
+            if item.status == "failed":
+                self._leave_out(new, str(item.reason))
+            return
+        reason = self._defined_otherwise(new) or self._disagreement(new) or self._no_replicate(new, seeds)
+        if reason is None:
+            self._take(new, seeds)
+        else:
+            self._leave_out(new, reason)
+            self.refused.setdefault(new.place, replace(new, item=CellResult(item.cell, "failed", reason)))
+
+    def _take(self, new: Held, seeds: dict[int | None, Held]) -> None:
+        old = seeds.get(new.seed)
         if old is None or not old.item.complete:
-            self.held[_place(cell)] = new
+            seeds[new.seed] = new
         elif _numbers(old) != _numbers(new):
-            preferred = [
-                held for held in (old, new) if self.prefer and held.run.folder.resolve() == self.prefer.resolve()
-            ]
+            preferred = [held for held in (old, new) if self._is_preferred(held)]
             if not preferred:
-                problem = f"{cell.name} has different numbers in {old.run.folder} and in {new.run.folder}"
+                problem = f"{new.item.cell.name} has different numbers in {old.run.folder} and in {new.run.folder}"
                 raise UserError(problem, "merge", "say with --prefer which run's are to be taken")
-            self.held[_place(cell)] = preferred[0]
+            seeds[new.seed] = preferred[0]
             other = new if preferred[0] is old else old
             self._leave_out(other, f"has other numbers than {self.prefer}, which is preferred")
 
-    def _leave_out(self, held: _Held, reason: str) -> None:
+    def _is_preferred(self, held: Held) -> bool:
+        return self.prefer is not None and held.run.folder.resolve() == self.prefer.resolve()
+
+    def _no_replicate(self, new: Held, seeds: dict[int | None, Held]) -> str | None:
+        """Why it cannot stand beside replicates of other runs, or None. Of the preferred run it takes their place."""
+        found = {seed: held for seed, held in seeds.items() if seed != new.seed and held.run is not new.run}
+        apart = {seed: why for seed, held in found.items() if held.item.complete and (why := no_replicate(new, held))}
+        if not apart or not self._is_preferred(new):
+            return next(iter(apart.values()), None)
+        for seed, why in apart.items():
+            self._leave_out(seeds.pop(seed), f"not as {self.prefer} has it, which is preferred ({why})")
+        return None
+
+    def _leave_out(self, held: Held, reason: str) -> None:
         self.left_out.append(f"{held.item.cell.name} of {held.run.folder}: {reason}")
 
-    def _defined_otherwise(self, held: _Held) -> str | None:
+    def _disagreement(self, new: Held) -> str | None:
+        cell = new.item.cell
+        return disagreement(new, self.firsts.setdefault((cell.dataset, cell.direction), new))
+
+    def _defined_otherwise(self, held: Held) -> str | None:
         """What a run means by a method, where a run before means something else by it."""
         name, definition = held.item.cell.method, held.run.definition(held.item.cell.method)
         run, known = self.methods.setdefault(name, (held.run, definition))
@@ -107,9 +118,13 @@ class _Merging:
 
     def report(self) -> Report:
         """All of it in one report."""
-        homes = {cell: held.run for cell, held in self.held.items()}
-        plan = MergedPlan(self.runs, homes)
-        results = [self.held[_place(cell)].item for cell in plan.cells if _place(cell) in self.held]
+        shown = self._shown()
+        plan = MergedPlan(self.runs, {cell: (held.run, held.item.cell) for cell, held in shown.items()})
+        results = []
+        for cell in plan.cells:
+            if cell in shown:
+                runs = [replace(shown[each].item, cell=each) for each in plan.replicates(cell)]
+                results.append(runs[0] if len(runs) == 1 else together(plan, runs))
         incomplete = any(not item.complete for item in results)
         for name in dict.fromkeys(name for run in self.runs for name in run.config.scoring.metrics):
             if name not in plan.config.scoring.metrics:
@@ -117,33 +132,21 @@ class _Merging:
         folders = tuple(str(run.folder) for run in self.runs)
         return Report(plan, results, incomplete, merged_from=folders, left_out=tuple(self.left_out))
 
-
-def _place(cell: Cell) -> Cell:
-    return replace(cell, seed=None)
-
-
-def _numbers(held: _Held) -> list[tuple[Any, Any]]:
-    """Hashes of a cell's scores and translations, by seed."""
-    records = [run.records.get("score", {}) for run in held.item.every]
-    return [(record.get("scores_sha256"), record.get("translation_sha256")) for record in records]
-
-
-def _disagreement(new: _Held, first: _Held) -> str | None:
-    """Why a cell cannot stand beside those of its direction, or None. (Scores of another protocol are not collected.)"""
-    return next(_disagreements(new, first), None)
+    def _shown(self) -> dict[Cell, Held]:
+        """What the report has, by cells with the seeds that they have in it: the first run's own is the whole's."""
+        found: dict[Cell, Held] = {}
+        own = self.runs[0].config.seed
+        for place, seeds in self.held.items():
+            _, meant = self.methods.get(place.method, (None, None))
+            kept = [each for each in seeds.values() if meant in (None, each.run.definition(place.method))]
+            if place in self.refused and not any(each.item.complete for each in kept):
+                kept = [self.refused[place]]
+            for each in kept:
+                found[replace(place, seed=None if each.seed == own else each.seed)] = each
+        return found
 
 
-def _disagreements(new: _Held, first: _Held) -> Iterator[str]:
-    ours, theirs = (held.item.records.get("score", {}) for held in (new, first))
-    mine, known = (record.get("prepared") or {} for record in (ours, theirs))
-    if (difference := other_than(mine, known)) is not None:
-        yield f"prepared with {difference} as in {first.run.folder}"
-    if mine.get("sha256") != known.get("sha256"):
-        yield f"of other volumes, or of another split, than in {first.run.folder}"
-    for name, hash_ in sorted((theirs.get("test_sha256") or {}).items()):
-        if (found := (ours.get("test_sha256") or {}).get(name)) != hash_:
-            yield f"scored on other {name} slices than in {first.run.folder} ({str(found)[:10]}, not {str(hash_)[:10]})"
-    here, there = ((record.get("metrics_sha256") or {}) for record in (ours, theirs))
-    for name in sorted(here.keys() & there.keys()):
-        if here[name] != there[name]:
-            yield f"scored with other code of the metric '{name}' than in {first.run.folder}"
+def _numbers(held: Held) -> tuple[Any, Any]:
+    """Hashes of scores and translations."""
+    record = held.item.records.get("score", {})
+    return record.get("scores_sha256"), record.get("translation_sha256")

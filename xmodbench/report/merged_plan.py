@@ -70,22 +70,26 @@ class MergedPlan(Plan):
 
     Args:
         parts: the runs, in the order in which they count.
-        homes: the run that a cell's files are of, with all its seeds.
+        homes: by cell, each replicate by its seed, the run that its files are of and what it is called there. The first
+            run's seed is the whole's own.
     """
 
-    def __init__(self, parts: list[RunPlan], homes: dict[Cell, RunPlan]):
-        self.parts = parts
-        self.homes = {replace(cell, seed=None): run for cell, run in homes.items()}
+    def __init__(self, parts: list[RunPlan], homes: dict[Cell, tuple[RunPlan, Cell]]):
+        self.parts, self.homes = parts, homes
+        self.made: dict[Cell, list[Cell]] = {}
+        for cell in homes:
+            self.made.setdefault(replace(cell, seed=None), []).append(cell)
         super().__init__(union([run.config for run in parts]), MERGED)
 
-    def home(self, cell: Cell) -> Plan:
-        """The plan that knows a cell's files."""
-        return self.homes.get(replace(cell, seed=None), self.parts[0])
-
     def seeds(self, method: str) -> list[int | None]:
-        """As in the first run that has the method."""
+        """Those that some run has used; else as in the first run that has the method."""
+        used = dict.fromkeys(cell.seed for cells in self.made.values() for cell in cells if cell.method == method)
         of = next((part for part in self.parts if method in part.methods), None)
-        return super().seeds(method) if of is None else of.seeds(method)
+        return list(used) or (super().seeds(method) if of is None else of.seeds(method))
+
+    def replicates(self, cell: Cell) -> list[Cell]:
+        """Those that the runs have, all together."""
+        return self.made.get(replace(cell, seed=None)) or super().replicates(cell)
 
     def data_dir(self, dataset: str) -> Path:
         """Stores of the first run that has them here."""
@@ -94,19 +98,26 @@ class MergedPlan(Plan):
 
     def training(self, cell: Cell) -> Training | None:
         """As in the cell's run."""
-        return self.home(cell).training(cell)
+        run, own = self._home(cell)
+        return run.training(own)
 
     def model_dir(self, cell: Cell) -> Path | None:
         """As in the cell's run."""
-        return self.home(cell).model_dir(cell)
+        run, own = self._home(cell)
+        return run.model_dir(own)
 
     def translation_dir(self, cell: Cell) -> Path:
         """As in the cell's run."""
-        return self.home(cell).translation_dir(cell)
+        run, own = self._home(cell)
+        return run.translation_dir(own)
 
     def scores_file(self, cell: Cell) -> Path:
         """As in the cell's run."""
-        return self.home(cell).scores_file(cell)
+        run, own = self._home(cell)
+        return run.scores_file(own)
+
+    def _home(self, cell: Cell) -> tuple[RunPlan, Cell]:
+        return self.homes.get(cell, (self.parts[0], cell))
 
 
 def union(configs: list[BenchmarkConfig]) -> BenchmarkConfig:

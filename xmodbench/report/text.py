@@ -107,12 +107,12 @@ def seeds_note(plan: Plan, group: Group) -> str | None:
     fewer = [f"{plan.method_label(item.cell.method)}: {item.reason}" for item in several if item.reason]
     for number in range(1, wanted):  # a method may have seeds of its own
         names = [
-            plan.method_label(name)
-            for name in dict.fromkeys(item.cell.method for item in group.results)
-            if len(plan.seeds(name)) == number and not plan.methods[name].deterministic
+            plan.method_label(item.cell.method)
+            for item in group.results
+            if len(item.every) == number and not plan.methods[item.cell.method].deterministic
         ]
         if names:
-            fewer.append(f"{number} seed{'s' if number > 1 else ''} by the config: {', '.join(names)}")
+            fewer.append(f"with {number} seed{'s' if number > 1 else ''}: {', '.join(names)}")
     text = (
         f"Means of {wanted} seeds, each trained and translated anew; ± is the standard deviation between seeds, and "
         "intervals allow for subjects and seeds. Without chance in it a method has one"

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xmodbench.learning.training.log import LOSSES, SNAPSHOTS, LossLog
+from xmodbench.report.losses import losses_drawn
 from xmodbench.report.model import Report
 from xmodbench.report.pictures import Picture, Pictures
 
-LOSSES, SNAPSHOTS = "loss.png", "snapshots"
+DRAWN = "loss.png"
+"""The losses as a method has drawn them itself, which is shown in place of our drawing."""
 
 
 @dataclass(frozen=True)
 class TrainingPictures:
-    """Pictures of one training: PNG of the losses, and PNGs of snapshots by step, ascending.
+    """Pictures of one training: the folder that its losses lie in, and PNGs of snapshots by step, ascending.
 
     ``length`` says how long a training went on that slices were held out of.
     """
 
     title: str
-    losses: Path
+    folder: Path
     snapshots: list[tuple[int, Path]]
     length: str | None = None
 
@@ -46,8 +50,8 @@ def training_pictures(report: Report) -> list[TrainingPictures]:
         if model is None or training is None:
             continue
         # a second phase keeps its pictures in a folder of its own
-        for folder in (model, *sorted(path.parent for path in model.glob(f"*/{LOSSES}"))):
-            if not (folder / LOSSES).is_file():
+        for folder in (model, *sorted(path for path in model.glob("*") if path.is_dir())):
+            if not any((folder / name).is_file() for name in (LOSSES, DRAWN)):
                 continue
             name = training.plugin.label + (f" ({training.name})" if training.name != training.plugin.id else "")
             where = f"{report.plan.dataset_label(cell.dataset)}, {model.name.replace('-from-', ' from ')}"
@@ -56,7 +60,7 @@ def training_pictures(report: Report) -> list[TrainingPictures]:
             snapshots = sorted(steps.items())
             phase = "" if folder == model else f", {folder.name}"
             title, length = f"{name}{phase}, {where}", None if phase else length_note(records[model])
-            found.append(TrainingPictures(title, folder / LOSSES, snapshots, length))
+            found.append(TrainingPictures(title, folder, snapshots, length))
     return found
 
 
@@ -81,6 +85,16 @@ def shown_trainings(report: Report, kept: Pictures) -> list[ShownTraining]:
     for number, training in enumerate(training_pictures(report)):
         steps = [(step, kept.keep_file(f"training-{number}-step-{step}", path)) for step, path in training.snapshots]
         pictures = [(step, picture) for step, picture in steps if picture]
-        losses = kept.keep_file(f"training-{number}-losses", training.losses)
+        losses = _losses(training.folder, f"training-{number}-losses", kept)
         shown.append(ShownTraining(training.title, losses, pictures, training.length))
     return [training for training in shown if training.losses or training.snapshots]
+
+
+def _losses(folder: Path, name: str, kept: Pictures) -> Picture | None:
+    """The losses as a picture; None where nobody can read them."""
+    if (folder / DRAWN).is_file():
+        return kept.keep_file(name, folder / DRAWN)
+    try:
+        return kept.keep(name, losses_drawn(LossLog.read(folder)))
+    except (OSError, ValueError, csv.Error):
+        return None

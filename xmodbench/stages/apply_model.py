@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xmodbench.data.volumes.known import FORMAT
-from xmodbench.directions import modalities_of
+from xmodbench.directions import AND, modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, sha256_file
 from xmodbench.stages.given import PREPARATION, check_model
 from xmodbench.stages.translate import read_model_record
 
+MODALITIES = "--source"
+"""What says of which modality the volumes are; so does a name before each, such as ``t1=``."""
 TRAIN_AGAIN = "prepare the data set and train the model again: a training keeps that now"
 
 
@@ -44,42 +47,56 @@ class Model:
             return other or "", other or "", settings
         return self.record["name"], self.record["plugin"], {**self.record["settings"], **settings}
 
-    def source(self, given: str | None, force: bool) -> str:
-        """The modality that volumes are of: as the user says, or the only one that it can be.
+    def sources(self, given: Sequence[str], force: bool) -> tuple[str, ...]:
+        """The modalities that volumes are of, in the order of the method's channels.
+
+        Args:
+            given: those that the user names, in any order; none where it can only be one.
 
         Raises:
-            UserError: it is not known, or the model is of another.
+            UserError: they are not known, or the model is of others.
         """
-        self._check_single()
-        trained, others = self.record.get("source"), [name for name in self.known["modalities"] if name != self.target]
-        if trained is not None and given not in (None, trained):
-            raise UserError(
-                f"was trained from '{trained}', not '{given}'", self.folder, "give the model of that source"
-            )
-        source = trained or given or (others[0] if len(others) == 1 else None)
-        if source is None:
+        sources = self._trained(given) or tuple(given) or self._only()
+        if self.target in sources:
+            problem = f"'{self.target}' is what the model translates to"
+            raise UserError(problem, MODALITIES, "name the modality of the volumes")
+        others = [name for name in self.known["modalities"] if name != self.target]
+        for source in sources:
+            if source not in self.known["modalities"] and not force:
+                problem = f"the training data have no '{source}', so that nobody knows how it was to be prepared"
+                fix = f"one of {', '.join(others)}; or --force, which prepares it by percentiles"
+                raise UserError(problem, MODALITIES, fix)
+        return sources
+
+    def _trained(self, given: Sequence[str]) -> tuple[str, ...]:
+        """The sources of the direction that it was trained for; none where it was trained for every one."""
+        trained = self.record.get("source")
+        if trained is None:
+            return ()
+        wanted = modalities_of(trained)
+        if len(wanted) > 1 and set(given) != set(wanted):
+            raise UserError(f"translates from {' and '.join(wanted)} at once", self.folder, _name_each(wanted))
+        if given and set(given) != set(wanted):
+            problem = f"was trained from '{trained}', not '{AND.join(given)}'"
+            raise UserError(problem, self.folder, "give the model of that source")
+        return wanted
+
+    def _only(self) -> tuple[str]:
+        """The one source that it can be, where the user names none and none was trained."""
+        least = self.record.get("handed", {}).get("sources", [1])[0]
+        others = [name for name in self.known["modalities"] if name != self.target]
+        if least > 1:
+            raise UserError(f"translates from {least} modalities at once", self.folder, _name_each(others[:least]))
+        if len(others) != 1:
             there = ", ".join(others) or "none"
             raise UserError(
-                "of which modality are the volumes?", "--source", f"name one; the training data have {there}"
+                "of which modality are the volumes?", MODALITIES, f"name one; the training data have {there}"
             )
-        if source == self.target:
-            raise UserError(
-                f"'{source}' is what the model translates to", "--source", "name the modality of the volumes"
-            )
-        if source not in self.known["modalities"] and not force:
-            problem = f"the training data have no '{source}', so that nobody knows how it was to be prepared"
-            fix = f"one of {', '.join(others)}; or --force, which prepares it by percentiles"
-            raise UserError(problem, "--source", fix)
-        return source
+        return (others[0],)
 
-    def _check_single(self) -> None:
-        """Raise UserError for a model that translates from several modalities at once: a volume is of one."""
-        least = self.record.get("handed", {}).get("sources", [1])[0]
-        trained = self.record.get("source")
-        if least > 1 or (trained is not None and len(modalities_of(trained)) > 1):
-            several = f"'{trained}'" if trained else f"{least} modalities"
-            fix = f"prepare a data set with {several}, and name the direction in a config"
-            raise UserError(f"translates from {several} at once, and apply takes volumes of one", self.folder, fix)
+
+def _name_each(modalities: Sequence[str]) -> str:
+    return f"give a volume of each: {' '.join(f'{name}=FILE' for name in modalities)}"
 
 
 def read_model(folder: Path) -> Model:
@@ -108,18 +125,16 @@ class Wish:
     """What the user wants of `apply`.
 
     Attributes:
-        source: modality of the volumes, None where it can only be one.
         samples: images drawn for each slice, whose mean is the result.
         force: go on in spite of doubts, which are then recorded.
         orientation: directions of the axes of files that do not say them.
-        series: regular expression of a DICOM series' description.
+        series: by modality, a regular expression of a DICOM series' description; under no name, of every modality.
         dicom: write DICOM series, where DICOM is given.
     """
 
-    source: str | None = None
     samples: int = 1
     batch_size: int = 64
     force: bool = False
     orientation: str | None = None
-    series: str | None = None
+    series: Mapping[str, str] = field(default_factory=dict)
     dicom: bool = False

@@ -1,12 +1,12 @@
-"""One volume through a trained model, and back onto its own voxels."""
+"""A volume, or one of each source, through a trained model, and back onto its own voxels."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +14,21 @@ from xmodbench.data.volumes.alone import NAME, Alone, prepare_alone
 from xmodbench.data.volumes.doubts import doubts
 from xmodbench.data.volumes.known import HU, OWN
 from xmodbench.data.volumes.normalise import Ends
-from xmodbench.data.volumes.putting_back import PutBack, put_back
+from xmodbench.data.volumes.putting_back import Place, PutBack, put_back
+from xmodbench.directions import AND
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_json
-from xmodbench.seeding import derive_seed
+from xmodbench.stages.apply_inputs import Inputs
+from xmodbench.stages.apply_items import alone_or_by_source
 from xmodbench.stages.apply_model import Model, Wish
-from xmodbench.stages.parts import WHOLE, rows_of_part, seeded
+from xmodbench.stages.apply_samples import mean_and_spread, seeds_of
+from xmodbench.stages.parts import seeded
 from xmodbench.stages.translate import images_left, lender_of, perform_translation
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import PluginProcess, add_facts
+from xmodbench.stages.wall.staging import stacks
 from xmodbench.store import SliceStore, StoreWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)
@@ -45,30 +46,23 @@ class Applied:
     record: dict[str, Any]
 
 
-def apply_to(
-    job: MethodJob, model: Model, path: Path, wish: Wish, remark: str | None = None, given: Path | None = None
-) -> Applied:
-    """Translate one volume.
+def apply_to(job: MethodJob, model: Model, inputs: Inputs, wish: Wish) -> Applied:
+    """Translate one volume, or those of several sources at once.
 
     Prepared by the code that prepared the training volumes; translated slice by slice along the model's axis, behind the
     wall of `translate` and with a generator for each slice; put back by the inverse.
 
-    Args:
-        path: NIfTI, NRRD or MetaImage.
-        remark: what was assumed when that file was made.
-        given: what it was made of, for messages; the file itself if left out.
-
     Raises:
-        UserError: the volume cannot be used or is not of the kind the model was trained on, or the method fails.
+        UserError: a volume cannot be used or is not of the kind the model was trained on, or the method fails.
     """
-    source = model.source(wish.source, wish.force)
-    given = given or path
     try:
-        alone = prepare_alone(path, source, model.known, wish.orientation, remark)
+        alone = prepare_alone(inputs.files, model.known, wish.orientation, inputs.remarks, wish.force)
     except UserError as error:
-        where = given if str(error.where) == str(path) else error.where
-        raise UserError(error.what, where, error.fix) from None
-    doubtful = doubts(model.known, source, alone.facts, alone.images.shape[-1])
+        raise inputs.of_what_was_given(error) from None
+    given = inputs.given[alone.reference]
+    doubtful = doubts(model.known, alone)
+    if model.known["settings"]["registration"] == "none":
+        doubtful += inputs.in_several_frames()
     if doubtful and not wish.force:
         raise UserError(
             "; ".join(doubtful), given, "not what the model was trained on: --force goes on, and records it"
@@ -79,12 +73,16 @@ def apply_to(
         alone.assumed.append("the model was trained on simulated data, not on people")
     for clause in alone.assumed:
         job.progress.say(f"{given.name}: {clause}")
+    source = AND.join(alone.images)
     mean, spread, record = _translated(job, model, source, alone, wish)
     ends, unit = target_ends(model)
     indices = [row["index"] for row in alone.rows]
-    image = put_back(mean, indices, [ends] * len(mean), alone.place, source)
+    image = put_back(mean, indices, [ends] * len(mean), alone.place, alone.reference)
     width: Ends = (0.0, ends[1] - ends[0])
-    deviation = None if spread is None else put_back(spread, indices, [width] * len(mean), alone.place, source)
+    deviation = None
+    if spread is not None:
+        deviation = put_back(spread, indices, [width] * len(mean), alone.place, alone.reference)
+    about = ("grid", "crop", "scans", "head", *(("registration",) if "registration" in alone.facts else ()))
     return Applied(
         image,
         deviation,
@@ -92,13 +90,16 @@ def apply_to(
             "source": source,
             "target": model.target,
             "kind": "CT" if model.known["modalities"][model.target]["unit"] == HU else "MR",
-            "input": {**alone.facts["files"][source], "voxels_sha256": alone.facts["voxels_sha256"]},
+            "input": alone_or_by_source(
+                {name: alone.facts["files"][name] | inputs.facts.get(name, {}) for name in alone.images}
+            ),
+            **({"reference": alone.reference} if len(alone.images) > 1 else {}),
             "unit": unit,
             "values": {"0": ends[0], "1": ends[1], "outside the field of view": image.background},
             "assumed": alone.assumed,
             "forced": doubtful,
             "slices": {"plane": alone.place.plane.name, "first": indices[0], "last": indices[-1]},
-            "prepared": {name: alone.facts[name] for name in ("grid", "crop", "scans", "head")},
+            "prepared": {name: alone.facts[name] for name in about},
             **record,
         },
     )
@@ -121,7 +122,8 @@ def _translated(
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
     """Mean [N, H, W] and standard deviation (None of one sample) of the images, and what the record says of them."""
     with tempfile.TemporaryDirectory(prefix="xmodbench-apply-") as scratch:
-        store = _store(Path(scratch) / "store", source, alone)
+        every = slices_apart(model.known, alone.place)
+        store = _store(Path(scratch) / "store", alone, every)
         process = PluginProcess(
             job,
             "translate",
@@ -135,19 +137,20 @@ def _translated(
             count, n = len(store.ids), wish.samples
             method = process.described
             method.shape.check(source, f"method '{job.name}'")
-            _, volumes = rows_of_part(store, WHOLE, method.shape)
+            volumes = stacks(store) if method.shape.volumes else None
             given = {
                 "source": process.stage(store, source, [*range(count)] * n if n > 1 else None, method.shape.neighbours),
                 "seeds": seeds_of(job.seed, seeded(store, range(count), volumes), n),
                 "stacks": volumes and [[k * count + row for row in stack] for k in range(n) for stack in volumes],
             }
             done = perform_translation(process, model.folder, model.target, wish.batch_size, given)
-            shape = alone.images.shape[1:]
+            shape = tuple(store.manifest["shape"])
             batches = (
                 batch[model.target][:, 0] for batch in images_left(process.out, [model.target], count * n, shape)
             )
             mean, spread = mean_and_spread(batches, count, n, shape)
             record = {
+                **({} if method.shape.plain else {"neighbours_apart": every}),
                 **job.facts(),
                 **method.traced_settings(),
                 "seed": job.seed,
@@ -161,11 +164,20 @@ def _translated(
     return mean, spread, record
 
 
-def _store(folder: Path, source: str, alone: Alone) -> SliceStore:
-    with StoreWriter(folder, [source], alone.images.shape[1:], {"dataset": NAME}) as writer:
-        for image, row in zip(alone.images, alone.rows, strict=True):
-            writer.add({source: image}, **row)
+def _store(folder: Path, alone: Alone, every: int) -> SliceStore:
+    """The slices as a store, as so many subjects that interlace: neighbours are those of one subject."""
+    shape = alone.images[alone.reference].shape[1:]
+    with StoreWriter(folder, alone.images, shape, {"dataset": NAME}) as writer:
+        for number, row in enumerate(alone.rows):
+            subject = f"{NAME}-{row['index'] % every}"
+            writer.add({name: stack[number] for name, stack in alone.images.items()}, **row | {"subject": subject})
     return SliceStore(folder)
+
+
+def slices_apart(known: Mapping[str, Any], place: Place) -> int:
+    """By how many slices of a volume those are apart that were neighbours in training, which may take few of many."""
+    trained, own = known.get("step_mm"), place.grid.spacing[place.plane.normal]
+    return max(1, round(trained / float(own))) if trained else 1
 
 
 def _check_method(job: MethodJob, method: Described, model: Model) -> None:
@@ -180,32 +192,3 @@ def _check_method(job: MethodJob, method: Described, model: Model) -> None:
         raise UserError(
             f"translates with {borrows}, and {model.folder} is one of '{trained}'", where, "leave out --method"
         )
-
-
-def seeds_of(seed: int, ids: Sequence[str], samples: int) -> list[int]:
-    """A seed for each image id of each sample, sample by sample; those of the first are the benchmark's."""
-    first = [derive_seed(seed, "image", image_id) for image_id in ids]
-    more = [derive_seed(seed, "image", image_id, "sample", k) for k in range(1, samples) for image_id in ids]
-    return first + more
-
-
-def mean_and_spread(
-    batches: Iterable[np.ndarray], count: int, samples: int, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Mean and standard deviation over samples of `count` images each, float32 [N, H, W], by Welford's method.
-
-    Args:
-        batches: [n, H, W], sample after sample.
-    """
-    mean, squares = np.zeros((count, *shape)), np.zeros((count, *shape) if samples > 1 else (0,))
-    number = 0
-    for batch in batches:
-        for image in batch:
-            sample, row = divmod(number, count)
-            apart = image - mean[row]
-            mean[row] += apart / (sample + 1)
-            if samples > 1:
-                squares[row] += apart * (image - mean[row])
-            number += 1
-    spread = np.sqrt(squares / (samples - 1)).astype(np.float32) if samples > 1 else None
-    return mean.astype(np.float32), spread

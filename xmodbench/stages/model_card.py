@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from xmodbench.data.exported import FORMAT_VERSION, KIND
+from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.files import sha256_json
 from xmodbench.plugins import DATASETS, METHODS, Kind
 from xmodbench.plugins.discovery import locate
+from xmodbench.plugins.shape import Shape
 
 TRAINING = (
     *("device", "threads", "processes", "precision", "tf32", "started", "duration_s", "training_s", "isolation"),
@@ -44,6 +46,7 @@ def card(record: dict[str, Any], files: dict[str, dict[str, Any]], found: dict[s
             **{key: method[key] for key in ("label", "summary", "reference") if method.get(key)},
         },
         **{key: record.get(key) for key in ("target", "source", "supervision", "shape", "seed", "settings")},
+        **({"handed": record["handed"]} if "handed" in record else {}),
         "sha256": record["outputs_sha256"],
         "files": files,
         "data": data,
@@ -63,8 +66,16 @@ def sealed(made: dict[str, Any], name: str, facts: dict[str, Any]) -> dict[str, 
 
 def task(record: dict[str, Any]) -> str:
     """From what to what it translates."""
-    source = record.get("source")
-    return f"{source.upper()} to {record['target'].upper()}" if source else f"any source to {record['target'].upper()}"
+    source, target = record.get("source"), record["target"].upper()
+    if source:
+        return f"{' and '.join(name.upper() for name in modalities_of(source))} to {target}"
+    shape = handed(record)
+    return f"any source to {target}" if shape.sources == (1, 1) else f"any {shape.counted()} to {target}"
+
+
+def handed(record: dict[str, Any]) -> Shape:
+    """What the method is handed at once, by a training's record or a card."""
+    return Shape(**record.get("handed", {}))
 
 
 def _data(record: dict[str, Any], licence: str | None) -> dict[str, Any]:
@@ -96,7 +107,7 @@ def _yaml(kind: Kind, plugin_id: str | None) -> dict[str, Any]:
 def _limits(record: dict[str, Any], data: dict[str, Any], scores: list[dict[str, Any]]) -> Iterable[str]:
     if data["simulated"]:
         yield "Trained on simulated images: it shows that things run, and says nothing about patients."
-    of = f" of {data['subjects']} subjects" if data["subjects"] else ""
+    of = f" of {data['subjects']} subject{'s' if data['subjects'] > 1 else ''}" if data["subjects"] else ""
     yield f"Trained on {data['slices']} slices{of} of one data set: it knows no other scanner, sequence, age or disease."
     if record.get("shape"):
         yield f"Knows slices of {' x '.join(map(str, record['shape']))} pixels, prepared as the card says."

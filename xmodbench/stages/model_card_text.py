@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from xmodbench.directions import modalities_of
 from xmodbench.errors import plain
 from xmodbench.metrics.registry import METRICS
-from xmodbench.stages.model_card import task
+from xmodbench.stages.given import PREPARATION
+from xmodbench.stages.model_card import handed, task
 
 
 def card_text(made: dict[str, Any]) -> str:
@@ -33,7 +35,12 @@ def card_text(made: dict[str, Any]) -> str:
 
 def _import_lines(made: dict[str, Any]) -> str:
     translate = f"xmodbench translate {made['plugin']['id']} --model model --target {made['target']} ..."
-    return f"    xmodbench import FILE.zip model\n    {translate}"
+    lines = ["xmodbench import FILE.zip model", translate]
+    if PREPARATION in made["files"]:  # what leads from volumes to slices and back
+        sources = modalities_of(made["source"] or "")
+        given = " ".join(f"{name}=FILE" for name in sources) if len(sources) > 1 else "in.nii.gz"
+        lines.append(f"xmodbench apply model {given} out.nii.gz")
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def _scores(scores: list[dict[str, Any]]) -> str:
@@ -43,7 +50,8 @@ def _scores(scores: list[dict[str, Any]]) -> str:
     for direction in dict.fromkeys((row["source"], row["target"], row["dataset"]) for row in scores):
         rows = [row for row in scores if (row["source"], row["target"], row["dataset"]) == direction]
         images, subjects = rows[0]["n_images"], rows[0]["n_subjects"]
-        title = f"{direction[0].upper()} to {direction[1].upper()}, {images} test slices of {subjects} subjects"
+        of = f"{images} test slices of {subjects} subject{'s' if subjects > 1 else ''}"
+        title = f"{task({'source': direction[0], 'target': direction[1]})}, {of}"
         lines = [
             f"{title} (mean, 95 % interval over subjects):",
             "",
@@ -74,6 +82,7 @@ def _data_rows(data: dict[str, Any]) -> list[tuple[str, object]]:
 
 def _training_rows(made: dict[str, Any], training: dict[str, Any]) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = [("supervision", made["supervision"]), ("seed", made["seed"])]
+    rows.append(("is handed", handed(made).told()))
     rows += [(_LABELS.get(name, name.replace("_", " ")), _shown(value)) for name, value in training.items()]
     return [*rows, ("plugin", made["plugin"]["id"]), ("its code", made["plugin"]["code_sha256"])]
 

@@ -7,12 +7,11 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from xmodbench.commands import remake
 from xmodbench.directions import first_of, modalities_of
 from xmodbench.errors import UserError
-from xmodbench.files import atomic_file, sha256_file, write_json
+from xmodbench.files import sha256_file, write_json
 from xmodbench.metrics.distribution import distances
 from xmodbench.metrics.field.measure import measure_field
 from xmodbench.metrics.own import score_own
@@ -25,10 +24,11 @@ from xmodbench.plugins import METRICS
 from xmodbench.plugins.discovery import locate
 from xmodbench.records import RECORD, read_record, recorded
 from xmodbench.stages.given import Expected, check_made, check_store, check_together, prepared
+from xmodbench.stages.score_table import write_columns
 from xmodbench.store import SliceStore
 
-SHARED = ["id", "subject", "site", *PAIRED]
-"""The columns that all scores have."""
+NAMES = ("id", "subject", "site")
+"""The columns before those of metrics."""
 CHUNK = 64  # slices scored at once; bounds memory, changes no result
 
 
@@ -70,27 +70,26 @@ def score(
         translation.verify()
         rows = rows_of(translation, test)
         images = (translation.array(target), test.array(target)[rows], test.array(first_of(source))[rows])
-        slices = test.slices.iloc[rows]
-        starts = range(0, len(slices), CHUNK)
-        scores = pd.concat([_scored(slices, images, start, settings.metrics) for start in starts], ignore_index=True)
+        slices = np.array(test.rows, object)[rows].tolist()
+        subjects = [row["subject"] for row in slices]
+        scores = _scored(images, settings.metrics)
         field = measure_field(images, slices, test.manifest, (target, source), settings)
+        names = {name: [row[name] for row in slices] for name in NAMES}
         # before one's own, in the order of the report
-        scores = pd.concat([scores[SHARED], pd.DataFrame(field.slices), scores.drop(columns=SHARED)], axis=1)
-        with atomic_file(out_csv) as temporary:
-            scores.to_csv(temporary, index=False)
+        write_columns(out_csv, names | {name: scores.pop(name) for name in PAIRED} | field.slices | scores)
         real = (images[1], train.array(target))
         summary = {
-            "distances": distances(images[0], *real, settings.fid_weights, slices["subject"].tolist()),
-            "counts": _counts(images, slices) | ({"of": len(test.ids)} if len(slices) < len(test.ids) else {}),
+            "distances": distances(images[0], *real, settings.fid_weights, subjects),
+            "counts": _counts(images, subjects) | ({"of": len(test.ids)} if len(slices) < len(test.ids) else {}),
             "intermediates": _errors_on_the_way(translation, images[1], images[2]),
-            "looks": _looks(images, slices["subject"].tolist()),
+            "looks": _looks(images, subjects),
             **field.summary(),
         }
         write_json(out_csv.with_suffix(".json"), summary)
         record.update(
             protocol=PROTOCOL,
             prepared=prepared(test),
-            n_test=len(scores),
+            n_test=len(slices),
             scores_sha256=sha256_file(out_csv),
             translation_sha256=translation.manifest["arrays"][target]["sha256"],
             test_sha256={name: test.manifest["arrays"][name]["sha256"] for name in (*modalities_of(source), target)},
@@ -161,11 +160,13 @@ def _looks(images: tuple[np.ndarray, ...], subjects: list[str]) -> dict[str, Any
     }
 
 
-def _scored(slices: pd.DataFrame, images: tuple[np.ndarray, ...], start: int, own: list[str]) -> pd.DataFrame:
-    part = slice(start, start + CHUNK)
-    chunk = tuple(array[part] for array in images)
-    rows = slices.iloc[part][["id", "subject", "site"]].reset_index(drop=True)
-    return pd.concat([rows, pd.DataFrame(score_images(*chunk) | score_own(own, chunk))], axis=1)
+def _scored(images: tuple[np.ndarray, ...], own: list[str]) -> dict[str, np.ndarray]:
+    """Metric id to a score for each image."""
+    parts = []
+    for start in range(0, len(images[0]), CHUNK):
+        chunk = tuple(array[start : start + CHUNK] for array in images)
+        parts.append(score_images(*chunk) | score_own(own, chunk))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _errors_on_the_way(translation: SliceStore, target: np.ndarray, source: np.ndarray) -> dict[str, dict[str, float]]:
@@ -180,13 +181,13 @@ def _errors_on_the_way(translation: SliceStore, target: np.ndarray, source: np.n
     return found
 
 
-def _counts(images: tuple[np.ndarray, ...], slices: pd.DataFrame) -> dict[str, int]:
+def _counts(images: tuple[np.ndarray, ...], subjects: list[str]) -> dict[str, int]:
     """How many images there are, and how many hit a metric's special case."""
     _, target, source = images
     flat = [array.reshape(len(array), -1) for array in images]
     return {
         "images": len(target),
-        "subjects": int(slices["subject"].nunique()),
+        "subjects": len(set(subjects)),
         "identical": int((flat[0] == flat[1]).all(1).sum()),
         "constant_translation": int((np.ptp(flat[0], axis=1) == 0).sum()),
         "constant_target": int((np.ptp(flat[1], axis=1) == 0).sum()),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from xmodbench.data.pairing.contrast import apart
+from xmodbench.data.volumes.alone import Alone
+from xmodbench.data.volumes.grids import rigid_facts
 from xmodbench.data.volumes.known import HU, measures_of
-from xmodbench.data.volumes.putting_back import Place
+from xmodbench.data.volumes.register import MIN_COVERAGE
 
 COARSER, THICKNESS = 1.5, 2.0
 """Voxels within a slice may be so many times as long as the coarsest of training; slices so many times as far apart, or
@@ -20,22 +23,48 @@ training; share of the head or body that may lie outside it beyond that of train
 TILT_DEG = 15.0
 NEARER = 0.8
 """A histogram is another modality's if it is nearer to that one's by this factor."""
+EVERY = 4
+"""Of the pixels by which it is judged how much of one source another covers, along rows and columns."""
 IN_AIR_HU = -300.0
 """Below it are values of CT alone: MR has none, and every CT has air."""
 
 Known = Mapping[str, Any]
 
 
-def doubts(known: Known, source: str, facts: Mapping[str, Any], image_size: int) -> list[str]:
-    """What speaks against a volume, a clause each.
+def doubts(known: Known, alone: Alone) -> list[str]:
+    """What speaks against a volume, or against those of several sources, a clause each.
 
     Args:
         known: of the model, see `xmodbench.data.volumes.known`.
-        source: the modality that the volume is said to be.
-        facts: of its preparation, as a store's manifest has them.
+        alone: as prepared; its facts are as a store's manifest has them.
     """
-    place = Place.read(facts, "the volume")
-    return [*_modality(known["modalities"], source, facts), *_geometry(known, facts, measures_of(place, image_size))]
+    facts, sources, found = alone.facts, list(alone.images), list(alone.forced)
+    for source in sources:
+        clauses = _modality(known["modalities"], source, facts)
+        found += clauses if len(sources) == 1 else [f"{source}: {clause}" for clause in clauses]
+    for other in (name for name in sources if name != alone.reference):
+        if (share := _covered(alone, other)) < MIN_COVERAGE:
+            found.append(
+                f"{other} covers {share:.0%} of the head or body in {alone.reference} (least {MIN_COVERAGE:.0%})"
+            )
+    size = alone.images[alone.reference].shape[-1]
+    return [*found, *_geometry(known, facts, measures_of(alone.place, size))]
+
+
+def _covered(alone: Alone, other: str) -> float:
+    """Share of the reference's head or body (its pixels brighter than the mean) that lies within another source's scan."""
+    stack, place = alone.images[alone.reference], alone.place
+    mean, scan = stack.mean(), place.scans[other]
+    to_scan = np.linalg.inv(scan.affine)
+    if other in place.moved:
+        to_scan = to_scan @ np.array(rigid_facts(place.moved[other]))
+    inside = []
+    for image, row in zip(stack, alone.rows, strict=True):
+        rows, cols = EVERY * np.argwhere(image[::EVERY, ::EVERY] > mean).T
+        pixels = np.stack([cols, rows, np.zeros_like(rows), np.ones_like(rows)])
+        index = (to_scan @ np.array(json.loads(row["affine"])) @ pixels)[:3].T
+        inside.append(((index >= -0.5) & (index <= np.subtract(scan.size, 0.5))).all(axis=1))
+    return float(np.concatenate(inside).mean())
 
 
 def _modality(modalities: Mapping[str, Any], source: str, facts: Mapping[str, Any]) -> list[str]:
@@ -56,14 +85,16 @@ def _modality(modalities: Mapping[str, Any], source: str, facts: Mapping[str, An
 
 def _geometry(known: Known, facts: Mapping[str, Any], measured: Mapping[str, list[float]]) -> list[str]:
     found = []
-    coarsest, trained = measured["in_plane_mm"][-1], known["in_plane_mm"]["most"]
+    # of the scans: the first is the grid that they were brought to
+    coarsest, trained = max(measured["in_plane_mm"][1:]), known["in_plane_mm"]["most"]
     if coarsest > COARSER * trained:
         found.append(
             f"its voxels are {coarsest:.3g} mm long within {known['plane']} slices, in training up to {trained:.3g}"
         )
-    step, between = measured["between_mm"][-1], known["between_mm"]
-    if not between["least"] / THICKNESS <= step <= between["most"] * THICKNESS:
-        found.append(f"its {known['plane']} slices are {step:.3g} mm apart, in training {_range(between)}")
+    between = known["between_mm"]
+    for step in dict.fromkeys(measured["between_mm"][1:]):
+        if not between["least"] / THICKNESS <= step <= between["most"] * THICKNESS:
+            found.append(f"its {known['plane']} slices are {step:.3g} mm apart, in training {_range(between)}")
     tilt = measured["tilt_deg"][0]
     if tilt > known["tilt_deg"]["most"] + TILT_DEG:
         most = known["tilt_deg"]["most"]

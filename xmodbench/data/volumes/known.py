@@ -38,11 +38,19 @@ def known_of(store: SliceStore) -> dict[str, Any] | None:
             "settings": settings.model_dump(mode="json", exclude={"split", "exclude"}),
             "subjects": len(volumes),
             "slices": len(store.ids),
+            "reference": _reference(store, volumes),
             "modalities": {name: _modality(store, settings, volumes, name) for name in store.modalities},
             **_geometry(store, settings, volumes, places),
         }
     except (UserError, LookupError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _reference(store: SliceStore, volumes: Mapping[str, Any]) -> str | None:
+    """The modality whose grid the others were brought to: its file is what a slice is said to come from."""
+    first = store.rows[0]
+    files = volumes[first["subject"]].get("files", {})
+    return next((name for name, item in files.items() if item["file"] == first.get("source")), None)
 
 
 def _modality(store: SliceStore, settings: Preparation, volumes: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -73,11 +81,16 @@ def _geometry(
         for k in [number[row["subject"]]]
     ]
     measures = [measures_of(place, settings.image_size) for place in places.values()]
+    heights_mm: dict[str, list[float]] = {name: [] for name in volumes}
+    for row in store.rows:
+        heights_mm[row["subject"]].append(float(row["position_mm"]))
+    steps = [step for found in heights_mm.values() for step in np.diff(sorted(found))]
     return {
         "plane": planes.pop(),
         "mask": next(iter(volumes.values()))["mask"],
         "grid_mm": np.median([place.grid.spacing for place in places.values()], axis=0).tolist(),
         "heights": span(heights),
+        "step_mm": round(float(np.median(steps)), 4) if steps else None,
         "cut_off": span(facts["head"]["cut_off"] for facts in volumes.values()),
         **{name: span(value for item in measures for value in item[name]) for name in measures[0]},
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import affine_transform
 
 SCALE, STRETCH, TURN, MOVE, SHEAR = 0.1, 0.2, 5.0, 0.1, 1.0
 """Most of each: scale of the image, scale of each axis, degrees, share of a side, degrees (ContourDiff's)."""
@@ -11,6 +10,8 @@ SCALE, STRETCH, TURN, MOVE, SHEAR = 0.1, 0.2, 5.0, 0.1, 1.0
 
 def warped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """An image [H, W] under a random map, bilinear; 0 where it shows what lay outside."""
+    from scipy.ndimage import affine_transform  # most settings do without
+
     scale, *stretch = 1 + rng.uniform(-1, 1, 3) * (SCALE, STRETCH, STRETCH)
     turn, shear = np.deg2rad(rng.uniform(-1, 1, 2) * (TURN, SHEAR))
     move = rng.uniform(-MOVE, MOVE, 2) * image.shape

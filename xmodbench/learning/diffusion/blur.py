@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 LARGEST = 2.0
 """The standard deviation is uniform in 0..LARGEST pixels."""
@@ -23,4 +22,6 @@ def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
     """
     if sigma < _NONE:
         return image
+    from scipy.ndimage import gaussian_filter  # most settings do without
+
     return gaussian_filter(image, sigma, mode="mirror", radius=kernel_size(sigma) // 2)

@@ -53,10 +53,8 @@ class DiffusionMethod(Method):
 
     def save(self, directory: Path) -> None:
         """Weights, resolved settings and the loss of training."""
-        from xmodbench.learning.training.plot import save_with_plot
-
         self.model.save(directory)
-        save_with_plot(self.log, directory)
+        self.log.save(directory)
 
     def load(self, directory: Path, run: Run) -> None:
         """Read a model; the options of sampling are this method's own."""

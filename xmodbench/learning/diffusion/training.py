@@ -77,7 +77,11 @@ class DiffusionTraining(loop.Training):
         if s.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=s.learning_rate)
-        prepared = self.accelerator.prepare(compiled(network) if s.compile else network)
+        prepared = compiled(network) if s.compile else network
+        if (
+            world > 1 or s.precision != "fp32"
+        ):  # all that is left alone else, and torch's distributed tensors imported for that
+            prepared = self.accelerator.prepare(prepared)
         self.prepared = replace(model, network=prepared)
         self.ema = [parameter.detach().clone() for parameter in network.parameters()]
         run.facts.update(

@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
-import sys
-import types
-from collections.abc import Iterator
-from contextlib import contextmanager
 from unittest.mock import patch
 
 import torch
 
-# Their __init__ imports every transformer and every U-Net of diffusers, scipy and torchvision with them
-_PACKAGES = ("models.transformers", "models.unets")
-# The compiler: diffusers marks transformer blocks for it, and goes on without where it cannot be imported
-_COMPILER = "torch._dynamo"
+from xmodbench.lean_imports import cannot_be_imported, without_init
 
-
-@contextmanager
-def _only_what_is_named() -> Iterator[None]:
-    """Let submodules of `_PACKAGES` be imported without their packages' ``__init__``, and diffusers without the compiler.
-
-    diffusers also asks which distribution each installed package comes from, for which all their lists of files are read: a
-    second, to name a few optional packages that are not used here. Nothing of it lasts: whoever imports these packages
-    afterwards gets all of them, with the same classes.
-    """
-    spec = importlib.util.find_spec("diffusers")
-    assert spec is not None and spec.submodule_search_locations is not None
-    root = spec.submodule_search_locations[0]
-    placed: list[str] = []
-    for package in _PACKAGES:
-        name = f"diffusers.{package}"
-        if name not in sys.modules:
-            sys.modules[name] = bare = types.ModuleType(name)
-            bare.__path__ = [f"{root}/{package.replace('.', '/')}"]
-            placed.append(name)
-    if _COMPILER not in sys.modules:
-        sys.modules[_COMPILER] = None  # type: ignore[assignment]  # Python's way to say that it cannot be imported
-        placed.append(_COMPILER)
-    try:
-        with patch.object(importlib.metadata, "packages_distributions", dict):
-            yield
-    finally:
-        for name in placed:
-            del sys.modules[name]
-
-
-with _only_what_is_named():
+# Two packages import every transformer and every U-Net of diffusers, scipy and torchvision with them. The compiler is wanted
+# to mark transformer blocks for it, trio for downloads that wait otherwise than by asyncio. Which distribution each of the
+# installed packages comes from is asked to name a few that are not used here: all lists of files are read for it.
+with (
+    without_init("diffusers.models.transformers", "diffusers.models.unets"),
+    cannot_be_imported("torch._dynamo", "trio"),
+    patch.object(importlib.metadata, "packages_distributions", dict),
+):
     from diffusers.models.resnet import ResnetBlock2D
     from diffusers.models.unets.unet_2d import UNet2DModel
 

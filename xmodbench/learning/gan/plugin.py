@@ -19,7 +19,6 @@ from xmodbench.learning.gan.networks import PatchDiscriminator
 from xmodbench.learning.gan.training import train
 from xmodbench.learning.image_noise import image_noise
 from xmodbench.learning.training.log import LossLog
-from xmodbench.learning.training.plot import save_with_plot
 from xmodbench.learning.training.weights import DESCRIPTION, read_description, read_weights, save_model
 from xmodbench.plugins import Run, TrainData
 from xmodbench.plugins.settings import validated
@@ -39,7 +38,7 @@ class Translator:
         settings = self.settings.model_dump(mode="json", exclude=set(self.settings.SAMPLING))
         save_model(directory, self.network.state_dict(), {"settings": settings})
         if self.log is not None:
-            save_with_plot(self.log, directory)
+            self.log.save(directory)
 
     @classmethod
     def load(cls, directory: Path, config: type, network_of: Callable[[Any], nn.Module], run: Run) -> Translator:

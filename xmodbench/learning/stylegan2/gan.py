@@ -14,7 +14,6 @@ from xmodbench.errors import UserError
 from xmodbench.learning.training import processes
 from xmodbench.learning.training.log import LossLog
 from xmodbench.learning.training.loop import train
-from xmodbench.learning.training.plot import save_with_plot
 from xmodbench.plugins import Run
 from xmodbench.seeding import derive_seed
 
@@ -48,7 +47,7 @@ class Gan:
     def save(self, directory: Path) -> None:
         """Write weights, settings and the losses of training."""
         save_networks(directory, self.networks(), self.settings)
-        save_with_plot(self.log, directory)
+        self.log.save(directory)
 
     @classmethod
     def load(cls, directory: Path, config: StyleganSettings, run: Run) -> Gan:

@@ -12,7 +12,6 @@ from torch import nn
 
 from xmodbench.learning.training.log import LossLog
 from xmodbench.learning.training.loop import train
-from xmodbench.learning.training.plot import save_with_plot
 from xmodbench.learning.training.weights import DESCRIPTION
 from xmodbench.plugins import Run
 from xmodbench.plugins.settings import validated
@@ -62,7 +61,7 @@ class Model:
         save_networks(directory, self.networks(), self.settings)
         for folder, log in self.logs.items():
             (directory / folder).mkdir(exist_ok=True)
-            save_with_plot(log, directory / folder)
+            log.save(directory / folder)
 
     @classmethod
     def load(cls, directory: Path, wanted: InversionSettings, run: Run) -> Model:

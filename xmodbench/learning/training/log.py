@@ -52,10 +52,20 @@ class LossLog:
     @classmethod
     def load(cls, directory: Path) -> LossLog:
         """Read what `save` wrote; values have six digits."""
-        with open(directory / LOSSES, newline="") as handle:
-            (_, *names), *rows = csv.reader(handle)
-        log = cls(tuple(names), [(int(step), *map(float, values)) for step, *values in rows])
+        log = cls.read(directory)
         log.load_snapshots(directory)
+        return log
+
+    @classmethod
+    def read(cls, directory: Path) -> LossLog:
+        """The same without the snapshots.
+
+        Raises:
+            OSError, ValueError, csv.Error: a file is missing, cannot be read, or holds something else.
+        """
+        log = cls(*_read(directory / LOSSES))
+        if (directory / VALIDATION).is_file():
+            log.validation = [(int(step), loss) for step, loss in _read(directory / VALIDATION)[1]]
         return log
 
     def save_snapshots(self, directory: Path) -> None:
@@ -75,3 +85,13 @@ def _write(path: Path, names: Iterable[str], rows: Iterable[tuple[float, ...]]) 
         writer = csv.writer(handle)
         writer.writerow(names)
         writer.writerows((int(step), *(f"{value:.6g}" for value in values)) for step, *values in rows)
+
+
+def _read(path: Path) -> tuple[tuple[str, ...], list[tuple[float, ...]]]:
+    """Names of the columns but the first, the step, and the rows."""
+    with open(path, newline="", encoding="utf-8") as handle:
+        (_, *names), *lines = csv.reader(handle)
+    rows = [(int(step), *map(float, values)) for step, *values in lines]
+    if any(len(row) != len(names) + 1 for row in rows):
+        raise ValueError(f"{path} has rows of different lengths")
+    return tuple(names), rows

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from xmodbench.metrics.field.cards import EXTRAS
 from xmodbench.metrics.field.units import scale_of
 from xmodbench.plan.config import Scoring
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 UNKNOWN = "the data set's stores do not keep what 0 and 1 stood for"
 
@@ -44,7 +41,7 @@ class Measured:
 
 def measure_field(
     images: tuple[np.ndarray, np.ndarray, np.ndarray],
-    slices: pd.DataFrame,
+    slices: Sequence[Mapping[str, str]],
     manifest: Mapping[str, Any],
     pair: tuple[str, str],
     settings: Scoring,
@@ -58,14 +55,14 @@ def measure_field(
     """
     if not settings.field:
         return Measured()
-    scales = [scale_of(manifest, list(slices.columns), name) for name in pair]
+    scales = [scale_of(manifest, list(slices[0]), name) for name in pair]
     if scales[0] is None or scales[1] is None:
         return Measured(absent={EXTRAS[name].id: UNKNOWN for name in settings.extra})
     from xmodbench.metrics.volumes import score_volumes
 
-    subjects = slices["subject"].tolist()
+    subjects, positions = [row["subject"] for row in slices], [float(row["position_mm"]) for row in slices]
     in_3d = "ms_ssim_3d" in settings.extra
-    found = score_volumes(images, subjects, slices["position_mm"].tolist(), scales[0], scales[1], in_3d)
+    found = score_volumes(images, subjects, positions, scales[0], scales[1], in_3d)
     window = (scales[0].low, scales[0].high) if scales[0].hu else None
     for subject, tissues in found.tissues.items():
         scans = manifest.get("volumes", {}).get(subject, {}).get("scans", {})
@@ -99,15 +96,17 @@ def _perceptual(measured: Measured, images: tuple[np.ndarray, ...], settings: Sc
         measured.slices[name] = lpips(images[0], images[1], path, settings.lpips_sha256)
 
 
-def _organs(measured: Measured, images, slices: pd.DataFrame, manifest: Mapping[str, Any], modality: str) -> None:
+def _organs(
+    measured: Measured, images, slices: Sequence[Mapping[str, str]], manifest: Mapping[str, Any], modality: str
+) -> None:
     """Add the overlap of organs to each volume, or why there is none."""
     from xmodbench.metrics.field.organs import NotHere, organ_overlap
 
     name = EXTRAS["totalsegmentator"].id
     for subject, volume in measured.volumes.items():
-        rows = np.flatnonzero(slices["subject"].to_numpy() == subject)
+        rows = [row for row, facts in enumerate(slices) if facts["subject"] == subject]
         facts = manifest.get("volumes", {}).get(subject, {})
-        here = [{str(key): value for key, value in row.items()} for row in slices.iloc[rows].to_dict("records")]
+        here = [slices[row] for row in rows]
         try:
             volume[name] = organ_overlap(
                 images[0][rows], images[1][rows], here, facts, modality, measured.window is not None

@@ -15,10 +15,10 @@ from xmodbench.files import sha256_files
 from xmodbench.metrics.paired import FOREGROUND_THRESHOLD
 from xmodbench.plan.config import PredictionsEntry
 from xmodbench.progress import Progress
-from xmodbench.records import recorded
+from xmodbench.records import FAILURE, recorded
 from xmodbench.stages.given import Expected, check_store
 from xmodbench.stages.predictions.grids import ForeignVolume, slice_affines
-from xmodbench.stages.predictions.matching import Matches, in_order, match, some
+from xmodbench.stages.predictions.matching import NAMED, Matches, in_order, match, some
 from xmodbench.stages.predictions.reading import read_slice
 from xmodbench.stages.predictions.values import Scale
 from xmodbench.stages.translate import write_translation
@@ -61,7 +61,8 @@ def import_predictions(
         manifest: dict[str, Any] = {"kind": "translation", "source": source, "target": target, "intermediates": []}
         rows = taken.rows()
         missing = [image_id for row, image_id in enumerate(store.ids) if row not in set(rows)]
-        _say_what_is_left(missing, matches, entry, store, folder, progress)
+        record.update(missing_slices=missing, extra_files=matches.extra)  # all of them, where a line names a few
+        _say_what_is_left(missing, matches, entry, store, out / FAILURE, progress)
         manifest |= {"partial": True} if missing else {}
         shape = tuple(store.manifest["shape"])
         chosen = [store.rows[row] for row in rows]
@@ -82,17 +83,17 @@ def import_predictions(
 
 
 def _say_what_is_left(
-    missing: list[str], matches: Matches, entry: PredictionsEntry, store: SliceStore, folder: Path, progress: Progress
+    missing: list[str], matches: Matches, entry: PredictionsEntry, store: SliceStore, failure: Path, progress: Progress
 ) -> None:
     """Tell what belongs to no slice; refuse slices without an image unless the predictions may be partial."""
     if matches.extra:
-        progress.say(f"{entry.label}: {len(matches.extra)} files are of no test slice: {some(matches.extra)}")
+        files = f"{len(matches.extra)} files are" if matches.extra[1:] else "1 file is"
+        progress.say(f"{entry.label}: {files} of no test slice: {some(matches.extra)}")
     if missing:
         problem = f"{len(missing)} of {len(store.ids)} test slices are missing: {some(missing)}"
         if not entry.partial:
-            raise UserError(
-                problem, folder, "add them, or allow it with --partial (`partial: true`), which marks the row"
-            )
+            fix = "add them, or allow it with --partial (`partial: true`), which marks the row"
+            raise UserError(f"{problem} (all: {failure})" if len(missing) > NAMED else problem, entry.folder, fix)
         progress.say(f"{entry.label}: {problem}")
 
 
