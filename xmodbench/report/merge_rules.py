@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from xmodbench.plan.plan import Cell
 from xmodbench.records import other_than
@@ -60,9 +61,8 @@ def _unlike(new: Held, other: Held) -> Iterator[str]:
     where = f"with seed {other.seed} in {other.run.folder}, so no replicate of it"
     for verb in ("pretrain", "train", "translate"):
         ours, theirs = (held.item.records.get(verb, {}) for held in (new, other))
-        wanted = {
-            key: theirs[key] for key in ("plugin", "settings") if key in theirs
-        }  # of models that are borrowed, too
+        # of models that are borrowed, too
+        wanted: dict[str, Any] = {key: theirs[key] for key in ("plugin", "settings") if key in theirs}
         if (difference := other_than(ours, wanted)) is not None:
             yield f"{verb}: done with {difference} as {where}"
         if ours.get("code_sha256") != theirs.get("code_sha256"):

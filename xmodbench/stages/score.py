@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -76,7 +77,8 @@ def score(
         field = measure_field(images, slices, test.manifest, (target, source), settings)
         names = {name: [row[name] for row in slices] for name in NAMES}
         # before one's own, in the order of the report
-        write_columns(out_csv, names | {name: scores.pop(name) for name in PAIRED} | field.slices | scores)
+        columns: dict[str, Sequence[str] | np.ndarray] = {**names}
+        write_columns(out_csv, columns | {name: scores.pop(name) for name in PAIRED} | field.slices | scores)
         real = (images[1], train.array(target))
         summary = {
             "distances": distances(images[0], *real, settings.fid_weights, subjects),
