@@ -83,6 +83,7 @@ def test_the_drawing_of_the_rooms_is_that_of_the_floors():
         "yaml_text",
         "directions",
         "errors",
+        "lean_imports",
     }
     assert set(LEVEL) - ground - {"benchmarks"} <= set(names.values())
     for line in drawing.splitlines()[1:]:
