@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.plugins import GRADIENT, write_method
@@ -55,6 +56,7 @@ def test_a_shipped_config_is_known_by_its_name(installed):
     assert "report" in installed.run("xmodbench", "run", "smoke", "--dry-run", "--quiet", "host")
 
 
+@pytest.mark.slow  # half a minute; the dry runs below say that all of it is found
 def test_a_run_of_ones_own_with_a_plugin_of_ones_own(installed):
     write_method(installed.user, "gradient", GRADIENT)
     (installed.user / "my.yaml").write_text(yaml.safe_dump(TINY))
