@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from xmodbench.learning.gan.batches import Batch
-from xmodbench.learning.gan.contrast import Projections, drawn_places, patch_nce
+from xmodbench.learning.gan.contrast import Projections, layers_nce
 from xmodbench.learning.gan.game import Game, frozen
 from xmodbench.learning.gan.layers import initialise
 from xmodbench.learning.gan.losses import least_squares
@@ -73,14 +73,4 @@ class CutGame(Game):
             queries = [layer.flip(3) for layer in queries]
         with torch.no_grad():
             keys = generator.features(image, self.layers)
-        places = drawn_places(keys, self.settings.patches)
-        # never in bfloat16: divided by a temperature of 0.07, its cosines are off by 0.05. Nor may autocast keep weights it
-        # has cast for the keys, without gradients: some versions of torch use them again, and the projections stop learning
-        with torch.autocast(self.device, enabled=False):
-            with torch.no_grad():
-                keys = projections(keys, places)
-            losses = [
-                patch_nce(query, key, self.settings.temperature)
-                for query, key in zip(projections(queries, places), keys, strict=True)
-            ]
-        return torch.stack(losses).mean()
+        return layers_nce(projections, queries, keys, self.settings.patches, self.settings.temperature)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from xmodbench.learning.gan.batches import Batch
-from xmodbench.learning.gan.contrast import Projections, drawn_places, patch_nce
+from xmodbench.learning.gan.contrast import Projections, layers_nce
 from xmodbench.learning.gan.game import Game, frozen
 from xmodbench.learning.gan.layers import initialise
 from xmodbench.learning.gan.losses import least_squares
@@ -110,16 +110,7 @@ class UnsbGame(Game):
         queries = generator.features(translation, t, z, self.layers)
         with torch.no_grad():
             keys = generator.features(image, t, z, self.layers)
-        places = drawn_places(keys, self.settings.patches)
-        # in full precision, and without casts kept from the keys: see CUT
-        with torch.autocast(self.device, enabled=False):
-            with torch.no_grad():
-                keys = projections(keys, places)
-            losses = [
-                patch_nce(query, key, self.settings.temperature)
-                for query, key in zip(projections(queries, places), keys, strict=True)
-            ]
-        return torch.stack(losses).mean()
+        return layers_nce(projections, queries, keys, self.settings.patches, self.settings.temperature)
 
     @torch.no_grad()
     def _walked(self, images: torch.Tensor, number: int) -> torch.Tensor:

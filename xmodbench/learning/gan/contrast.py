@@ -32,6 +32,26 @@ class Projections(nn.Module):
         return points
 
 
+def layers_nce(
+    projections: Projections,
+    queries: Sequence[torch.Tensor],
+    keys: Sequence[torch.Tensor],
+    patches: int,
+    temperature: float,
+) -> torch.Tensor:
+    """Contrastive loss of features [B,c,h,w] of translations (`queries`) and sources (`keys`), the mean over layers.
+
+    Never in bfloat16: divided by a temperature of 0.07, its cosines are off by 0.05. Nor may autocast keep weights it has
+    cast for the keys, without gradients: some versions of torch use them again, and the projections stop learning.
+    """
+    places = drawn_places(keys, patches)
+    with torch.autocast(keys[0].device.type, enabled=False):
+        with torch.no_grad():
+            points = projections(keys, places)
+        pairs = zip(projections(queries, places), points, strict=True)
+        return torch.stack([patch_nce(query, key, temperature) for query, key in pairs]).mean()
+
+
 def drawn_places(features: Sequence[torch.Tensor], patches: int) -> list[torch.Tensor]:
     """Up to `patches` random positions for each layer, none twice; from torch's global CPU generator."""
     return [torch.randperm(layer[0, 0].numel())[:patches].to(layer.device) for layer in features]
