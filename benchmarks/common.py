@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -153,6 +154,12 @@ def _finish(device: str) -> None:
 def evaluations(sampler: str, steps: int) -> int:
     """Evaluations of network and cross map for one image."""
     return 2 * steps - 1 if sampler == "heun" else steps
+
+
+def measured(timing: Path) -> dict[str, str]:
+    """What Snakemake measured of a job's last run, such as ``s``, seconds by the clock, and ``cpu_time``."""
+    with timing.open() as lines:
+        return list(csv.DictReader(lines, delimiter="\t"))[-1]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

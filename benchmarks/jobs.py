@@ -10,7 +10,6 @@ counts; what is not spent importing is taken for work. The rest of the run's clo
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import re
 import resource
@@ -21,7 +20,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from common import table
+from common import measured, table
 
 IMPORTED = re.compile(r"^import time:\s+(\d+) \|", re.MULTILINE)  # the module's own microseconds
 
@@ -36,8 +35,7 @@ def jobs(results: Path) -> dict[str, list[tuple[float, float]]]:
     found = defaultdict(list)
     for timing in sorted((results / "benchmarks").rglob("*.tsv")):
         place = timing.relative_to(results / "benchmarks")
-        with timing.open() as lines:
-            seconds = float(list(csv.DictReader(lines, delimiter="\t"))[-1]["s"])
+        seconds = float(measured(timing)["s"])
         log = (results / "logs" / place).with_suffix(".log").read_text(errors="replace")
         found[place.parts[0] if len(place.parts) > 1 else place.stem].append((seconds, importing_seconds(log)))
     return dict(found)

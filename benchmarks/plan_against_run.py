@@ -12,7 +12,6 @@ start taken off.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import tempfile
 from collections import defaultdict
@@ -20,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import table
+from common import measured, table
 
 from xmodbench.errors import UserError
 from xmodbench.plan.config import find_config, load_config
@@ -61,10 +60,9 @@ def compared(plan: Plan) -> tuple[Estimate, list[Compared]]:
         for job, here in jobs:
             timing = plan.results / "benchmarks" / here.log.relative_to(plan.results / "logs").with_suffix(".tsv")
             if timing.is_file():
-                with timing.open() as lines:
-                    took = list(csv.DictReader(lines, delimiter="\t"))[-1]
-                row = Compared(here, before.what(job), before.seconds(job), float(took["s"]), float(took["cpu_time"]))
-                found.append(row)
+                took = measured(timing)
+                spent = float(took["s"]), float(took["cpu_time"])
+                found.append(Compared(here, before.what(job), before.seconds(job), *spent))
         return before, found
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/results_page.py results/extended docs/results-simulated.md --data data/cohort64/sim_ixi
 
-For a run of one data set. What stands outside the page's markers is left alone.
+For a run of one data set; what was made elsewhere is left out. What stands outside the page's markers is left alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from xmodbench.files import atomic_file, read_json
+from xmodbench.files import read_json, write_text
+from xmodbench.generate.markers import between
 from xmodbench.store import SliceStore
 
 SHOWN = {
@@ -31,6 +32,7 @@ SHOWN = {
 }
 """Columns of the page's tables: heading and decimals by metric."""
 MAIN = "standard.psnr"
+BEGIN, END = "<!-- begin: numbers -->", "<!-- end: numbers -->"
 COLOURS = {"zero-shot": "#0072b2", "few-shot": "#d55e00", "paired": "#009e73", "control": "#777777"}
 """By supervision, in the tables' order; Okabe and Ito's, for any colour vision."""
 WIDTH, COLUMNS = 7.0, 8  # inches of a figure, pictures beside each other
@@ -40,7 +42,7 @@ def main() -> None:
     """Write the page's tables, CSV, plot and picture."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("results", type=Path, help="folder of a finished run")
-    options.add_argument("page", type=Path, help="a page with <!-- begin: numbers --> and <!-- end: numbers -->")
+    options.add_argument("page", type=Path, help=f"a page with {BEGIN} and {END}")
     options.add_argument("--data", type=Path, required=True, help="the data set's prepared folder")
     options.add_argument(
         "--against", default="midiffusion", help="the method from which all others' differences are shown"
@@ -50,7 +52,9 @@ def main() -> None:
     rows = pd.DataFrame(numbers(run))
     rows.to_csv(given.page.with_suffix(".csv"), index=False, float_format="%.5g", lineterminator="\n")
     by_direction = {str(name): part for name, part in rows.groupby("direction", sort=False)}
-    write_between(given.page, "\n\n".join(table(run, name, part, given.against) for name, part in by_direction.items()))
+    tables = "\n\n".join(table(run, name, part, given.against) for name, part in by_direction.items())
+    text = given.page.read_text(encoding="utf-8")
+    write_text(given.page, between(text, BEGIN, END, f"{tables}\n", given.page))
 
     import matplotlib
 
@@ -66,7 +70,9 @@ def main() -> None:
 
 def numbers(run: dict) -> Iterator[dict]:
     """A row for each direction, method and metric with a value: by supervision, then by PSNR."""
-    rows = [row for row in run["rows"] if row["metric"] in SHOWN and row["mean"] is not None]
+    rows = [
+        row for row in run["rows"] if row["metric"] in SHOWN and row["mean"] is not None and not row["made_elsewhere"]
+    ]
     order = {row_key(row): row["mean"] for row in rows if row["metric"] == MAIN}
     rows.sort(key=lambda row: (row["source"], list(COLOURS).index(row["supervision"]), -order.get(row_key(row), 0)))
     for row in rows:
@@ -132,15 +138,6 @@ def difference(found: dict, name: str, against: str) -> str:
     return f"**{text}**" if low > 0 or high < 0 else text
 
 
-def write_between(page: Path, text: str) -> None:
-    """Put text between a page's markers."""
-    begin, end = "<!-- begin: numbers -->", "<!-- end: numbers -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    after = rest.partition(end)[2]
-    with atomic_file(page) as temporary:
-        temporary.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
-
-
 def plot(plt, by_direction: dict[str, pd.DataFrame]):
     """PSNR of every method with its interval, a panel for each direction; the oracle, which has no error, is left out."""
     panels = {
@@ -176,7 +173,6 @@ def pictures(plt, by_direction: dict[str, pd.DataFrame], results: Path, data: Pa
     high = rows * (panel + head) + title * len(stores)
     figure = plt.figure(figsize=(WIDTH, high))
     axis = figure.add_axes((0, 0, 1, 1))
-    axis.set(xlim=(0, WIDTH), ylim=(high, 0))
     axis.set_axis_off()
     top = 0.0
     for name, found in stores.items():

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from xmodbench.files import REPOSITORY
+from xmodbench.generate.markers import between
 
 PAGE, EVALUATION = (REPOSITORY / "docs" / name for name in ("reliability.md", "evaluation.md"))
 BEGIN, END = "<!-- made by tests/faults/table.py{} -->", "<!-- end -->"
@@ -94,18 +95,12 @@ def compared(name: str, rows: dict[tuple[str, ...], str]) -> str:
 
 def pages(found: Collector) -> dict[Path, str]:
     """The pages with their tables made anew; what stands before and after these is kept."""
-    made = {PAGE: within(PAGE.read_text(encoding="utf-8"), "", rendered(found.rows))}
-    made[EVALUATION] = EVALUATION.read_text(encoding="utf-8")
-    for name, rows in found.evidence.items():
-        made[EVALUATION] = within(made[EVALUATION], f": {name}", compared(name, rows))
+    made = {path: path.read_text(encoding="utf-8") for path in (PAGE, EVALUATION)}
+    tables = [(PAGE, "", rendered(found.rows))]
+    tables += [(EVALUATION, f": {name}", compared(name, rows)) for name, rows in found.evidence.items()]
+    for path, which, table in tables:
+        made[path] = between(made[path], BEGIN.format(which), END, table, path)
     return made
-
-
-def within(text: str, which: str, table: str) -> str:
-    """A page's text with the table between its marks replaced."""
-    begin = BEGIN.format(which)
-    before, _, rest = text.partition(begin)
-    return f"{before}{begin}\n\n{table}\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> int:

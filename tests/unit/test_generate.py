@@ -12,6 +12,7 @@ from xmodbench.errors import UserError
 from xmodbench.files import REPOSITORY
 from xmodbench.generate import generate, generated_files
 from xmodbench.generate.lock import Lock, bare
+from xmodbench.generate.markers import between
 from xmodbench.plan.config import BenchmarkConfig
 
 
@@ -126,3 +127,18 @@ def test_every_option_is_documented():
     for option in ("fid_weights", "directions", "batch_size", "image_size", "preset"):
         assert f"| `{option}` |" in text
     assert not re.search(r"\| `\w+` \|[^|]*\|[^|]*\| +\|", text), "an option without a description"
+
+
+@pytest.mark.parametrize(
+    ("page", "missing"), [("text\nEND\n", "BEGIN"), ("BEGIN\ntext\n", "END"), ("END\nBEGIN\n", "END")]
+)
+def test_a_page_without_both_markers_is_refused(tmp_path, page, missing):
+    with pytest.raises(UserError, match=f"page.md: lacks the marker {missing}; put both"):
+        between(page, "BEGIN", "END", "made", tmp_path / "page.md")
+
+
+def test_only_what_stands_between_the_markers_is_made_anew(tmp_path):
+    page = "END\nbefore BEGIN old END after BEGIN2 kept END"
+    made = between(page, " BEGIN", "END", "new", tmp_path)
+    assert made == "END\nbefore BEGIN\n\nnew\nEND after BEGIN2 kept END"
+    assert between(made, " BEGIN", "END", "new", tmp_path) == made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xmodbench.generate.markers import between
 from xmodbench.metrics.field.cards import ALWAYS, EXTRAS
 from xmodbench.metrics.registry import METRICS, Metric
 
@@ -21,8 +22,7 @@ def metric_files(repository: Path) -> dict[Path, str]:
     """``docs/metrics.md`` (only what is between its two markers)."""
     path = repository / "docs/metrics.md"
     text = path.read_text(encoding="utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    return {path: f"{before}{BEGIN}\n\n{cards()}\n{END}{after}"}
+    return {path: between(text, BEGIN, END, cards(), path)}
 
 
 def cards() -> str:

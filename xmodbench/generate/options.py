@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from xmodbench.files import REPOSITORY
+from xmodbench.generate.markers import between
 from xmodbench.plan.config import (
     BenchmarkConfig,
     Compute,
@@ -43,10 +44,9 @@ def option_files(repository: Path) -> dict[Path, str]:
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **BenchmarkConfig.model_json_schema()}
     readme = repository / "config/README.md"
     text = readme.read_text(encoding="utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
     return {
         repository / "config/schema.json": json.dumps(schema, indent=2) + "\n",
-        readme: f"{before}{BEGIN}\n\n{option_tables()}\n{END}{after}",
+        readme: between(text, BEGIN, END, option_tables(), readme),
     }
 
 
