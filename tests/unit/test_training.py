@@ -46,6 +46,22 @@ def trained(name, folder, quiet, **changes):
     return {path.relative_to(folder / "model").as_posix(): path for path in (folder / "model").rglob("*.*")}, job
 
 
+def test_what_accelerate_would_prepare_in_one_process_changes_no_bit(tmp_path, quiet, monkeypatch):
+    from accelerate import Accelerator
+
+    left_alone, _ = trained("sdedit", tmp_path / "a", quiet)
+    asked = []
+
+    def prepare(network):
+        asked.append(network)
+        return Accelerator(cpu=True).prepare(network)
+
+    monkeypatch.setattr("xmodbench.learning.diffusion.training.compiled", prepare)
+    prepared, _ = trained("sdedit", tmp_path / "b", quiet, compile=True)
+    assert len(asked) == 1
+    assert left_alone["model.safetensors"].read_bytes() == prepared["model.safetensors"].read_bytes()
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_snapshots_change_no_bit_of_the_training(name, tmp_path, quiet):
     with_some, job = trained(name, tmp_path / "some", quiet, snapshots=3)

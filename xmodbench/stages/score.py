@@ -75,10 +75,9 @@ def score(
         subjects = [row["subject"] for row in slices]
         scores = _scored(images, settings.metrics)
         field = measure_field(images, slices, test.manifest, (target, source), settings)
-        names = {name: [row[name] for row in slices] for name in NAMES}
+        names: dict[str, Sequence[str] | np.ndarray] = {name: [row[name] for row in slices] for name in NAMES}
         # before one's own, in the order of the report
-        columns: dict[str, Sequence[str] | np.ndarray] = {**names}
-        write_columns(out_csv, columns | {name: scores.pop(name) for name in PAIRED} | field.slices | scores)
+        write_columns(out_csv, names | {name: scores.pop(name) for name in PAIRED} | field.slices | scores)
         real = (images[1], train.array(target))
         summary = {
             "distances": distances(images[0], *real, settings.fid_weights, subjects),

@@ -78,9 +78,8 @@ class DiffusionTraining(loop.Training):
             network = network.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=s.learning_rate)
         prepared = compiled(network) if s.compile else network
-        if (
-            world > 1 or s.precision != "fp32"
-        ):  # all that is left alone else, and torch's distributed tensors imported for that
+        # of one process in full precision nothing is changed, for which torch's distributed tensors would be imported
+        if world > 1 or s.precision != "fp32":
             prepared = self.accelerator.prepare(prepared)
         self.prepared = replace(model, network=prepared)
         self.ema = [parameter.detach().clone() for parameter in network.parameters()]
