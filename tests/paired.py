@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 
 from xmodbench.plugins import METHODS, Method, Run, TrainData, find
 from xmodbench.plugins.check import phantom
@@ -78,3 +81,26 @@ def files(method: Method, folder: Path) -> dict[str, bytes]:
     folder.mkdir()
     method.save(folder)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def whole_and_interrupted(
+    name: str, data: TrainData, steps: Iterable[int], folder: Path, quiet: Progress
+) -> tuple[Any, dict[str, bytes], dict[str, bytes]]:
+    """A method trained at one go, what it saves, and what one saves that was cut short before each of the steps."""
+    whole, parts = made(name), made(name)
+    whole.fit(data, job(folder / "a", quiet))
+    for step in steps:
+        with pytest.raises(InterruptedError):
+            parts.fit(data, job(folder / "b", Interrupted(step)))
+    parts.fit(data, job(folder / "b", quiet))
+    return whole, files(whole, folder / "whole"), files(parts, folder / "parts")
+
+
+def losses_by_precision(game: Callable[..., Any], batch: Callable[[], Any]) -> dict[str, dict[str, float]]:
+    """The losses of one step of a game, in full and in half precision."""
+    found = {}
+    for precision in ("fp32", "bf16"):
+        played = game(precision=precision)
+        torch.manual_seed(5)  # the same dropout, noise and positions
+        found[precision] = {name: loss.item() for name, loss in played.step(batch(), 1).items()}
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 import pytest
 
@@ -14,32 +15,29 @@ from xmodbench.report.model import Report
 DIRECTIONS = ["pd->t1"]
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """Folder of a finished run of a real-looking and a simulated data set, one direction each."""
+def run_of(tmp_path_factory, name, plan_in, **sizes):
+    """Folder of a finished run, made once in a session."""
 
     def make(root):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(root)
             patch.delenv("FID_WEIGHTS", raising=False)
             synthetic.write_plugins(root)
-            synthetic.finish(synthetic.make_plan(root, directions=DIRECTIONS), slices=2, size=32)
+            synthetic.finish(plan_in(root), slices=2, size=32, **sizes)
 
-    return made_once(tmp_path_factory, "toy", make)
+    return made_once(tmp_path_factory, name, make)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """Folder of a finished run of a real-looking and a simulated data set, one direction each."""
+    return run_of(tmp_path_factory, "toy", partial(synthetic.make_plan, directions=DIRECTIONS))
 
 
 @pytest.fixture(scope="session")
 def seeded(tmp_path_factory):
     """Folder of a finished run of one direction with three seeds."""
-
-    def make(root):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(root)
-            patch.delenv("FID_WEIGHTS", raising=False)
-            synthetic.write_plugins(root)
-            synthetic.finish(synthetic.seeded_plan(root), subjects=4, slices=2, size=32)
-
-    return made_once(tmp_path_factory, "seeded", make)
+    return run_of(tmp_path_factory, "seeded", synthetic.seeded_plan, subjects=4)
 
 
 @pytest.fixture

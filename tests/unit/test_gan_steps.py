@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch.nn import functional
 
 from tests.gan import METHOD_IDS, game_of
+from tests.paired import losses_by_precision
 from xmodbench.learning.gan.batches import Batch
 
 
@@ -138,11 +140,7 @@ def test_half_precision_contrasts_in_full_and_trains_every_projection():
 
 @pytest.mark.parametrize("name", METHOD_IDS)
 def test_losses_in_half_precision_are_near_those_in_full(name):
-    found = {}
-    for precision in ("fp32", "bf16"):
-        game = game_of(name, precision=precision)
-        torch.manual_seed(5)  # the same dropout and positions
-        found[precision] = [loss.item() for loss in game.step(batch(), 1).values()]
+    found = losses_by_precision(partial(game_of, name), batch)
     assert found["bf16"] != found["fp32"]
     assert found["bf16"] == pytest.approx(found["fp32"], rel=5e-3, abs=1e-3)
 

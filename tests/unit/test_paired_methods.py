@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.paired import Interrupted, files, job, made, pairs
+from tests.paired import job, made, pairs, whole_and_interrupted
 from xmodbench.learning.gan.batches import Batch
 from xmodbench.plugins import METHODS, Supervision, TrainData, find
 from xmodbench.seeding import ImageGenerator
@@ -192,14 +192,8 @@ def test_the_squared_error_leads_to_the_mean(tmp_path, quiet):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_interrupted_training_ends_with_the_same_bits(name, tmp_path, quiet):
-    whole, parts = made(name), made(name)
-    whole.fit(pairs(), job(tmp_path / "a", quiet))
-    for step in (2, 5):
-        with pytest.raises(InterruptedError):
-            parts.fit(pairs(), job(tmp_path / "b", Interrupted(step)))
-    parts.fit(pairs(), job(tmp_path / "b", quiet))
-    found = files(whole, tmp_path / "whole")
-    assert found == files(parts, tmp_path / "parts")
+    _, found, resumed = whole_and_interrupted(name, pairs(), (2, 5), tmp_path, quiet)
+    assert found == resumed
     assert {"model.safetensors", "loss.csv", "snapshots/step-3.png"} <= set(found)
 
 

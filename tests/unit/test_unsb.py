@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.paired import Interrupted, files, job, made, pairs
+from tests.paired import job, losses_by_precision, made, pairs, whole_and_interrupted
 from tests.unit.test_gan_steps import contrasted
 from xmodbench.errors import UserError
 from xmodbench.learning.gan.batches import Batch
@@ -245,11 +245,7 @@ def test_the_other_sources_are_those_of_the_step_before():
 
 
 def test_losses_in_half_precision_are_near_those_in_full():
-    found = {}
-    for precision in ("fp32", "bf16"):
-        played = game(precision=precision)
-        torch.manual_seed(5)
-        found[precision] = {name: loss.item() for name, loss in played.step(batch(), 1).items()}
+    found = losses_by_precision(game, batch)
     assert found["bf16"] != found["fp32"]
     assert found["bf16"] == pytest.approx(found["fp32"], rel=0.03, abs=0.02)
 
@@ -270,13 +266,8 @@ def few():
 
 
 def test_interrupted_training_ends_with_the_same_bits(tmp_path, quiet):
-    whole, parts = made("unsb"), made("unsb")
-    whole.fit(few(), job(tmp_path / "a", quiet))
-    for step in (1, 4):
-        with pytest.raises(InterruptedError):
-            parts.fit(few(), job(tmp_path / "b", Interrupted(step)))
-    parts.fit(few(), job(tmp_path / "b", quiet))
-    assert files(whole, tmp_path / "whole") == files(parts, tmp_path / "parts")
+    whole, saved, resumed = whole_and_interrupted("unsb", few(), (1, 4), tmp_path, quiet)
+    assert saved == resumed
     source = np.repeat(few().source[:1], 3, axis=0)
     found = whole.translate(source, [ImageGenerator.of(1, name) for name in ("a", "b", "a")])
     assert np.array_equal(found[0], found[2]) and not np.array_equal(found[0], found[1])
