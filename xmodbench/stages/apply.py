@@ -10,19 +10,20 @@ from typing import Any
 from xmodbench.data.volumes.alone import reference_of
 from xmodbench.data.volumes.nifti_writing import write_nifti
 from xmodbench.errors import UserError
-from xmodbench.files import sha256_file
+from xmodbench.files import write_json
 from xmodbench.records import recorded
-from xmodbench.stages.apply_inputs import inputs_of
+from xmodbench.stages.apply_inputs import Inputs, inputs_of
 from xmodbench.stages.apply_items import (
     Item,
     alone_or_by_source,
     check_complete,
-    check_free,
     items_of,
 )
 from xmodbench.stages.apply_model import Model, Wish
+from xmodbench.stages.apply_outputs import VERB, Earlier, check_apart, earlier_of, output_sha256
 from xmodbench.stages.apply_volume import Applied, apply_to
 from xmodbench.stages.wall.method_job import MethodJob
+from xmodbench.stages.wall.process import add_facts
 
 
 def apply(job: MethodJob, model: Model, given: Mapping[str, Path], out: Path, wish: Wish) -> list[tuple[Path, str]]:
@@ -34,12 +35,13 @@ def apply(job: MethodJob, model: Model, given: Mapping[str, Path], out: Path, wi
         given: by modality; under no name, where it can only be one.
 
     Raises:
-        UserError: there is nothing to translate, of which modality it is is not known, a result has no proper name, or, of a
-            single volume, whatever is wrong.
+        UserError: there is nothing to translate, of which modality it is is not known, a result has no proper name or would
+            take the place of a volume or of another result, or, of a single volume, whatever is wrong.
     """
     sources = model.sources([name for name in given if name], wish.force)
     volumes = {name: given[name if name in given else ""] for name in sources}
     items = items_of(volumes, out, reference_of(model.known, sources), wish.dicom)
+    check_apart(items, wish.samples)
     if items[0].given == volumes:
         _do(job, model, items[0], wish)
         return []
@@ -57,29 +59,48 @@ def apply(job: MethodJob, model: Model, given: Mapping[str, Path], out: Path, wi
 
 def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
     """Translate one item and write what comes of it; of an earlier result nothing stays that might pass for this one's."""
-    check_free(item)
+    earlier = earlier_of(item, wish.samples)
     item.out.parent.mkdir(parents=True, exist_ok=True)
     given = alone_or_by_source({name: str(path) for name, path in item.given.items()})
-    with recorded(item.out.parent, "apply", file=item.record.name, input_path=given) as record:
+    with recorded(item.out.parent, VERB, file=item.record.name, input_path=given) as record:
+        if earlier.writing:
+            record["writing"] = earlier.writing
         with tempfile.TemporaryDirectory(prefix="xmodbench-apply-") as scratch:
             inputs = inputs_of(item, wish, Path(scratch))
             done = apply_to(job, model, inputs, wish)
             if inputs.series:
                 record["series"] = alone_or_by_source({name: each.facts() for name, each in inputs.series.items()})
-            for old in (item.record, item.spread):
-                old.unlink(missing_ok=True)
-            description, like = f"synthetic {model.target} by {job.name} (xmodbench)", inputs.files[item.reference]
-            if item.dicom:
-                from xmodbench.data.volumes.dicom_writing import write_derived
+            _make_room(item, earlier, done, record)
+            _write(item, inputs, done, f"synthetic {model.target} by {job.name} (xmodbench)")
+        del record["writing"]
+        add_facts(record, done.record)
+        record.update(result=item.out.name, output_sha256=output_sha256(item.out))
+        if done.spread is not None:
+            record["spread"] = {"file": item.spread.name, "sha256": output_sha256(item.spread)}
 
-                series, kind = inputs.series[item.reference], done.record["kind"]
-                write_derived(item.out, done.mean.image, series, kind, description, _identity(done))
-            else:
-                write_nifti(item.out, done.mean.image, like, description)
-                record["output_sha256"] = sha256_file(item.out)
-            if done.spread is not None:
-                write_nifti(item.spread, done.spread.image, like, f"standard deviation of {description}")
-        record.update(done.record, result=item.out.name)
+
+def _make_room(item: Item, earlier: Earlier, done: Applied, record: dict[str, Any]) -> None:
+    """Take away what an earlier call wrote, and keep for the next one, should this one be killed, what is being written."""
+    old = earlier.wrote(item.spread)
+    record["writing"] = [item.out.name, *([item.spread.name] if old or done.spread is not None else [])]
+    stopped = {"status": "failed", "error": "stopped while its result was written"}
+    write_json(item.failure, {"verb": VERB, **stopped, "writing": record["writing"]})
+    item.record.unlink(missing_ok=True)
+    if old:
+        item.spread.unlink()
+
+
+def _write(item: Item, inputs: Inputs, done: Applied, description: str) -> None:
+    like = inputs.files[item.reference]
+    if item.dicom:
+        from xmodbench.data.volumes.dicom_writing import write_derived
+
+        series, kind = inputs.series[item.reference], done.record["kind"]
+        write_derived(item.out, done.mean.image, series, kind, description, _identity(done))
+    else:
+        write_nifti(item.out, done.mean.image, like, description)
+    if done.spread is not None:
+        write_nifti(item.spread, done.spread.image, like, f"standard deviation of {description}")
 
 
 def _identity(done: Applied) -> list[str]:
