@@ -274,6 +274,13 @@ def test_models_that_cannot_be_applied_are_told_in_a_line(tmp_path, trained):
         read_model(model)
     with pytest.raises(UserError, match=r"record\.json: no such file"):
         read_model(tmp_path)
+    for name, expected in (
+        ("t1.ZIP", "`.*xmodbench import .*t1.ZIP` first"),
+        ("t1.pt", "give a folder that a training"),
+    ):
+        (tmp_path / name).write_bytes(b"PK")
+        with pytest.raises(UserError, match=f"{name}: is a file, not the folder of a model; {expected}"):
+            read_model(tmp_path / name)
 
 
 def test_the_source_is_named_or_plain(tmp_path, trained):
