@@ -16,6 +16,7 @@ from xmodbench.data.volumes.putting_back import put_back
 from xmodbench.data.volumes.resample import affine_ras, same_grid
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
+from xmodbench.progress import Progress
 from xmodbench.seeding import derive_seed
 from xmodbench.stages.apply import apply
 from xmodbench.stages.apply_model import Wish, read_model
@@ -134,6 +135,7 @@ def test_the_header_of_the_input_is_kept(tmp_path, applied):
     header.set_xyzt_units("mm", "sec")
     header["cal_max"], header["pixdim"][4], header["descrip"] = 900, 2.5, b"an MR"
     data = np.round(source.get_fdata()).astype(np.int16)[..., None]
+    header.extensions.append(nibabel.nifti1.Nifti1Extension("afni", b"<AFNI_attributes/>"))
     made = nibabel.Nifti1Image(data, None, header)
     made.set_data_dtype(np.int16)
     nibabel.save(made, tmp_path / "in.nii.gz")
@@ -142,6 +144,7 @@ def test_the_header_of_the_input_is_kept(tmp_path, applied):
     for field in ("dim", "pixdim", "sform_code", "qform_code", "srow_x", "srow_y", "srow_z", "xyzt_units", "qoffset_x",
                   "quatern_b", "quatern_c", "quatern_d", "qoffset_y", "qoffset_z"):  # fmt: skip
         np.testing.assert_array_equal(before[field], after[field], err_msg=field)
+    assert len(before.extensions) == 1 and not after.extensions  # they speak of the input's values
     assert (after["cal_max"], after["descrip"].item()) == (0, b"synthetic ct by copier (xmodbench)")
 
 
@@ -169,15 +172,21 @@ def test_mean_and_standard_deviation_of_samples():
     assert none is None and (alone == images[:3]).all()
 
 
-def test_several_samples_give_their_mean_and_standard_deviation(tmp_path, applied):
+def test_several_samples_give_their_mean_and_standard_deviation(tmp_path, applied, monkeypatch):
+    said = []
+    monkeypatch.setattr(Progress, "say", lambda self, text: said.append(text))
     given = write(tmp_path / "in.nii.gz", head("mr", grid(), seed=9))
     applied(given, samples=3)
     copied, spread = (tmp_path / "out.nii.gz").read_bytes(), nibabel.load(tmp_path / "out_std.nii.gz")
     assert not spread.get_fdata().any() and spread.header["descrip"].item().startswith(b"standard deviation of")
+    assert read_json(tmp_path / "out.record.json")["spread"]["greatest"] == 0
+    assert [text for text in said if "0 everywhere, for its samples are all the same" in text] == [said.pop()]
     applied(given, body=NOISY, samples=3)
     values = nibabel.load(tmp_path / "out_std.nii.gz").get_fdata()
     # noise of a tenth of 2000 HU, smoothed where pixels are made smaller or larger
     assert 60 < np.median(values[20:40, 20:40, 15:30]) < 220 and values[0, 0, 0] == 0
+    greatest = read_json(tmp_path / "out.record.json")["spread"]["greatest"]
+    assert greatest == pytest.approx(values.max()) and not any("0 everywhere" in text for text in said)
     applied(given)
     assert (tmp_path / "out.nii.gz").read_bytes() == copied
     assert not (tmp_path / "out_std.nii.gz").exists(), "of an earlier result"

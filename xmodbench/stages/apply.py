@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import SimpleITK as sitk
+
 from xmodbench.data.volumes.alone import reference_of
 from xmodbench.data.volumes.nifti_writing import write_nifti
 from xmodbench.errors import UserError
@@ -24,6 +26,8 @@ from xmodbench.stages.apply_outputs import VERB, Earlier, check_apart, earlier_o
 from xmodbench.stages.apply_volume import Applied, apply_to
 from xmodbench.stages.wall.method_job import MethodJob
 from xmodbench.stages.wall.process import add_facts
+
+NO_SPREAD = "0 everywhere, for its samples are all the same: the method draws nothing, or ignores its generators"
 
 
 def apply(job: MethodJob, model: Model, given: Mapping[str, Path], out: Path, wish: Wish) -> list[tuple[Path, str]]:
@@ -76,7 +80,10 @@ def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
         add_facts(record, done.record)
         record.update(result=item.out.name, output_sha256=output_sha256(item.out))
         if done.spread is not None:
-            record["spread"] = {"file": item.spread.name, "sha256": output_sha256(item.spread)}
+            greatest = float(sitk.GetArrayViewFromImage(done.spread.image).max())
+            if greatest == 0:
+                job.progress.say(f"{item.spread.name}: {NO_SPREAD}")
+            record["spread"] = {"file": item.spread.name, "sha256": output_sha256(item.spread), "greatest": greatest}
 
 
 def _make_room(item: Item, earlier: Earlier, done: Applied, record: dict[str, Any]) -> None:
