@@ -18,9 +18,11 @@ from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
 from xmodbench.progress import Progress
 from xmodbench.seeding import derive_seed
+from xmodbench.stages import apply as stage
 from xmodbench.stages.apply import apply
 from xmodbench.stages.apply_model import Wish, read_model
 from xmodbench.stages.apply_samples import mean_and_spread, seeds_of
+from xmodbench.stages.given import model_sha256
 from xmodbench.stages.train import train
 
 NOISY = COPIER.replace(
@@ -313,6 +315,62 @@ def test_a_folder_of_many_with_one_that_is_bad(tmp_path, applied):
     assert [(path.name, "bad.nii.gz" in problem) for path, problem in failed] == [("bad.nii.gz", True)]
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     assert made == ["a.nii.gz", "a.record.json", "bad.failure.json", "deep/b.nii.gz", "deep/b.record.json"]
+
+
+def test_a_folder_goes_on_where_it_was_killed(tmp_path, applied, monkeypatch):
+    """What is whole, and of the same volumes, model and options, is there already; all else is done (again)."""
+    for name in ("a", "b"):
+        write(tmp_path / "scans" / f"{name}.nii.gz", head("mr", grid(), seed=9))
+    out, said = tmp_path / "out", []
+
+    def done(*names, **wish):
+        """Which volumes are translated, all but the first in place of the method's process; and how many failed."""
+        tried = []
+
+        def apply_to(job, model, inputs, wish):
+            tried.append(inputs.given["mr"].name[0])
+            if tried[-1] not in names:
+                raise UserError("not this one")
+            kept[:] = kept or [whole(job, model, inputs, wish)]
+            return kept[0]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(stage, "apply_to", apply_to)
+            failed = applied(tmp_path / "scans", "out", **wish)
+        return "".join(tried), len(failed)
+
+    whole, kept = stage.apply_to, []
+    monkeypatch.setattr(Progress, "say", lambda self, text: said.append(text))
+    assert done("a", "b") == ("ab", 0)
+    assert done() == ("", 0) and said[-2:] == ["a.nii.gz: already there", "b.nii.gz: already there"]
+    before = (out / "a.record.json").read_bytes()
+    # killed after the first; or changed since
+    (out / "b.record.json").unlink()
+    (out / "b.nii.gz").unlink()
+    assert done("b") == ("b", 0) and (out / "a.record.json").read_bytes() == before
+    (out / "b.nii.gz").unlink()
+    assert done("b") == ("b", 0)
+    write_json(out / "b.failure.json", {"verb": "apply", "writing": ["b.nii.gz"]})
+    assert done("b") == ("b", 0) and not (out / "b.failure.json").exists()
+    assert done(batch_size=3) == ("", 0)
+    # of another volume, option, seed or method
+    write(tmp_path / "scans" / "b.nii.gz", head("mr", grid(), seed=8))
+    assert done("b") == ("b", 0)
+    for other in ({"force": True}, {"seed": 6}, {"body": NOISY}, {"model": changed_copy(applied.model, tmp_path)}):
+        assert done("a", "b", **other) == ("ab", 0), other
+        assert done(**other) == ("", 0), other
+    # one that is somebody's own by now is neither passed over nor replaced
+    (out / "a.nii.gz").write_bytes(b"edited")
+    assert done() == ("b", 2) and (out / "a.nii.gz").read_bytes() == b"edited"
+
+
+def changed_copy(model: Path, folder: Path) -> Path:
+    """The model, had it been trained otherwise."""
+    copy = shutil.copytree(model, folder / "other")
+    (copy / "weights").write_text("2")
+    record = read_json(copy / "record.json")
+    write_json(copy / "record.json", record | {"outputs_sha256": model_sha256(copy)})
+    return copy
 
 
 def test_what_cannot_be_done_is_said_beforehand(tmp_path, applied):

@@ -164,7 +164,7 @@ def test_the_record_says_what_the_deviation_is_and_a_single_sample_removes_it(tm
     given = series(tmp_path / "scan")
     run(trained, tmp_path, given, "made", samples=2)
     record, made = read_json(tmp_path / "made.record.json"), item(tmp_path / "made")
-    assert record["spread"] == {"file": "made_std.nii.gz", "sha256": output_sha256(made.spread)}
+    assert record["spread"] == {"file": "made_std.nii.gz", "sha256": output_sha256(made.spread), "greatest": 0}
     assert record["output_sha256"] == output_sha256(made.out) and not made.failure.exists()
     run(trained, tmp_path, given, "made")
     assert not made.spread.exists() and "spread" not in read_json(made.record)

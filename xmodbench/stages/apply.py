@@ -14,6 +14,7 @@ from xmodbench.data.volumes.nifti_writing import write_nifti
 from xmodbench.errors import UserError
 from xmodbench.files import write_json
 from xmodbench.records import recorded
+from xmodbench.stages.apply_again import asked_sha256, is_there, what_decides
 from xmodbench.stages.apply_inputs import Inputs, inputs_of
 from xmodbench.stages.apply_items import (
     Item,
@@ -33,7 +34,8 @@ NO_SPREAD = "0 everywhere, for its samples are all the same: the method draws no
 def apply(job: MethodJob, model: Model, given: Mapping[str, Path], out: Path, wish: Wish) -> list[tuple[Path, str]]:
     """Translate a volume (of each source), a DICOM series, or folders of either; returns which of many failed, and why.
 
-    Beside each result lies a JSON file that says how it came about, which is written last.
+    Beside each result lies a JSON file that says how it came about, which is written last. Of many those are passed over
+    that are there already, made of the same by the same.
 
     Args:
         given: by modality; under no name, where it can only be one.
@@ -46,14 +48,15 @@ def apply(job: MethodJob, model: Model, given: Mapping[str, Path], out: Path, wi
     volumes = {name: given[name if name in given else ""] for name in sources}
     items = items_of(volumes, out, reference_of(model.known, sources), wish.dicom)
     check_apart(items, wish.samples)
+    decides = what_decides(job, model, wish)
     if items[0].given == volumes:
-        _do(job, model, items[0], wish)
+        _do(job, model, items[0], wish, decides)
         return []
     failed = []
     for item in job.progress.track(items, "apply", total=len(items)):
         try:
             check_complete(item, volumes)
-            _do(job, model, item, wish)
+            _do(job, model, item, wish, decides, again=False)
         except UserError as error:
             one = next(iter(item.given.values()))
             failed.append((one, str(error)))
@@ -61,9 +64,18 @@ def apply(job: MethodJob, model: Model, given: Mapping[str, Path], out: Path, wi
     return failed
 
 
-def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
-    """Translate one item and write what comes of it; of an earlier result nothing stays that might pass for this one's."""
+def _do(job: MethodJob, model: Model, item: Item, wish: Wish, decides: dict[str, Any], again: bool = True) -> None:
+    """Translate one item and write what comes of it; of an earlier result nothing stays that might pass for this one's.
+
+    Args:
+        again: also where the same is there already.
+    """
     earlier = earlier_of(item, wish.samples)
+    asked = asked_sha256(decides, item)
+    if not again and is_there(item, earlier, asked, wish.samples):
+        job.progress.say(f"{item.out.name}: already there")
+        item.failure.unlink(missing_ok=True)
+        return
     item.out.parent.mkdir(parents=True, exist_ok=True)
     given = alone_or_by_source({name: str(path) for name, path in item.given.items()})
     with recorded(item.out.parent, VERB, file=item.record.name, input_path=given) as record:
@@ -76,14 +88,8 @@ def _do(job: MethodJob, model: Model, item: Item, wish: Wish) -> None:
                 record["series"] = alone_or_by_source({name: each.facts() for name, each in inputs.series.items()})
             _make_room(item, earlier, done, record)
             _write(item, inputs, done, f"synthetic {model.target} by {job.name} (xmodbench)")
-        del record["writing"]
-        add_facts(record, done.record)
-        record.update(result=item.out.name, output_sha256=output_sha256(item.out))
-        if done.spread is not None:
-            greatest = float(sitk.GetArrayViewFromImage(done.spread.image).max())
-            if greatest == 0:
-                job.progress.say(f"{item.spread.name}: {NO_SPREAD}")
-            record["spread"] = {"file": item.spread.name, "sha256": output_sha256(item.spread), "greatest": greatest}
+        _finish(job, item, done, record)
+        record["asked_sha256"] = asked
 
 
 def _make_room(item: Item, earlier: Earlier, done: Applied, record: dict[str, Any]) -> None:
@@ -95,6 +101,18 @@ def _make_room(item: Item, earlier: Earlier, done: Applied, record: dict[str, An
     item.record.unlink(missing_ok=True)
     if old:
         item.spread.unlink()
+
+
+def _finish(job: MethodJob, item: Item, done: Applied, record: dict[str, Any]) -> None:
+    """What the record says of a result that is written."""
+    del record["writing"]
+    add_facts(record, done.record)
+    record.update(result=item.out.name, output_sha256=output_sha256(item.out))
+    if done.spread is not None:
+        greatest = float(sitk.GetArrayViewFromImage(done.spread.image).max())
+        if greatest == 0:
+            job.progress.say(f"{item.spread.name}: {NO_SPREAD}")
+        record["spread"] = {"file": item.spread.name, "sha256": output_sha256(item.spread), "greatest": greatest}
 
 
 def _write(item: Item, inputs: Inputs, done: Applied, description: str) -> None:
