@@ -256,6 +256,10 @@ def test_where_a_profile_asks_for_it_a_model_is_one_job(asked):
     found.plan.pretrainings["toy", "several"] = found.plan.trainings["toy", "several"]
     assert found.group(first) is None
     assert asked({"one_job_per_model": "1"}, processes=2, nodes=2).asks.group(training("several")) is None
+    # a group's jobs must agree on what they call their GPUs: gpu:2 and gpu:1
+    gres = {"one_job_per_model": "1", "gpu_gres": "gpu"}
+    assert asked(gres, processes=2).asks.group(training("several")) is None
+    assert asked(gres, processes=1).asks.group(training("several")) == "several.toy.mr"
 
 
 def test_nodes_are_asked_for_where_several_processes_train(asked):

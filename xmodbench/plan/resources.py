@@ -62,21 +62,24 @@ class Resources:
         """Jobs that a cluster does in one, one after the other; none on this machine.
 
         Those of methods that need neither a GPU nor a minute, controls above all; and where the profile has `PER_MODEL`, a
-        training with the translations of its model. Several jobs of one translation stay several, and a training on several
-        nodes stays by itself.
+        training with the translations of its own method. Several jobs of one translation stay several, and a training on
+        several nodes, or on more GPUs than a group can ask for by `gres`, stays by itself.
         """
         if self.runs_here() or "part" in wildcards.keys():  # noqa: SIM118 (no dict)
             return None
         if self._asked(wildcards).gpu == 0:
             return "controls"
-        return self._model(wildcards) if self.site(PER_MODEL) and self.compute.nodes == 1 else None
+        alike = self.compute.nodes == 1 and not (self.site(GRES) and self.compute.processes > 1)
+        return self._model(wildcards) if self.site(PER_MODEL) and alike else None
 
     def _model(self, wildcards) -> str | None:
-        """Name of the model that a job trains or translates with; None for first phases, which several models may share."""
+        """Name of a model, of its training and of its own method's translations; None for what others share or borrow."""
         verb = verb_of(wildcards)
         if verb == "translate":
-            folder = self.plan.model_dir(cell_of(wildcards))
-            return ".".join(folder.parts[-3:]) if folder else None
+            cell = cell_of(wildcards)
+            training, folder = self.plan.training(cell), self.plan.model_dir(cell)
+            own = training is not None and training.plugin.id == self.plan.methods[cell.method].plugin.id
+            return ".".join(folder.parts[-3:]) if folder and own else None
         return f"{wildcards.training}.{wildcards.dataset}.{wildcards.model}" if verb == "train" else None
 
     def _gpus(self, wildcards) -> int:
