@@ -263,6 +263,20 @@ def test_ones_own_records_come_before_the_table(tmp_path):
     assert rate.value == 500
 
 
+def test_a_machine_without_a_gpu_says_how_to_plan_for_one_that_has(monkeypatch):
+    method = {"sdedit": {"settings": {"preset": "short"}}}
+    text = told(Estimate(plan(method)))
+    assert "GPU time   none: no GPU here; for a machine with one: --set compute.device=cuda" in text
+    assert "none: `compute.device: cpu`; for a machine" in told(Estimate(plan(method, compute={"device": "cpu"})))
+    assert told(Estimate(plan())).count("GPU") == 1  # a control needs none
+    there = Estimate(plan(method, compute={"device": "cuda"}))
+    assert there.gpu["train"].unknown == ["train sdedit"] and not there.cpu["train"].unknown
+    trained = {"settings": {"preset": "short"}, "n_train": 12, "training_s": 7.0}
+    record(Path("results/there/models/sdedit/sim_ixi/t1"), "train", "sdedit", 11.0, device="cuda", **trained)
+    there = Estimate(plan(method, compute={"device": "cuda"}))
+    assert there.gpu["train"].known == pytest.approx(7 + there.rates.seconds("start:torch"))
+
+
 def test_a_training_of_ones_own_that_ended_sooner_counts_what_it_did(tmp_path):
     folder = tmp_path / "results/other/models/sdedit/x/t1"
     facts = {"n_train": 100, "training_s": 500.0, "steps": 500, "most_steps": 6750}

@@ -8,7 +8,7 @@ from typing import Any
 
 from xmodbench.data.download.remote import human_size
 from xmodbench.errors import amount
-from xmodbench.plan.estimate import Estimate, Sum, total
+from xmodbench.plan.estimate import OF_METHODS, Estimate, Sum, total
 from xmodbench.plugins.shape import Shape
 
 UNKNOWN = "unknown"
@@ -76,7 +76,7 @@ def _hours(estimate: Estimate) -> Iterator[str]:
     for name, unit, sums in (("CPU", "core", estimate.cpu), ("GPU", "GPU", estimate.gpu)):
         whole = total(sums.values())
         if not sums:
-            yield f"{name} time   none" + (": no GPU here, or `compute.device: cpu`" if name == "GPU" else "")
+            yield f"{name} time   none" + (_no_gpu(estimate) if name == "GPU" else "")
             continue
         head = f"{name} time   "
         if whole.unknown:
@@ -87,6 +87,14 @@ def _hours(estimate: Estimate) -> Iterator[str]:
             yield f"{head}about {duration(whole.known)} of one {unit}{_at_most(whole)}: {parts} (estimates)"
         if name == "CPU" and whole.known and not whole.unknown:  # of a part it would say nothing of the whole
             yield _on_these_cores(whole)
+
+
+def _no_gpu(estimate: Estimate) -> str:
+    """Why there is none, and how to plan for a machine that has one."""
+    if not any(job.rule in OF_METHODS and not estimate.is_plain(job) for job in estimate.to_do):
+        return ""
+    why = "`compute.device: cpu`" if estimate.plan.config.compute.device == "cpu" else "no GPU here"
+    return f": {why}; for a machine with one: --set compute.device=cuda"
 
 
 def _lacking(estimate: Estimate) -> str:
