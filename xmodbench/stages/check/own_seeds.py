@@ -17,6 +17,7 @@ def other_seeds() -> Iterator[None]:
 
     Names that a plugin took out of these modules when it was imported are not seen: some are missed, none is made up.
     """
+    replaced: dict[tuple[Any, str], Callable[[Any], Any]]
     replaced = {(np.random, "default_rng"): _seeding, (np.random, "seed"): _seeding, (random, "seed"): _seeding}
     replaced |= {(np.random, "RandomState"): _class, (random, "Random"): _class}
     if (torch := sys.modules.get("torch")) is not None:
@@ -41,16 +42,16 @@ def _seeding(function: Callable[..., Any]) -> Callable[..., Any]:
     return seeded
 
 
-def _class(cls: type) -> type:
+def _class(cls: Any) -> type:
     def __init__(self: Any, seed: Any = None) -> None:
         cls.__init__(self, _other(seed))
 
     return type(cls.__name__, (cls,), {"__init__": __init__})
 
 
-def _generator(cls: type) -> type:
+def _generator(cls: Any) -> type:
     def manual_seed(self: Any, seed: int) -> Any:
-        cls.manual_seed(self, _other(seed))  # type: ignore[attr-defined]
+        cls.manual_seed(self, _other(seed))
         return self
 
     return type(cls.__name__, (cls,), {"manual_seed": manual_seed})
