@@ -42,16 +42,16 @@ def _seeding(function: Callable[..., Any]) -> Callable[..., Any]:
     return seeded
 
 
-def _class(cls: type) -> type:
+def _class(cls: Any) -> type:
     def __init__(self: Any, seed: Any = None) -> None:
         cls.__init__(self, _other(seed))  # type: ignore[misc]
 
     return type(cls.__name__, (cls,), {"__init__": __init__})
 
 
-def _generator(cls: type) -> type:
+def _generator(cls: Any) -> type:
     def manual_seed(self: Any, seed: int) -> Any:
-        cls.manual_seed(self, _other(seed))  # type: ignore[attr-defined]
+        cls.manual_seed(self, _other(seed))
         return self
 
     return type(cls.__name__, (cls,), {"manual_seed": manual_seed})
