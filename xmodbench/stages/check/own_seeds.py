@@ -44,7 +44,7 @@ def _seeding(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _class(cls: Any) -> type:
     def __init__(self: Any, seed: Any = None) -> None:
-        cls.__init__(self, _other(seed))  # type: ignore[misc]
+        cls.__init__(self, _other(seed))
 
     return type(cls.__name__, (cls,), {"__init__": __init__})
 
