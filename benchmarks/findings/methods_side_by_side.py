@@ -1,4 +1,4 @@
-"""What several questions need: a run's methods in a few metrics, beside one of them, as rows, as a table, and as a figure."""
+"""What several questions need: methods in a few metrics, beside one of them, as rows, as a table, and as a figure."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ HIGHER = {"ssim_tar": True, "mse": False, "mi": True, "psnr": True}
 """Columns, and whether more is better."""
 NAMES = {"ssim_tar": "SSIM-Tar", "mse": "MSE, log", "mi": "MI", "psnr": "PSNR, dB"}
 DIGITS = {"ssim_tar": 2, "mse": 2, "mi": 2, "psnr": 1}
-FACTORS = (0.5, 1.0, 2.0)
-"""By which all standard deviations are multiplied, as theirs may be other than ours."""
+FACTORS = (1.0, 2.0, 4.0)
+"""By which all standard deviations are multiplied: real people may differ by more than simulated ones."""
 DRAWS = 20_000
 
 
@@ -48,7 +48,8 @@ def spread_of(run: Finished) -> pd.DataFrame:
     """Variances by column: medians over the pairs of the paper's methods, in all directions.
 
     Returns:
-        ``subjects`` and ``images`` of a difference between two methods: between subjects, and between images within them;
+        ``subjects`` and ``images`` of a difference between two methods: between subjects, and what is left between their
+        images;
         ``trainings`` of one method's mean between seeds. Of mean squared errors, which differ by factors, those of the
         logarithms.
     """
@@ -74,10 +75,13 @@ def image_scores(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 def components(values: pd.Series) -> tuple[float, float]:
-    """Variance between subjects and within them, by the analysis of variance with equal numbers of images."""
-    by = values.groupby(level=0)
-    within, images = float(by.var(ddof=1).mean()), float(by.size().mean())
-    return max(0.0, float(by.mean().var(ddof=1)) - within / images), within
+    """Variance between subjects, and between a subject's images beside what their places in the subject make: the analysis
+    of variance by subject and place, with equal numbers of images."""
+    table = np.stack([one.sort_index().to_numpy() for _, one in values.groupby(level=0)])
+    subjects, images = table.shape
+    left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    within = float(np.square(left).sum() / ((subjects - 1) * (images - 1)))
+    return max(0.0, float(table.mean(1).var(ddof=1)) - within / images), within
 
 
 def seeds(values: np.ndarray) -> float:
@@ -128,15 +132,15 @@ def rounding(printed: pd.Series, column: str) -> float:
 
 # -- what is shown ---------------------------------------------------------------------------------------------------------
 def markdown(found: pd.DataFrame) -> str:
-    """A line for each direction: the best, the next, and how often the best would be best again."""
+    """A line for each direction: each column's best, and how often it would be best again."""
     lines = ["| data set | direction | " + " | ".join(NAMES[name].split(",")[0] for name in HIGHER) + " |"]
     lines += ["|---|---|" + "---|" * len(HIGHER)]
     for (dataset, direction), group in found.groupby(["dataset", "direction"], sort=False):
         cells = []
         for row in group.itertuples():
             best = f"{row.best} {row.printed_best}"
-            best = f"**{best}**" if row.told_apart else best
-            cells.append(f"{best}, then {row.next} {row.printed_next}: {row.best_again:.0%}")
+            best = f"**{best}**" if row.told_apart_trainings else best if row.told_apart else f"*{best}*"
+            cells.append(f"{best} ({row.next} {row.printed_next}) {row.best_again:.0%}")
         lines.append(f"| {dataset} | {str(direction).replace('->', ' → ')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -160,9 +164,10 @@ def figure(plt, found: pd.DataFrame):
     for axis, column in zip(axes, HIGHER, strict=True):
         rows = found[found["column"] == column]
         for place, row in enumerate(rows.itertuples()):
-            colour = "#0072b2" if row.told_apart else "#777777"
-            ends = [row.difference - row.half_width, row.difference + row.half_width]
-            axis.plot(ends, [place, place], color=colour, linewidth=1.2)
+            colour = "#0072b2" if row.told_apart_trainings else "#56b4e9" if row.told_apart else "#777777"
+            for half, width in ((row.half_width_trainings, 0.6), (row.half_width, 2)):
+                ends = [row.difference - half, row.difference + half]
+                axis.plot(ends, [place, place], color=colour, linewidth=width)
             axis.plot(row.difference, place, "o", color=colour, markersize=4)
             axis.annotate(
                 row.best, (row.difference, place), (0, 4), textcoords="offset points", fontsize=5.5, ha="center"
@@ -174,7 +179,7 @@ def figure(plt, found: pd.DataFrame):
         axis.set_ylim(len(directions) - 0.5, -0.7)
         axis.grid(axis="x", linewidth=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    shown.supxlabel("the best less the next, 95 % interval over subjects", fontsize=7)
+    shown.supxlabel("best less next; 95 % intervals over subjects (thick), and over trainings too (thin)", fontsize=7)
     return shown
 
 

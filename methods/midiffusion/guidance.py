@@ -1,7 +1,7 @@
 """What conditions MIDiffusion: channels made of the clean image (the source when translating) and the noisy one.
 
 ``cross`` is the LMI of both and changes with every step. The others depend on the clean image alone and are made once:
-``self``, its LMI with itself, and for ablations in its place ``sobel`` and ``std``, plain edge maps, and ``mind``, a descriptor.
+``self``, its LMI with itself, and for ablations the edge maps ``sobel`` and ``std`` and the descriptor ``mind``.
 """
 
 from __future__ import annotations
