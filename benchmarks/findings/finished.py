@@ -92,9 +92,9 @@ class Finished:
         """The plan of its config, with paths as seen from here."""
         kept = read_json(self.results / "config.json")
         config = parse_config(kept["config"], kept["made_by"])
-        above = self.results
-        for _ in Path(config.paths.results, config.run).parts:
-            above = above.parent
+        # from the folder that the run was started in, which may be another one than this; whole paths stay as they are
+        inside = Path(config.paths.results, config.run)
+        above = Path() if inside.is_absolute() else self.results.absolute().parents[len(inside.parts) - 1]
         paths = {name: str(above / getattr(config.paths, name)) for name in ("raw", "data", "results", "work")}
         plan = Plan(config.model_copy(update={"paths": config.paths.model_copy(update=paths)}), kept["made_by"])
         if len(plan.datasets) > 1:

@@ -43,10 +43,16 @@ class Answer:
         self.folder.mkdir(exist_ok=True)
         figure.savefig(self.folder / f"{self.question}.png", dpi=120)
 
-    def table(self, text: str) -> None:
-        """Put Markdown between ``<!-- begin: <question> -->`` and ``<!-- end: <question> -->``."""
-        markers = (f"<!-- {word}: {self.question} -->" for word in ("begin", "end"))
-        write_text(self.page, between(self.page.read_text(encoding="utf-8"), *markers, f"{text}\n", self.page))
+    def table(self, text: str, figure: str) -> None:
+        """Put Markdown between ``<!-- begin: <question> -->`` and ``<!-- end: <question> -->``, the figure before it.
+
+        Args:
+            text: one or more tables.
+            figure: what the figure shows, in words.
+        """
+        begin, end = (f"<!-- {word}: {self.question} -->" for word in ("begin", "end"))
+        made = f"![{figure}]({self.folder.name}/{self.question}.png)\n\n{text}\n"
+        write_text(self.page, between(self.page.read_text(encoding="utf-8"), begin, end, made, self.page))
 
 
 def answered(doc: str, question: str) -> tuple[Finished, Answer]:

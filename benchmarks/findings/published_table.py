@@ -40,7 +40,7 @@ def main() -> None:
     answer.numbers(found)
     plain = found[found["factor"] == 1]
     answer.figure(figure(pyplot(), plain))
-    answer.table(f"{markdown(plain)}\n\n{sensitivity(found)}")
+    answer.table(f"{markdown(plain)}\n\n{sensitivity(found)}", "The best of each column less the next, with intervals")
 
 
 # -- how scores spread -----------------------------------------------------------------------------------------------------

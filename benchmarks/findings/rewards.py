@@ -58,7 +58,10 @@ def main() -> None:
     judged = {each.pair: list(verdicts(each, metrics)) for each in directions}
     answer.numbers(rows(run, agreement, judged, metrics))
     answer.figure(figure(pyplot(), agreement, judged, metrics))
-    answer.table(table(run, agreement, judged, metrics))
+    answer.table(
+        table(run, agreement, judged, metrics),
+        "Agreement of the metrics' orders, and pairs of a control and a method that each orders rightly and wrongly",
+    )
 
 
 def direction(run: Finished, pair: Pair) -> Direction:

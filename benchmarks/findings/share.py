@@ -22,7 +22,7 @@ def main() -> None:
     methods = [cell.method for cell in run.competing(run.pairs[0])]
     answer.numbers(frame(run, methods, AGAINST))
     answer.figure(figure(pyplot(), run))
-    answer.table(table(run, methods, AGAINST))
+    answer.table(table(run, methods, AGAINST), "Quality against the number of source slices")
 
 
 def figure(plt, run: Finished):

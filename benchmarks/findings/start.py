@@ -28,7 +28,10 @@ def main() -> None:
     answer.numbers(frame(run, [*methods, *controls], AGAINST))
     answer.figure(figure(pyplot(), run, methods, controls))
     metrics = ("standard.ssim_src", "standard.psnr", "field.edges", "volume.dice_tissue", REAL)
-    answer.table(table(run, [*methods, *controls], AGAINST, metrics))
+    answer.table(
+        table(run, [*methods, *controls], AGAINST, metrics),
+        "Realism against faithfulness to the source and to the true target",
+    )
 
 
 def figure(plt, run: Finished, methods: list[str], controls: list[str]):
@@ -44,7 +47,10 @@ def figure(plt, run: Finished, methods: list[str], controls: list[str]):
                     draw(axis, run, pair, faithful, members, colour, run.plan.methods[members[0]].plugin.label)
             for name in controls:
                 draw(axis, run, pair, faithful, [name], COLOURS["control"], "")
-                place(axis, run, pair, faithful, name, run.plan.method_label(name))
+            for name in [*controls, *methods]:
+                start = run.plan.methods[name].point.get("start")
+                word = run.plan.method_label(name) if name in controls else f"{start:g}" if start else ""
+                place(axis, run, pair, faithful, name, word)
             axis.set_xlabel(f"{METRICS[faithful][0]}, {heading('->'.join(pair))}", fontsize=7)
             axis.set_ylabel(METRICS[REAL][0], fontsize=7)
             axis.invert_yaxis()
@@ -57,21 +63,21 @@ def figure(plt, run: Finished, methods: list[str], controls: list[str]):
 
 
 def draw(axis, run: Finished, pair: Pair, faithful: str, members: list[str], colour: str, label: str) -> None:
-    """Points with intervals both ways, joined in their order; those of a sweep say their value."""
+    """Points with intervals both ways, joined in their order."""
     points = [(run.value(pair, name, faithful), run.value(pair, name, REAL)) for name in members]
     axis.plot([x.value for x, _ in points], [y.value for _, y in points], "-o", color=colour, markersize=3.5, linewidth=0.8,
               label=label or None)  # fmt: skip
-    for (x, y), name in zip(points, members, strict=True):
+    for x, y in points:
         axis.plot([x.low, x.high], [y.value, y.value], color=colour, linewidth=0.6)
         axis.plot([x.value, x.value], [y.low, y.high], color=colour, linewidth=0.6)
-        if start := run.plan.methods[name].point.get("start"):
-            place(axis, run, pair, faithful, name, f"{start:g}")
 
 
 def place(axis, run: Finished, pair: Pair, faithful: str, method: str, text: str) -> None:
-    """A word beside a point."""
+    """A word beside a point, within the axis."""
     where = run.value(pair, method, faithful).value, run.value(pair, method, REAL).value
-    axis.annotate(text, where, (4, 3), textcoords="offset points", fontsize=5.5)
+    beyond = where[0] > sum(axis.get_xlim()) / 2
+    look = {"textcoords": "offset points", "fontsize": 5.5, "ha": "right" if beyond else "left"}
+    axis.annotate(text, where, (-4 if beyond else 4, 3), **look)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main() -> None:
     rows.insert(3, "evaluations", [cost(run, name) for name in rows["method"]])
     answer.numbers(rows)
     answer.figure(figure(pyplot(), run))
-    answer.table(table(run, methods, AGAINST))
+    answer.table(table(run, methods, AGAINST), "Quality against evaluations of the network")
 
 
 def cost(run: Finished, method: str) -> int:
