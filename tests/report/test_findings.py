@@ -152,6 +152,31 @@ def test_a_run_of_its_config_is_answered(name, tmp_path, monkeypatch):
     assert "**-2.0 [-3.0, -0.5]**" in line
 
 
+def test_sources_are_compared_with_the_first(tmp_path, monkeypatch):
+    sources, number = script("sources"), script("sources").Number
+    made_up("contrasts", tmp_path)
+    effects = np.array([0.1, -0.1, 0.2, -0.2])
+
+    class Some:
+        """Numbers that grow by 1 from source to source, for all metrics, subjects and seeds alike."""
+
+        def __init__(self, place):
+            self.numbers = {name: number(place + 5.0, effects, (place + 4.0, place + 6.0)) for name in sources.PANELS}
+
+    places = {"pd": 0, "t2": 1, "flair": 2, "ct": 3}
+    monkeypatch.setattr(script("finished").Finished, "measured", lambda run, cell: Some(places[cell.source]))
+    text, rows = answer_of("sources", tmp_path, tmp_path / "found.md", monkeypatch)
+    lost = rows[rows["direction"].str.contains("less") & (rows["metric"] == "standard.psnr")]
+    assert sorted(set(zip(lost["direction"], lost["value"], strict=True))) == [
+        ("ct less pd", 3), ("flair less pd", 2), ("t2 less pd", 1),
+    ]  # fmt: skip
+    one_model = lost[lost["method"] == "midiffusion"]
+    np.testing.assert_allclose(one_model["high"] - one_model["low"], 0, atol=1e-9)  # whatever differs, both share
+    apart = lost[lost["method"] == "unet_regression"]
+    assert (apart["high"] - apart["low"]).min() > 1
+    assert "| MIDiffusion | 1 |" in text and "| CycleGAN | 4 |" in text
+
+
 def test_steps_are_counted_with_samples_and_second_stages(tmp_path):
     steps = script("steps")
     made_up("steps", tmp_path)
