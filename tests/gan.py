@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 
-from xmodbench.plugins import METHODS, find
+import numpy as np
+
+from xmodbench.plugins import METHODS, TrainData, find
+from xmodbench.plugins.check import phantom
 from xmodbench.plugins.settings import validated
+from xmodbench.seeding import ImageGenerator
 
 METHOD_IDS = ("cyclegan", "pix2pix", "cut")
 TINY = {"preset": "short", "width": 4, "discriminator_width": 4, "discriminator_layers": 2, "checkpoint_s": 1e-6}
@@ -31,3 +35,18 @@ def game_of(name, **changes):
 
     torch.manual_seed(0)
     return cls(settings, "cpu")
+
+
+def darkened(n, seed):
+    """Slices [n,1,32,32], and the same with all of the tissue darker and its contrast narrower: source and target."""
+    bright = phantom(n, seed)
+    return bright, (0.25 * bright + 0.1 * (bright > 0)).astype(np.float32)
+
+
+def left_of_copying(method, job):
+    """The squared error on unseen slices, as a share of that of copying the source, of a method once it is trained."""
+    source, target = darkened(24, 1)
+    method.fit(TrainData(target, source), job)
+    source, target = darkened(6, 2)
+    found = method.translate(source, [ImageGenerator.of(1, str(k)) for k in range(6)])
+    return ((found - target) ** 2).mean() / ((source - target) ** 2).mean()

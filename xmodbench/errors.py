@@ -48,6 +48,11 @@ def said(error: BaseException) -> str:
     return plain(f"{type(error).__name__}: {error}")
 
 
+def amount(count: int, noun: str) -> str:
+    """A number with its noun, in the plural where it is not one: ``1 subject``, ``3 subjects``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def did_you_mean(word: str, known) -> str | None:
     """``"did you mean 'x'?"`` for the known word nearest to `word`, or None."""
     from difflib import get_close_matches

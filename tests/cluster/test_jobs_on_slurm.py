@@ -39,6 +39,19 @@ def test_four_trainings_on_four_gpus_at_once(work, undisturbed):
     assert {work.value(name) for name in ALL} == {undisturbed}
 
 
+def test_a_training_and_its_translation_are_one_job_on_one_gpu(work, undisturbed):
+    work.site("one_job_per_model: 1")
+    work.state("one").mkdir(parents=True)
+    (work.state("one") / "go").touch()
+    before = jobs(work.slurm, "all")
+    translation = "results/tiny/translations/one/heads/pd-to-t1/record.json"
+    said = ended(work.submit(*A_GPU, "translate:gpu=1", "--", translation))
+    own = [number for number in jobs(work.slurm, "all") if number not in before]
+    assert len(own) == 1 and "Group job one.heads.t1" in said
+    assert "TresPerJob=gres:gpu:1" in work.slurm.said("scontrol", "show", "job", own[0])
+    assert (work.folder / translation).is_file() and work.value("one") == undisturbed
+
+
 @held
 def test_nobody_waits_for_a_gpu_that_a_scheduler_has_given(slurm):
     """Each of four jobs sees its GPU as device 0, since the kernel hides the others."""

@@ -30,13 +30,15 @@ def test_the_smoke_matrix_has_the_same_bits_in_less_than_twice_the_time(slurm, t
     done = here.run()
     assert done.returncode == 0, done.stderr
     without = time.monotonic() - began
-    there.site("local_scores: 1")
+    there.site("local_scores: 1", "one_job_per_model: 1")
     began = time.monotonic()
     said = ended(there.submit(), seconds=3600)
     on_slurm = time.monotonic() - began
     with capsys.disabled():
         print(f"\nthe smoke matrix: {on_slurm:.0f} s on Slurm, {without:.0f} s without")
     assert said.count("Group job controls") == 1 and "localrule score:" in said
+    # one training alone, and one with two translations that could stand side by side
+    assert "Group job midiffusion.sim_ixi.t1" in said and "Group job sdedit.sim_ixi.t1" in said
     expected = bits(here.folder / "results" / "smoke")
     assert len(expected) > 30
     assert bits(there.folder / "results" / "smoke") == expected

@@ -16,10 +16,13 @@ from xmodbench.data.volumes.putting_back import put_back
 from xmodbench.data.volumes.resample import affine_ras, same_grid
 from xmodbench.errors import UserError
 from xmodbench.files import read_json, write_json
+from xmodbench.progress import Progress
 from xmodbench.seeding import derive_seed
+from xmodbench.stages import apply as stage
 from xmodbench.stages.apply import apply
 from xmodbench.stages.apply_model import Wish, read_model
 from xmodbench.stages.apply_samples import mean_and_spread, seeds_of
+from xmodbench.stages.given import model_sha256
 from xmodbench.stages.train import train
 
 NOISY = COPIER.replace(
@@ -134,6 +137,7 @@ def test_the_header_of_the_input_is_kept(tmp_path, applied):
     header.set_xyzt_units("mm", "sec")
     header["cal_max"], header["pixdim"][4], header["descrip"] = 900, 2.5, b"an MR"
     data = np.round(source.get_fdata()).astype(np.int16)[..., None]
+    header.extensions.append(nibabel.nifti1.Nifti1Extension("afni", b"<AFNI_attributes/>"))
     made = nibabel.Nifti1Image(data, None, header)
     made.set_data_dtype(np.int16)
     nibabel.save(made, tmp_path / "in.nii.gz")
@@ -142,6 +146,7 @@ def test_the_header_of_the_input_is_kept(tmp_path, applied):
     for field in ("dim", "pixdim", "sform_code", "qform_code", "srow_x", "srow_y", "srow_z", "xyzt_units", "qoffset_x",
                   "quatern_b", "quatern_c", "quatern_d", "qoffset_y", "qoffset_z"):  # fmt: skip
         np.testing.assert_array_equal(before[field], after[field], err_msg=field)
+    assert len(before.extensions) == 1 and not after.extensions  # they speak of the input's values
     assert (after["cal_max"], after["descrip"].item()) == (0, b"synthetic ct by copier (xmodbench)")
 
 
@@ -169,15 +174,21 @@ def test_mean_and_standard_deviation_of_samples():
     assert none is None and (alone == images[:3]).all()
 
 
-def test_several_samples_give_their_mean_and_standard_deviation(tmp_path, applied):
+def test_several_samples_give_their_mean_and_standard_deviation(tmp_path, applied, monkeypatch):
+    said = []
+    monkeypatch.setattr(Progress, "say", lambda self, text: said.append(text))
     given = write(tmp_path / "in.nii.gz", head("mr", grid(), seed=9))
     applied(given, samples=3)
     copied, spread = (tmp_path / "out.nii.gz").read_bytes(), nibabel.load(tmp_path / "out_std.nii.gz")
     assert not spread.get_fdata().any() and spread.header["descrip"].item().startswith(b"standard deviation of")
+    assert read_json(tmp_path / "out.record.json")["spread"]["greatest"] == 0
+    assert [text for text in said if "0 everywhere, for its samples are all the same" in text] == [said.pop()]
     applied(given, body=NOISY, samples=3)
     values = nibabel.load(tmp_path / "out_std.nii.gz").get_fdata()
     # noise of a tenth of 2000 HU, smoothed where pixels are made smaller or larger
     assert 60 < np.median(values[20:40, 20:40, 15:30]) < 220 and values[0, 0, 0] == 0
+    greatest = read_json(tmp_path / "out.record.json")["spread"]["greatest"]
+    assert greatest == pytest.approx(values.max()) and not any("0 everywhere" in text for text in said)
     applied(given)
     assert (tmp_path / "out.nii.gz").read_bytes() == copied
     assert not (tmp_path / "out_std.nii.gz").exists(), "of an earlier result"
@@ -274,6 +285,13 @@ def test_models_that_cannot_be_applied_are_told_in_a_line(tmp_path, trained):
         read_model(model)
     with pytest.raises(UserError, match=r"record\.json: no such file"):
         read_model(tmp_path)
+    for name, expected in (
+        ("t1.ZIP", "`.*xmodbench import .*t1.ZIP` first"),
+        ("t1.pt", "give a folder that a training"),
+    ):
+        (tmp_path / name).write_bytes(b"PK")
+        with pytest.raises(UserError, match=f"{name}: is a file, not the folder of a model; {expected}"):
+            read_model(tmp_path / name)
 
 
 def test_the_source_is_named_or_plain(tmp_path, trained):
@@ -297,6 +315,62 @@ def test_a_folder_of_many_with_one_that_is_bad(tmp_path, applied):
     assert [(path.name, "bad.nii.gz" in problem) for path, problem in failed] == [("bad.nii.gz", True)]
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     assert made == ["a.nii.gz", "a.record.json", "bad.failure.json", "deep/b.nii.gz", "deep/b.record.json"]
+
+
+def test_a_folder_goes_on_where_it_was_killed(tmp_path, applied, monkeypatch):
+    """What is whole, and of the same volumes, model and options, is there already; all else is done (again)."""
+    for name in ("a", "b"):
+        write(tmp_path / "scans" / f"{name}.nii.gz", head("mr", grid(), seed=9))
+    out, said = tmp_path / "out", []
+
+    def done(*names, **wish):
+        """Which volumes are translated, all but the first in place of the method's process; and how many failed."""
+        tried = []
+
+        def apply_to(job, model, inputs, wish):
+            tried.append(inputs.given["mr"].name[0])
+            if tried[-1] not in names:
+                raise UserError("not this one")
+            kept[:] = kept or [whole(job, model, inputs, wish)]
+            return kept[0]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(stage, "apply_to", apply_to)
+            failed = applied(tmp_path / "scans", "out", **wish)
+        return "".join(tried), len(failed)
+
+    whole, kept = stage.apply_to, []
+    monkeypatch.setattr(Progress, "say", lambda self, text: said.append(text))
+    assert done("a", "b") == ("ab", 0)
+    assert done() == ("", 0) and said[-2:] == ["a.nii.gz: already there", "b.nii.gz: already there"]
+    before = (out / "a.record.json").read_bytes()
+    # killed after the first; or changed since
+    (out / "b.record.json").unlink()
+    (out / "b.nii.gz").unlink()
+    assert done("b") == ("b", 0) and (out / "a.record.json").read_bytes() == before
+    (out / "b.nii.gz").unlink()
+    assert done("b") == ("b", 0)
+    write_json(out / "b.failure.json", {"verb": "apply", "writing": ["b.nii.gz"]})
+    assert done("b") == ("b", 0) and not (out / "b.failure.json").exists()
+    assert done(batch_size=3) == ("", 0)
+    # of another volume, option, seed or method
+    write(tmp_path / "scans" / "b.nii.gz", head("mr", grid(), seed=8))
+    assert done("b") == ("b", 0)
+    for other in ({"force": True}, {"seed": 6}, {"body": NOISY}, {"model": changed_copy(applied.model, tmp_path)}):
+        assert done("a", "b", **other) == ("ab", 0), other
+        assert done(**other) == ("", 0), other
+    # one that is somebody's own by now is neither passed over nor replaced
+    (out / "a.nii.gz").write_bytes(b"edited")
+    assert done() == ("b", 2) and (out / "a.nii.gz").read_bytes() == b"edited"
+
+
+def changed_copy(model: Path, folder: Path) -> Path:
+    """The model, had it been trained otherwise."""
+    copy = shutil.copytree(model, folder / "other")
+    (copy / "weights").write_text("2")
+    record = read_json(copy / "record.json")
+    write_json(copy / "record.json", record | {"outputs_sha256": model_sha256(copy)})
+    return copy
 
 
 def test_what_cannot_be_done_is_said_beforehand(tmp_path, applied):

@@ -10,6 +10,7 @@ from tests.phantoms import COPIER, LANDMARKS, OBLIQUE, grid, head, landmarks_of
 from tests.plugins import job_of
 from xmodbench.data.simulate.dicom import SeriesHeader, write_series
 from xmodbench.data.volumes.dicom_series import find_series, read_series
+from xmodbench.data.volumes.dicom_writing import write_derived
 from xmodbench.data.volumes.resample import affine_ras, same_grid
 from xmodbench.errors import UserError
 from xmodbench.files import read_json
@@ -86,6 +87,33 @@ def test_an_mr_of_a_ct_keeps_its_values_to_a_fraction(tmp_path, trained):
     values = nibabel.load(tmp_path / "out.nii.gz").get_fdata()
     np.testing.assert_allclose(voxels, values, atol=1e-4 * np.ptp(values))
     assert after.modality == "MR"
+    for item in after.slices:
+        made = pydicom.dcmread(item.path)
+        assert (made.ScanningSequence, made.SequenceVariant) == ("RM", "NONE")
+        for word in ("ScanOptions", "MRAcquisitionType", "EchoTime", "EchoTrainLength", "RepetitionTime"):
+            assert word in made and made[word].is_empty, word
+
+
+@pytest.mark.parametrize("kind", ["MR", "CT"])
+def test_what_every_image_has_to_say_is_there_if_only_empty(tmp_path, kind):
+    """Attributes of types 1 and 2 of the modules of CT and MR images, of a source that says as little as it may."""
+    (found,) = find_series(series(tmp_path / "scan"))
+    for item in found.slices:
+        del item.header.SliceThickness
+    write_derived(tmp_path / "made", read_series(found), found, kind, "a test", [])
+    made = pydicom.dcmread(tmp_path / "made" / "0001.dcm")
+    filled = ["ImageType", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+              "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "StudyInstanceUID", "SeriesInstanceUID",
+              "FrameOfReferenceUID", "Modality"]  # fmt: skip
+    empty = ["PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+             "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator", "SeriesNumber", "InstanceNumber",
+             "Manufacturer", "SliceThickness"]  # fmt: skip
+    filled += ["RescaleIntercept", "RescaleSlope"] if kind == "CT" else ["ScanningSequence", "SequenceVariant"]
+    empty += ["KVP", "AcquisitionNumber"] if kind == "CT" else ["ScanOptions", "MRAcquisitionType", "EchoTime"]
+    assert [word for word in filled + empty if word not in made] == []
+    assert [word for word in filled if made[word].is_empty] == []
+    others = {"CT": ("ScanningSequence", "EchoTime"), "MR": ("KVP",)}[kind]
+    assert not [word for word in others if word in made]
 
 
 def test_which_series_is_asked_where_there_are_several(tmp_path, trained):

@@ -230,11 +230,36 @@ def test_a_limit_of_this_machines_gpus_governs_no_cluster(asked, monkeypatch):
     assert asked({}, device="cpu").asks.local_gpu(training("several")) is None
 
 
+CELL = {"dataset": "toy", "source": "ct", "target": "mr"}
+
+
+def translation(name: str, **more: str) -> Wildcards:
+    return Wildcards(fromdict={"method": name, **CELL, **more})
+
+
 def test_controls_are_a_group_and_nothing_else_is(asked):
     found = asked({}, device="cpu").asks
-    cell = {"dataset": "toy", "source": "ct", "target": "mr"}
-    groups = [found.group(Wildcards(fromdict={"method": name, **cell})) for name in ("control", "several")]
-    assert groups == ["controls", None]
+    assert [found.group(job(name)) for job in (translation, training) for name in ("control", "several")] == [
+        *("controls", None),
+        *("controls", None),
+    ]
+    found.runs_here = lambda: True
+    assert found.group(translation("control")) is None
+
+
+def test_where_a_profile_asks_for_it_a_model_is_one_job(asked):
+    found = asked({"one_job_per_model": "1"}, device="cpu").asks
+    assert found.group(training("several")) == found.group(translation("several")) == "several.toy.mr"
+    assert found.group(translation("control")) == "controls"
+    assert found.group(translation("several", part="1", parts="2")) is None
+    first = Wildcards(fromdict={"pretraining": "several", "dataset": "toy", "model": "mr"})
+    found.plan.pretrainings["toy", "several"] = found.plan.trainings["toy", "several"]
+    assert found.group(first) is None
+    assert asked({"one_job_per_model": "1"}, processes=2, nodes=2).asks.group(training("several")) is None
+    # a group's jobs must agree on what they call their GPUs: gpu:2 and gpu:1
+    gres = {"one_job_per_model": "1", "gpu_gres": "gpu"}
+    assert asked(gres, processes=2).asks.group(training("several")) is None
+    assert asked(gres, processes=1).asks.group(training("several")) == "several.toy.mr"
 
 
 def test_nodes_are_asked_for_where_several_processes_train(asked):

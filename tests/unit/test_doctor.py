@@ -113,7 +113,7 @@ def test_data_that_are_there_missing_and_to_be_had(bare, monkeypatch):
     (bare / "volumes" / "a_T1.nii").touch()
     assert facts(own)["folder"].state == "missing" and "a" in facts(own)["folder"].fact
     (bare / "volumes" / "a_PD.nii").touch()
-    assert facts(own)["folder"].fact == "1 subjects in volumes, to be prepared"
+    assert facts(own)["folder"].fact == "1 subject in volumes, to be prepared"
     assert facts(plan())["sim_ixi"].fact == "will be simulated"
     assert facts(plan({"ixi": {}}))["ixi"].fact == "2 of 2 archives to fetch (8.9 GB)"
     assert facts(plan({"ixi": {}}))["ixi"].state == "ok" and facts()["ixi"].state == "optional"

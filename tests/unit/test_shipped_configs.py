@@ -6,6 +6,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from snakemake.iocontainers import Wildcards as Matched
 
 from xmodbench.files import REPOSITORY
 from xmodbench.metrics.weights import OFFICIAL_URL, SHA256
@@ -78,6 +79,15 @@ def test_the_paper_trains_six_gans_and_six_encoders_and_scatters_inversions(pape
 
 def test_the_paper_is_under_two_hundred_jobs(paper):
     assert sum(JobList(paper).count().values()) < 200
+
+
+def test_a_model_that_others_borrow_is_one_job_with_its_own_methods_translations_alone():
+    """Else a borrower's failure would take the model away from all of them."""
+    asks = Jobs(plan_of("smoke"), lambda: False, site={"one_job_per_model": "1"}.get).asks
+    cell = {"dataset": "sim_ixi", "source": "pd", "target": "t1"}
+    names = ("sdedit-start-0_3", "sdedit-start-0_6", "energy_guidance", "egsde_zero_shot", "stylegan2_reconstruction")
+    groups = {name: asks.group(Matched(fromdict={"method": name, **cell})) for name in names}
+    assert [groups[name] for name in names] == ["sdedit.sim_ixi.t1"] * 2 + [None] * 3
 
 
 def test_the_papers_shares_and_steps(paper):

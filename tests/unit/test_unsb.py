@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.gan import left_of_copying
 from tests.paired import job, losses_by_precision, made, pairs, whole_and_interrupted
 from tests.unit.test_gan_steps import contrasted
 from xmodbench.errors import UserError
@@ -275,3 +276,10 @@ def test_interrupted_training_ends_with_the_same_bits(tmp_path, quiet):
     fewer.load(tmp_path / "whole", job(tmp_path / "c", quiet))
     once = fewer.translate(source[:1], [ImageGenerator.of(1, "a")])
     assert not np.array_equal(once[0], found[0])
+
+
+def test_learns_a_globally_different_contrast(tmp_path, quiet):
+    """Of unpaired slices, and over the whole bridge; copying the source leaves all of the error."""
+    options = {"width": 8, "blocks": 1, "discriminator_width": 8, "projection_width": 64, "time_conditioned": True}
+    method = made("unsb", iterations=80, learning_rate=5e-3, slices=8, checkpoint_s=300, snapshots=0, **options)
+    assert left_of_copying(method, job(tmp_path, quiet)) < 0.4

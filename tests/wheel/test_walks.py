@@ -10,6 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import nibabel
+import nilearn
 import pytest
 import yaml
 from skimage.registration import phase_cross_correlation
@@ -89,6 +90,20 @@ def test_a_volume_in_is_a_volume_out_that_lies_on_it(folder, installed):
     assert (given.affine == made.affine).all() and given.shape == made.shape
     shift, *_ = phase_cross_correlation(given.get_fdata(), made.get_fdata(), upsample_factor=50)
     assert abs(shift).max() < 0.1
+
+
+def test_a_volume_that_is_no_simulation_lies_on_it_too(folder, installed):
+    """The ICBM152 mean T1, which nilearn brings along: 1 mm, of the brain alone, so that it has to be forced."""
+    given = Path(nilearn.__file__).parent / "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
+    model = MODEL.replace("/t1", "/pd")
+    with pytest.raises(AssertionError, match="axial slices are 1 mm apart, in training .*--force goes on"):
+        installed.run("xmodbench", "apply", model, given, "icbm.nii.gz", cwd=folder)
+    assert not (folder / "icbm.nii.gz").exists()
+    installed.run("xmodbench", "apply", model, given, "icbm.nii.gz", "--force", cwd=folder)
+    there, made = nibabel.load(given), nibabel.load(folder / "icbm.nii.gz")
+    assert (there.affine == made.affine).all() and there.shape == made.shape
+    shift, *_ = phase_cross_correlation(there.get_fdata(), made.get_fdata(), upsample_factor=50)
+    assert abs(shift).max() < 0.5  # of slices with pixels several times as large
 
 
 def test_a_model_that_travels_translates_to_the_same_bits(folder, installed):

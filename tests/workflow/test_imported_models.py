@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import nibabel
 import pytest
 import yaml
 
@@ -45,10 +46,13 @@ def test_the_documentation_is_true(work, monkeypatch):
         text = text.replace(word, here)
     commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
     assert [shlex.split(line)[:2] for line in commands] == [
-        ["xmodbench", verb] for verb in ("export", "import", "translate")
+        ["xmodbench", verb] for verb in ("export", "import", "apply", "translate")
     ]
+    shutil.copy(work.folder / "volumes" / "sub0_PD.nii.gz", work.folder / "pd.nii.gz")
     for line in commands:
         xmodbench(work.folder, *shlex.split(line.partition("  #")[0]))
+    given, made = (nibabel.load(work.folder / name) for name in ("pd.nii.gz", "t1.nii.gz"))
+    assert made.shape == given.shape and (made.affine == given.affine).all()
     there = (work.folder / "out" / "t1.npy").read_bytes()
     assert there == (work.results / IMAGES).read_bytes()
 

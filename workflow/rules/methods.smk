@@ -13,6 +13,8 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{training}}.{{dataset}}.{{model}}.tsv"
     priority: jobs.asks.training_priority
+    group:
+        jobs.asks.group
     conda:
         ENVIRONMENT
     threads: jobs.asks.threads
@@ -206,7 +208,7 @@ rule import_predictions:
     params:
         options=jobs.prediction_options,
         expect=jobs.prediction_expects,
-        code=jobs.prediction_code(),
+        code=jobs.prediction_code,
         seen=jobs.predictions_seen,
         data=folder(input.data),
         out=folder(output.record),

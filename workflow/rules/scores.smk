@@ -88,7 +88,7 @@ rule report:
         runtime=60,
     params:
         config=jobs.config_json,
-        code=jobs.report_code(),
+        code=jobs.report_code,
         out=subpath(output.html, parent=True),
     shell:
         "python -m xmodbench report --config {params.config:q} --out {params.out:q} 2> {log:q}"

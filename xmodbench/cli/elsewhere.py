@@ -10,7 +10,7 @@ import typer
 
 from xmodbench.cli.options import Data, Expect, Out, Target, example, parsed
 from xmodbench.commands import command
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, amount
 from xmodbench.progress import Progress
 
 GROUP = "Elsewhere: what others translate"
@@ -143,7 +143,7 @@ def _say_scores(path: Path, progress: Progress) -> None:
     means = {name: scores[f"standard.{name}"].mean() for name in ("ssim_tar", "psnr", "mse")}
     said = f"SSIM {means['ssim_tar']:.3f}, PSNR {means['psnr']:.2f} dB, MSE {means['mse']:.4f} (standard definitions)"
     subjects = scores["subject"].nunique()
-    progress.say(f"{path}: {said}, {len(scores)} slices of {subjects} subject{'s' if subjects > 1 else ''}")
+    progress.say(f"{path}: {said}, {amount(len(scores), 'slice')} of {amount(subjects, 'subject')}")
 
 
 def _run_with(entry: Any, config: str | None):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xmodbench.cli.options import Expect, example, parsed
+from xmodbench.commands import command
 from xmodbench.progress import Progress
 
 GROUP = "Models: from one folder to another"
@@ -51,8 +52,11 @@ def import_(
     """Check an exported model and unpack it; nothing in it is run."""
     from xmodbench.data.exported import CARD_TEXT
     from xmodbench.stages import import_model as stage
+    from xmodbench.stages.given import PREPARATION
 
     out = folder or Path(file.stem)
     found = stage.import_model(file, out, Progress(), parsed(expect, "--expect") if expect else None)
     card = found.card
     typer.echo(f"{out}: {card.plugin.id} towards {card.target}, {card.supervision}; {out / CARD_TEXT} says more")
+    if (out / PREPARATION).is_file():
+        typer.echo(f"`{command('apply', out, 'IN', 'OUT')}` translates volumes with it")

@@ -10,7 +10,7 @@ import typer
 
 from xmodbench.cli.options import configs, example
 from xmodbench.commands import command, documentation
-from xmodbench.errors import UserError, did_you_mean
+from xmodbench.errors import UserError, amount, did_you_mean
 from xmodbench.plugins import available, find
 from xmodbench.plugins.discovery import KINDS
 
@@ -186,5 +186,7 @@ def _check_config(name: str) -> None:
     models = {plan.model_dir(cell): plan.training(cell) for cell in plan.runs}
     imported = sum(training is not None and bool(training.models) for training in models.values())
     trained = len([folder for folder in models if folder]) - imported
-    imports = f", {imported} imported model{'s' if imported > 1 else ''}" if imported else ""
-    typer.echo(f"{path}: {len(plan.runs)} cells, {trained} trainings{imports}, run '{plan.config.run}'")
+    imports = f", {amount(imported, 'imported model')}" if imported else ""
+    typer.echo(
+        f"{path}: {amount(len(plan.runs), 'cell')}, {amount(trained, 'training')}{imports}, run '{plan.config.run}'"
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from xmodbench.errors import amount
 from xmodbench.metrics import stats
 from xmodbench.metrics.registry import Metric
 from xmodbench.metrics.uncertainty import Measured
@@ -71,6 +72,6 @@ def _tested(
     if metric.level == "direction":
         return None, "a distance between sets has no values of subjects to test"
     if subjects < stats.MIN_SUBJECTS:
-        return None, f"{subjects} subject{'s' if subjects > 1 else ''}: a test needs {stats.MIN_SUBJECTS}"
+        return None, f"{amount(subjects, 'subject')}: a test needs {stats.MIN_SUBJECTS}"
     sums = np.stack([each.sums(metric.id) for each in measured], axis=1)
     return stats.sign_flips(sums[:, first] - sums[:, second]), None

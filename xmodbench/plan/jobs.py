@@ -26,9 +26,9 @@ from xmodbench.files import SHIPPED, files_below, read_json, sha256_json
 from xmodbench.plan.claim import check_claim
 from xmodbench.plan.config import PredictionsEntry, parse_config
 from xmodbench.plan.elsewhere import check_folders
-from xmodbench.plan.methods import Training, read_replicate
+from xmodbench.plan.methods import Training
 from xmodbench.plan.plan import Cell, Plan
-from xmodbench.plan.resources import Resources, training_of, verb_of
+from xmodbench.plan.resources import Resources, cell_of, training_of, verb_of
 from xmodbench.plan.storage import Storage
 from xmodbench.plugins import METHODS, Method, Plugin, RemoteFile, find
 from xmodbench.plugins.code_hash import package_hash
@@ -114,10 +114,6 @@ class Jobs:
         """Constraint of ``method`` where translations were made elsewhere."""
         return _any_of(name for name, method in self.plan.methods.items() if method.made_elsewhere)
 
-    def _cell(self, wildcards) -> Cell:
-        method, seed = read_replicate(wildcards.method)
-        return Cell(method, wildcards.dataset, wildcards.source, wildcards.target, seed)
-
     # -- data sets --------------------------------------------------------------------------------------------------
     def dataset_options(self, wildcards) -> list[str]:
         """Options of acquire and prepare that come from the config."""
@@ -191,14 +187,14 @@ class Jobs:
 
     def translation_expects(self, wildcards) -> str:
         """What a translation's slices and model have to be made with, as JSON."""
-        cell = self._cell(wildcards)
+        cell = cell_of(wildcards)
         training = self.plan.training(cell)
         expected = {"prepared": self.plan.prepared(wildcards.dataset)}
         return json.dumps(expected | ({"trained": self.plan.trained(training, cell)} if training else {}))
 
     def score_expects(self, wildcards) -> str:
         """What the slices and the translations that are scored have to be made with, as JSON."""
-        translated = self.plan.translated(self._cell(wildcards))
+        translated = self.plan.translated(cell_of(wildcards))
         return json.dumps({"prepared": self.plan.prepared(wildcards.dataset), "translated": translated})
 
     def exported_model(self, wildcards) -> str:
@@ -224,31 +220,31 @@ class Jobs:
 
     def method_options(self, wildcards) -> list[str]:
         """Options of translate that come from the config."""
-        cell = self._cell(wildcards)
+        cell = cell_of(wildcards)
         plugin = self._plugin_option(self.plan.methods[cell.method].plugin, cell.replicate)
         settings = ["--settings", self.plan.settings(cell.method, cell.dataset)]
         return [*plugin, *settings, *self._seed(cell), *self._arithmetic()]
 
     def method_code(self, wildcards) -> str:
         """Hash of the code that translates."""
-        return self._method_code(self.plan.methods[self._cell(wildcards).method].plugin)
+        return self._method_code(self.plan.methods[cell_of(wildcards).method].plugin)
 
     def _method_code(self, plugin: Plugin[Method]) -> str:
         return self._code_hash(plugin.id) + package_hash("plugins/contract.py", "seeding.py")
 
     def model_record(self, wildcards) -> list[str]:
         """Record of the model that translates a cell; none for a control that needs no model."""
-        folder = self.plan.model_dir(self._cell(wildcards))
+        folder = self.plan.model_dir(cell_of(wildcards))
         return [self._made(folder)] if folder else []
 
     def model_option(self, wildcards) -> list[str]:
         """``--model`` with its folder, where there is one."""
-        folder = self.plan.model_dir(self._cell(wildcards))
+        folder = self.plan.model_dir(cell_of(wildcards))
         return ["--model", str(self.storage.here(folder))] if folder else []
 
     def part_records(self, wildcards) -> list[str]:
         """Records of the parts of a divided translation."""
-        return [self._made(folder) for folder in self.plan.part_dirs(self._cell(wildcards))]
+        return [self._made(folder) for folder in self.plan.part_dirs(cell_of(wildcards))]
 
     def part_folders(self, parts: Iterable[str]) -> list[str]:
         """Folders of the parts, of which a job was given the records."""
@@ -279,12 +275,12 @@ class Jobs:
         """What the slices that predictions are matched with have to be made with, as JSON."""
         return json.dumps({"prepared": self.plan.prepared(wildcards.dataset)})
 
-    def prediction_code(self) -> str:
+    def prediction_code(self, wildcards) -> str:
         """Hash of the code that reads predictions."""
         return package_hash("stages/predictions", "data/volumes", "store.py")
 
     def _predictions(self, wildcards) -> PredictionsEntry:
-        entry = self.plan.predictions(self._cell(wildcards))
+        entry = self.plan.predictions(cell_of(wildcards))
         assert entry is not None  # by the wildcards' constraint
         return entry
 
@@ -317,7 +313,7 @@ class Jobs:
         beside += [folder / name for folder in stores for name in ("train", "test", RECORD, ACQUIRED)]
         return [str(path) for path in [*beside, *map(self.plan.translation_dir, self.plan.runs), *models]]
 
-    def report_code(self) -> str:
+    def report_code(self, wildcards=None) -> str:
         """Hash of the report's code and of the settings it shows."""
         return package_hash("report") + self.plan.plan_hash()[:16]
 

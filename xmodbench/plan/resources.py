@@ -11,11 +11,14 @@ from collections.abc import Callable
 from xmodbench.devices import visible_gpus
 from xmodbench.plan.launch import MODULE
 from xmodbench.plan.methods import Training, read_replicate
-from xmodbench.plan.plan import Plan
+from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins.job_resources import JobResources
 
 GRES = "gpu_gres"
 """Name under which a profile says, among its ``default-resources``, what GPUs are called as generic resources."""
+
+PER_MODEL = "one_job_per_model"
+"""Name under which a profile asks there for a training and the translations of its model in one job."""
 
 
 class Resources:
@@ -56,8 +59,28 @@ class Resources:
         return f"{name}:{count}" if name and count else None
 
     def group(self, wildcards) -> str | None:
-        """Jobs that a cluster may do in one: controls, which need neither a GPU nor a minute; none on this machine."""
-        return "controls" if not self.runs_here() and self._asked(wildcards).gpu == 0 else None
+        """Jobs that a cluster does in one, one after the other; none on this machine.
+
+        Those of methods that need neither a GPU nor a minute, controls above all; and where the profile has `PER_MODEL`, a
+        training with the translations of its own method. Several jobs of one translation stay several, and a training on
+        several nodes, or on more GPUs than a group can ask for by `gres`, stays by itself.
+        """
+        if self.runs_here() or "part" in wildcards.keys():  # noqa: SIM118 (no dict)
+            return None
+        if self._asked(wildcards).gpu == 0:
+            return "controls"
+        alike = self.compute.nodes == 1 and not (self.site(GRES) and self.compute.processes > 1)
+        return self._model(wildcards) if self.site(PER_MODEL) and alike else None
+
+    def _model(self, wildcards) -> str | None:
+        """Name of a model, of its training and of its own method's translations; None for what others share or borrow."""
+        verb = verb_of(wildcards)
+        if verb == "translate":
+            cell = cell_of(wildcards)
+            training, folder = self.plan.training(cell), self.plan.model_dir(cell)
+            own = training is not None and training.plugin.id == self.plan.methods[cell.method].plugin.id
+            return ".".join(folder.parts[-3:]) if folder and own else None
+        return f"{wildcards.training}.{wildcards.dataset}.{wildcards.model}" if verb == "train" else None
 
     def _gpus(self, wildcards) -> int:
         """GPUs of a job; none where `auto` will find none."""
@@ -139,6 +162,12 @@ class Resources:
 def grown(mem_mb: int, attempt: int) -> int:
     """Memory for a further attempt: half as much again with every one."""
     return int(mem_mb * (1 + 0.5 * (attempt - 1)))
+
+
+def cell_of(wildcards) -> Cell:
+    """The cell that these are the wildcards of."""
+    method, seed = read_replicate(wildcards.method)
+    return Cell(method, wildcards.dataset, wildcards.source, wildcards.target, seed)
 
 
 def training_of(plan: Plan, wildcards) -> Training:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from xmodbench.errors import UserError, plain
+from xmodbench.errors import UserError, amount, plain
 from xmodbench.files import read_json
 from xmodbench.plan.job_list import Job, JobList
 from xmodbench.plan.job_log import ERROR, JobLog, Step, clock, read_log
@@ -100,7 +100,10 @@ def told(plan: Plan, found: list[JobStatus], runner: str | None) -> str:
     """
     counts = Counter(one.state for one in found)
     numbers = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    lines = [f"{plan.config.run}: {len(found)} jobs: {numbers}", f"  {runner or 'no Snakemake works in this folder'}"]
+    lines = [
+        f"{plan.config.run}: {amount(len(found), 'job')}: {numbers}",
+        f"  {runner or 'no Snakemake works in this folder'}",
+    ]
     for state in ("running", "failed", "killed"):
         own = [one for one in found if one.state == state]
         if own:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from xmodbench.directions import first_of
+from xmodbench.errors import amount
 from xmodbench.metrics.field.cards import FIELD, VOLUME
 from xmodbench.metrics.own import OWN
 from xmodbench.metrics.published import MIN_SUBJECTS
@@ -90,12 +91,12 @@ def subjects_note(group: Group) -> str:
     if not counts:
         return "no cell of this direction is complete"
     images, subjects = counts[0]["images"], counts[0]["subjects"]
-    text = f"{images} test slices of {subjects} subject{'s' if subjects != 1 else ''}"
+    text = f"{images} test slices of {amount(subjects, 'subject')}"
     if (first := first_of(group.source)) != group.source:
         text += f"; what is compared with the source is compared with {first}, the first of its sources"
     if subjects == 1:
         return text + "; no intervals: one subject says nothing about others"
-    return f"{text}; 95 % intervals (t, subjects as clusters, {subjects - 1} degree{'s' if subjects > 2 else ''} of freedom)"
+    return f"{text}; 95 % intervals (t, subjects as clusters, {amount(subjects - 1, 'degree')} of freedom)"
 
 
 def seeds_note(plan: Plan, group: Group) -> str | None:
@@ -112,7 +113,7 @@ def seeds_note(plan: Plan, group: Group) -> str | None:
             if len(item.every) == number and not plan.methods[item.cell.method].deterministic
         ]
         if names:
-            fewer.append(f"with {number} seed{'s' if number > 1 else ''}: {', '.join(names)}")
+            fewer.append(f"with {amount(number, 'seed')}: {', '.join(names)}")
     text = (
         f"Means of {wanted} seeds, each trained and translated anew; ± is the standard deviation between seeds, and "
         "intervals allow for subjects and seeds. Without chance in it a method has one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xmodbench.errors import amount
 from xmodbench.metrics.differences import compared
 from xmodbench.metrics.registry import METRICS
 from xmodbench.report.checks import answers
@@ -72,7 +73,7 @@ def _leads(report: Report, group: Group, order: list[CellResult]) -> str:
     counted = report.counted(group)
     first = ranks[best.cell.method].value
     equal = [_label(report, item) for item in order if ranks[item.cell.method].value - first < TIE]
-    columns = f"{len(counted)} ranked column{'s' if len(counted) > 1 else ''}"
+    columns = amount(len(counted), "ranked column")
     if len(equal) > 1:
         return f"{_listed(equal)} share the best mean rank over {columns}."
     won = [entry.metric.label for entry in report.cell_entries(best.cell, counted) if entry.best]
@@ -115,7 +116,7 @@ def _caution(group: Group) -> str:
     if counts is None:
         return ""
     subjects, images = counts["subjects"], counts["images"]
-    text = f"{images} test slices of {subjects} subject{'s' if subjects > 1 else ''}"
+    text = f"{images} test slices of {amount(subjects, 'subject')}"
     return f"{text}: too few subjects to say much about others." if subjects < FEW else f"{text}."
 
 

@@ -10,6 +10,7 @@ from xmodbench.data.download.fetched import ACQUIRED
 from xmodbench.data.raw_state import RawState
 from xmodbench.data.volumes.elsewhere import volume_files
 from xmodbench.data.volumes.names import check_names
+from xmodbench.errors import amount
 from xmodbench.files import files_below, relative_name
 from xmodbench.plugins import Dataset
 from xmodbench.progress import Progress
@@ -39,7 +40,7 @@ def acquire(
         record["subjects"] = {item.subject: _files(item, raw_dir) for item in found}
         record["problems"] = {item.subject: item.problem for item in found if item.problem}
         unusable = f", {len(record['problems'])} of no use" if record["problems"] else ""
-        progress.say(f"{len(found)} subjects in {raw_dir}{unusable}")
+        progress.say(f"{amount(len(found), 'subject')} in {raw_dir}{unusable}")
         RawState.of(raw_dir, RawState.read(out), seen).write(out)
 
 

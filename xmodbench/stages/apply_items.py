@@ -14,6 +14,7 @@ from xmodbench.data.volumes.nifti_writing import stem_of
 from xmodbench.errors import UserError
 from xmodbench.files import files_below
 from xmodbench.plugins.settings import NAME
+from xmodbench.records import FAILURE
 
 T = TypeVar("T")
 
@@ -41,6 +42,11 @@ class Item:
     def record(self) -> Path:
         """The file beside the result that says how it came about."""
         return self.out.with_name(f"{self.out.name if self.dicom else stem_of(self.out)}.record.json")
+
+    @property
+    def failure(self) -> Path:
+        """The file beside it that says why there is none."""
+        return self.record.with_name(self.record.name.replace(".record.json", f".{FAILURE}"))
 
     @property
     def spread(self) -> Path:
@@ -145,8 +151,6 @@ def _single(item: Item, dicom: bool) -> Item:
             problem = "DICOM is written where DICOM is given" if item.first.is_file() else "is the name of a NIfTI file"
             where = "--dicom" if item.first.is_file() else item.out
             raise UserError(problem, where, "leave out --dicom, or name a folder")
-    if item.out.resolve() in [path.resolve() for path in item.given.values()]:
-        raise UserError("is the volume itself", item.out, "give the result another name")
     return item
 
 
@@ -156,20 +160,3 @@ def check_complete(item: Item, given: Mapping[str, Path]) -> None:
         if name not in item.given:
             there = next(iter(item.given.values()))
             raise UserError(f"has no volume of the name of {there}", folder, "give one of each source, or take it out")
-
-
-def check_free(item: Item) -> None:
-    """Refuse to put a series into the place of a folder that holds anything but an earlier result.
-
-    Raises:
-        UserError: it does.
-    """
-    if not item.dicom or not item.out.exists():
-        return
-    others = (
-        [path for path in item.out.iterdir() if not re.fullmatch(r"\d{4,}\.dcm", path.name)]
-        if item.out.is_dir()
-        else [1]
-    )
-    if others or (any(item.out.iterdir()) and not item.record.is_file()):
-        raise UserError("is there already, and no result of this command", item.out, "name a new folder")

@@ -7,7 +7,7 @@ from typing import Any
 
 from xmodbench.data.exported import FORMAT_VERSION, KIND
 from xmodbench.directions import modalities_of
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, amount
 from xmodbench.files import sha256_json
 from xmodbench.plugins import DATASETS, METHODS, Kind
 from xmodbench.plugins.discovery import locate
@@ -107,8 +107,9 @@ def _yaml(kind: Kind, plugin_id: str | None) -> dict[str, Any]:
 def _limits(record: dict[str, Any], data: dict[str, Any], scores: list[dict[str, Any]]) -> Iterable[str]:
     if data["simulated"]:
         yield "Trained on simulated images: it shows that things run, and says nothing about patients."
-    of = f" of {data['subjects']} subject{'s' if data['subjects'] > 1 else ''}" if data["subjects"] else ""
-    yield f"Trained on {data['slices']} slices{of} of one data set: it knows no other scanner, sequence, age or disease."
+    of = f" of {amount(data['subjects'], 'subject')}" if data["subjects"] else ""
+    slices = amount(data["slices"], "slice")
+    yield f"Trained on {slices}{of} of one data set: it knows no other scanner, sequence, age or disease."
     if record.get("shape"):
         yield f"Knows slices of {' x '.join(map(str, record['shape']))} pixels, prepared as the card says."
     if not record.get("source"):

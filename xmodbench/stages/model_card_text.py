@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from xmodbench.directions import modalities_of
-from xmodbench.errors import plain
+from xmodbench.errors import amount, plain
 from xmodbench.metrics.registry import METRICS
 from xmodbench.stages.given import PREPARATION
 from xmodbench.stages.model_card import handed, task
@@ -50,7 +50,7 @@ def _scores(scores: list[dict[str, Any]]) -> str:
     for direction in dict.fromkeys((row["source"], row["target"], row["dataset"]) for row in scores):
         rows = [row for row in scores if (row["source"], row["target"], row["dataset"]) == direction]
         images, subjects = rows[0]["n_images"], rows[0]["n_subjects"]
-        of = f"{images} test slices of {subjects} subject{'s' if subjects > 1 else ''}"
+        of = f"{images} test slices of {amount(subjects, 'subject')}"
         title = f"{task({'source': direction[0], 'target': direction[1]})}, {of}"
         lines = [
             f"{title} (mean, 95 % interval over subjects):",

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from xmodbench.commands import command
 from xmodbench.directions import modalities_of
 from xmodbench.errors import UserError
 from xmodbench.plugins import METHODS, available
@@ -127,8 +128,12 @@ def read_model_record(model_dir: Path) -> dict[str, Any]:
     """The record of a trained model.
 
     Raises:
-        UserError: there is none, or it is not of a training.
+        UserError: there is none, it is not of a training, or what is given is the file that a model travels as.
     """
+    if model_dir.is_file():
+        exported = model_dir.suffix.lower() == ".zip"
+        fix = f"`{command('import', model_dir)}` first" if exported else "give a folder that a training wrote"
+        raise UserError("is a file, not the folder of a model", model_dir, fix)
     record = read_record(model_dir)
     if record.get("verb") != "train":
         raise UserError("no trained model", model_dir, "give a folder that a training wrote")

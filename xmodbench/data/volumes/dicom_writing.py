@@ -87,15 +87,26 @@ def _object(source: Dataset, item: Slice, kind: str, description: str, entropy: 
     for word in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
         if word in item.header:
             made[word] = item.header[word]
+    if "SliceThickness" not in made:
+        made.SliceThickness = None
     made.ImageType = ["DERIVED", "SECONDARY", "AXIAL"] if kind == "CT" else ["DERIVED", "SECONDARY", "OTHER"]
     made.Modality, made.SeriesDescription, made.DerivationDescription = kind, description[:64], description
     made.SeriesNumber = SERIES_NUMBER + int(source.get("SeriesNumber") or 0)
     made.Manufacturer, made.BurnedInAnnotation = "xmodbench", "NO"
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
     made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 16, 15, 1
-    if kind == "CT":
-        made.RescaleType, made.KVP, made.AcquisitionNumber = "HU", None, None
+    _say_how_acquired(made, kind)
     reference = Dataset()
     reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
     made.SourceImageSequence = Items([reference])
     return made
+
+
+def _say_how_acquired(made: Dataset, kind: str) -> None:
+    """What PS3.3 C.8.2.1 (CT) and C.8.3.1 (MR) want of every image (types 1 and 2), of one that no scanner acquired."""
+    if kind == "CT":
+        made.RescaleType, made.KVP, made.AcquisitionNumber = "HU", None, None
+        return
+    made.ScanningSequence, made.SequenceVariant = "RM", "NONE"  # research mode
+    made.ScanOptions, made.MRAcquisitionType, made.EchoTime, made.EchoTrainLength = "", "", None, None
+    made.RepetitionTime = None  # of type 2C: wanted of all but echo planar sequences

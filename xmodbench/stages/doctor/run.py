@@ -9,7 +9,7 @@ from pathlib import Path
 from xmodbench.commands import command, documentation
 from xmodbench.data.download.archived import FromArchives
 from xmodbench.data.download.remote import SHARE_TOKEN, TOKEN, human_size
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, amount
 from xmodbench.metrics.weights import NAME, OFFICIAL_URL, VARIABLE, cache_dir
 from xmodbench.plan.plan import Plan
 from xmodbench.plugins import DATASETS, Dataset, RemoteFile, available, find
@@ -75,7 +75,7 @@ def _data(name: str, dataset: Dataset, raw: Path, data: Path, wanted: list[Remot
         found = len(dataset.volumes(raw))
     except UserError as error:
         return Fact(GROUP, name, lacking(asked), str(error), f"see {documentation('data.md')}")
-    return Fact(GROUP, name, "ok", f"{found} subjects in {raw}, to be prepared")
+    return Fact(GROUP, name, "ok", f"{amount(found, 'subject')} in {raw}, to be prepared")
 
 
 def _given_token() -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from xmodbench.data.volumes.io import write_volume
 from xmodbench.data.volumes.names import ascii_name
 from xmodbench.directions import modalities_of
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, amount
 from xmodbench.files import atomic_dir
 from xmodbench.plugins import Supervision
 from xmodbench.plugins.contract import draw, unpaired
@@ -162,14 +162,17 @@ _FILES = {
 def _readme(test: SliceStore, source: str, target: str, kind: Format, training: Supervision | None) -> str:
     height, width = test.manifest["shape"]
     known, first = test.manifest.get("dataset", "the data set"), test.ids[0]
-    subjects, hash_ = len(set(test.subjects)), test.sha256(source)
+    given, hash_ = (
+        f"{amount(len(test.ids), 'slice')} of {amount(len(set(test.subjects)), 'subject')}",
+        test.sha256(source),
+    )
     below = " and ".join(f"test/{name}/" for name in modalities_of(source))
     seen = f"Training slices of a {training} method are below training/." if training else "No training slices."
     simulated = "These are simulated data.\n" if test.manifest.get("simulated") else ""
     return f"""\
 {known}: {source} to {target}
 
-To translate: {len(test.ids)} slices of {subjects} subjects, {height} rows x {width} columns of pixels, below {below}.
+To translate: {given}, {height} rows x {width} columns of pixels, below {below}.
 {_FILES[kind]}
 index.csv has a row for each slice. {seen}
 {simulated}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xmodbench.errors import UserError, plain
+from xmodbench.errors import UserError, amount, plain
 from xmodbench.stages.predictions.values import Scale
 from xmodbench.store import mapped
 
@@ -35,7 +35,7 @@ def _png(path: Path, scale: Scale) -> np.ndarray:
     if colour in _COLOURS:
         raise UserError(f"a PNG with {_COLOURS[colour]}", path, "save one grey channel")
     if depth not in (8, 16):
-        raise UserError(f"a PNG of {depth} bit{'s' if depth > 1 else ''}", path, "save 8 or 16 bits")
+        raise UserError(f"a PNG of {amount(depth, 'bit')}", path, "save 8 or 16 bits")
     try:
         with Image.open(path) as image:
             values = np.asarray(image)

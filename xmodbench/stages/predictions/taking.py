@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xmodbench.directions import first_of, modalities_of
-from xmodbench.errors import UserError
+from xmodbench.errors import UserError, amount
 from xmodbench.files import sha256_files
 from xmodbench.metrics.paired import FOREGROUND_THRESHOLD
 from xmodbench.plan.config import PredictionsEntry
@@ -87,7 +87,7 @@ def _say_what_is_left(
 ) -> None:
     """Tell what belongs to no slice; refuse slices without an image unless the predictions may be partial."""
     if matches.extra:
-        files = f"{len(matches.extra)} files are" if matches.extra[1:] else "1 file is"
+        files = f"{amount(len(matches.extra), 'file')} {'are' if matches.extra[1:] else 'is'}"
         progress.say(f"{entry.label}: {files} of no test slice: {some(matches.extra)}")
     if missing:
         problem = f"{len(missing)} of {len(store.ids)} test slices are missing: {some(missing)}"
