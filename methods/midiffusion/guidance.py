@@ -1,11 +1,12 @@
 """What conditions MIDiffusion: channels made of the clean image (the source when translating) and the noisy one.
 
 ``cross`` is the LMI of both and changes with every step. The others depend on the clean image alone and are made once:
-``self``, its LMI with itself, and for ablations ``sobel`` and ``std``, plain edge maps in its place.
+``self``, its LMI with itself, and for ablations the edge maps ``sobel`` and ``std`` and the descriptor ``mind``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -13,6 +14,7 @@ import torch
 from xmodbench.learning.diffusion.batches import Batch
 from xmodbench.learning.diffusion.maps import Maker, SourceMaps, TrainingMaps
 from xmodbench.learning.diffusion.model import DiffusionModel
+from xmodbench.learning.energies.mind import NEIGHBOURS, mind
 from xmodbench.plugins import Run
 from xmodbench.progress import Progress
 
@@ -23,6 +25,13 @@ LMI_FIELDS = (
     *("window", "bins", "bandwidth", "quantise", "out_of_range", "search", "radius", "pad", "marginals", "reduce"),
     *("temperature", "eps", "log_base", "smooth"),
 )
+
+MIND_NEIGHBOURS = 4
+
+
+def planes(channels: Sequence[str]) -> int:
+    """How many input channels of the network they are: one each, but for MIND's one for each neighbour."""
+    return sum(len(NEIGHBOURS[MIND_NEIGHBOURS]) if name == "mind" else 1 for name in channels)
 
 
 def lmi_options(settings, normalise: bool) -> LmiOptions:
@@ -42,6 +51,7 @@ def maps_of_clean(settings, options: LmiOptions) -> dict[str, Maker]:
         "self": lambda images: lmi_map(images, images, options),
         "sobel": sobel_map,
         "std": partial(std_map, window=settings.window),
+        "mind": partial(mind, neighbours=MIND_NEIGHBOURS),
     }
     return {name: known[name] for name in settings.channels if name != "cross"}
 
@@ -58,7 +68,7 @@ class TrainingGuide(TrainingMaps):
     def __init__(self, model: DiffusionModel, images, progress: Progress):
         self.model, self.settings = model, model.settings
         self.options = lmi_options(self.settings, self.settings.normalise_train)
-        super().__init__(maps_of_clean(self.settings, self.options), images, self.settings, progress)
+        super().__init__(maps_of_clean(self.settings, self.options), images, self.settings, progress, afresh=("mind",))
 
     def __call__(self, batch: Batch) -> torch.Tensor | None:
         """Channels [B, k, H, W]; None if there are none."""

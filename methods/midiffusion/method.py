@@ -32,7 +32,7 @@ class MIDiffusion(DiffusionMethod):
 
     def fit(self, train: TrainData, run: Run) -> None:
         """Train on target slices: the clean slice stands in for the source."""
-        from .guidance import TrainingGuide, note_path
+        from .guidance import TrainingGuide, note_path, planes
 
         settings = self.settings.resolved()
         run.use_threads()
@@ -40,7 +40,7 @@ class MIDiffusion(DiffusionMethod):
         self.train_model(
             train,
             run,
-            inputs=1 + len(settings.channels),
+            inputs=1 + planes(settings.channels),
             channels_of=lambda model: TrainingGuide(model, train.target, run.progress),
         )
 

@@ -67,10 +67,11 @@ class MidiffusionSettings(DiffusionSettings):
         "released_consistent: the same without them; paper_ve: the paper's equations; short: minutes on a CPU, "
         "nothing published; own: for data of one's own, as short, but as long as held-out slices show that it helps.",
     )
-    channels: tuple[Literal["cross", "self", "sobel", "std"], ...] | None = Field(
+    channels: tuple[Literal["cross", "self", "sobel", "std", "mind"], ...] | None = Field(
         None,
         description="cross: LMI(clean or source, noisy); self: LMI of the image with itself (code: both). For ablations: "
-        "sobel (gradient magnitude), std (2 x local standard deviation in the window), or [] for no condition at all.",
+        "sobel (gradient magnitude), std (2 x local standard deviation in the window), mind (the modality independent "
+        "neighbourhood descriptor: four channels), or [] for no condition at all.",
     )
     time_shift: int | None = Field(
         None, ge=0, le=10, description="Training: the cross map is taken this many times later (code: 1; sampling: 0)."

@@ -10,6 +10,8 @@ import torch
 
 from xmodbench.learning.diffusion.model import Condition
 
+from .guidance import planes
+
 
 def watched_steps(keep: int, steps: int) -> tuple[int, ...]:
     """`keep` of the evaluations ``0 .. steps - 1``, evenly spread, the first and the last among them."""
@@ -25,7 +27,8 @@ class Watch:
     """
 
     def __init__(self, settings, steps: tuple[int, ...]):
-        self.steps, self.channel = steps, settings.channels.index("cross")
+        before = settings.channels[: settings.channels.index("cross")]
+        self.steps, self.channel = steps, planes(before)
         self.top = 1.0 if settings.normalise_sample else math.log(settings.bins, settings.log_base)
         self.parts: dict[str, list[np.ndarray]] = {}
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
+from xmodbench.metrics.differences import compared
 from xmodbench.metrics.registry import METRICS, PAIRED
+from xmodbench.metrics.uncertainty import Measured
 from xmodbench.plan.plan import Cell
 from xmodbench.report.collect import CellResult
-from xmodbench.report.differences import compared
 from xmodbench.report.rank_plot import rank_plot
 from xmodbench.report.ranking import COUNTED, MeanRank
-from xmodbench.report.uncertainty import Measured
 
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 8)
 

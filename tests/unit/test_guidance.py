@@ -12,6 +12,7 @@ from skimage import filters
 
 from xmodbench.learning.diffusion.batches import Batch, Batches
 from xmodbench.learning.diffusion.schedules import process_of
+from xmodbench.learning.energies.mind import mind
 from xmodbench.plugins import METHODS, Run, find
 
 find(METHODS, "midiffusion")
@@ -21,7 +22,7 @@ from xmodbench_methods.midiffusion.lmi import lmi_map  # noqa: E402
 from xmodbench_methods.midiffusion.settings import MidiffusionSettings  # noqa: E402
 
 IMAGES = np.random.default_rng(0).random((3, 1, 12, 10), dtype=np.float32)
-ALL = ("std", "cross", "sobel", "self")
+ALL = ("std", "mind", "cross", "sobel", "self")
 
 
 def model_with(channels=ALL, **changes):
@@ -63,7 +64,8 @@ def test_channels_come_in_the_order_asked_for():
     found = guidance.SourceGuide(model, source)(noisy)
     options = guidance.lmi_options(model.settings, model.settings.normalise_sample)
     cross, own = lmi_map(source, noisy, options), lmi_map(source, source, options)
-    torch.testing.assert_close(found, torch.cat([std_map(source, 3), cross, sobel_map(source), own], 1))
+    torch.testing.assert_close(found, torch.cat([std_map(source, 3), mind(source), cross, sobel_map(source), own], 1))
+    assert guidance.planes(ALL) == found.shape[1]
 
 
 def test_maps_of_the_source_are_made_once(monkeypatch):
@@ -82,7 +84,8 @@ def test_no_channels_is_no_condition(quiet):
 
 
 def test_kept_training_maps_equal_fresh_ones(quiet, monkeypatch):
-    """Also of flipped slices; without blur the maps of clean slices are made once and for all."""
+    """Also of flipped slices; without blur the maps of clean slices are made once and for all, but for MIND's, whose
+    channels have directions."""
     model = model_with(flip=0.5, blur=0.0, batch_size=3)
     batches = Batches(IMAGES, model.settings, seed=0)
     guide = guidance.TrainingGuide(model, IMAGES, quiet)

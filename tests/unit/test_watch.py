@@ -12,7 +12,7 @@ from xmodbench.plugins import METHODS, find
 from xmodbench.seeding import ImageGenerator
 
 METHOD = find(METHODS, "midiffusion").cls
-from xmodbench_methods.midiffusion.guidance import lmi_options  # noqa: E402
+from xmodbench_methods.midiffusion.guidance import lmi_options, planes  # noqa: E402
 from xmodbench_methods.midiffusion.lmi import lmi_map  # noqa: E402
 from xmodbench_methods.midiffusion.watch import watched_steps  # noqa: E402
 
@@ -26,7 +26,7 @@ def method(**changes):
     settings = METHOD.Config(preset="short", network="small", width=8, sampling_steps=4, **changes)
     torch.manual_seed(0)
     found = METHOD(settings)
-    found.model = DiffusionModel.new(settings.resolved(), 1 + len(settings.resolved().channels))
+    found.model = DiffusionModel.new(settings.resolved(), 1 + planes(settings.resolved().channels))
     return found
 
 
@@ -41,9 +41,11 @@ def test_steps_are_spread_evenly(keep, steps, wanted):
     assert watched_steps(keep, steps) == wanted
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-def test_maps_are_those_of_source_and_noisy_image_and_nothing_changes(normalise):
-    plain, watching = method(normalise_sample=normalise), method(normalise_sample=normalise, keep_steps=2)
+@pytest.mark.parametrize(
+    "options", [{"normalise_sample": True}, {"normalise_sample": False}, {"channels": ("mind", "cross")}]
+)
+def test_maps_are_those_of_source_and_noisy_image_and_nothing_changes(options):
+    plain, watching = method(**options), method(**options, keep_steps=2)
     assert plain.intermediates() == ()
     assert watching.intermediates() == ("noisy_0", "lmi_0", "noisy_3", "lmi_3")
     np.testing.assert_array_equal(translated(plain), translated(watching))
@@ -58,8 +60,8 @@ def test_maps_are_those_of_source_and_noisy_image_and_nothing_changes(normalise)
     whole = np.lib.stride_tricks.sliding_window_view(
         np.pad(inside, [(0, 0), (0, 0), (1, 1), (1, 1)]), (3, 3), (2, 3)
     ).all((-1, -2))
-    lmi = lmi_map(torch.from_numpy(SOURCE), noisy, lmi_options(settings, normalise)).numpy()
-    top = 1 if normalise else math.log(settings.bins, settings.log_base)
+    lmi = lmi_map(torch.from_numpy(SOURCE), noisy, lmi_options(settings, settings.normalise_sample)).numpy()
+    top = 1 if settings.normalise_sample else math.log(settings.bins, settings.log_base)
     assert whole.any()
     np.testing.assert_allclose(kept["lmi_3"][whole], np.clip(lmi / top, 0, 1)[whole], atol=1e-5)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.registry import Metric
+from xmodbench.metrics.uncertainty import Measured
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.by_hand import with_made_by_hand
 from xmodbench.report.checks import Check, not_better_than_controls, run_checks
@@ -20,7 +21,6 @@ from xmodbench.report.published import Beside, beside
 from xmodbench.report.ranking import MeanRank, counted, mean_ranks
 from xmodbench.report.sanity import sanity_checks
 from xmodbench.report.summary import Entry, Group, competes, groups, is_control, measure, summarise
-from xmodbench.report.uncertainty import Measured
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from scipy.stats import kendalltau
 
 from xmodbench.metrics.published import MIN_SUBJECTS, difference
 from xmodbench.metrics.registry import METRICS, Metric
+from xmodbench.metrics.uncertainty import Measured, Number
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.summary import Entry, Group
-from xmodbench.report.uncertainty import Measured, Number
 
 CODES = {
     "size": "slices of another size",

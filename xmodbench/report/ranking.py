@@ -8,9 +8,9 @@ import numpy as np
 
 from xmodbench.metrics import stats
 from xmodbench.metrics.registry import METRICS, Metric, family
+from xmodbench.metrics.uncertainty import Measured
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.report.summary import Group, competes, resampled
-from xmodbench.report.uncertainty import Measured
 
 COUNTED = tuple(metric for metric in family("paper") if metric.ranked and metric.id != "paper.mse")
 """MSE is left out: PSNR is a function of it, image by image, so that both would count one thing twice."""

@@ -12,10 +12,10 @@ from xmodbench.metrics import stats
 from xmodbench.metrics.field.cards import FIELD, VOLUME
 from xmodbench.metrics.own import metrics_of
 from xmodbench.metrics.registry import Metric
+from xmodbench.metrics.uncertainty import Measured, bounded, group_draws
 from xmodbench.plan.plan import Cell, Plan
 from xmodbench.plugins import Supervision
 from xmodbench.report.collect import CellResult
-from xmodbench.report.uncertainty import Measured, bounded, group_draws
 from xmodbench.seeding import derive_seed
 
 

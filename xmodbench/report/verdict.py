@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xmodbench.errors import amount
+from xmodbench.metrics.differences import compared
 from xmodbench.metrics.registry import METRICS
 from xmodbench.report.checks import answers
 from xmodbench.report.collect import CellResult
-from xmodbench.report.differences import compared
 from xmodbench.report.model import Report
 from xmodbench.report.summary import Group, competes
 from xmodbench.report.text import group_title

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from xmodbench.progress import Progress
 from .batches import Batch
 
 Maker = Callable[[torch.Tensor], torch.Tensor]
-"""The map of images [B, 1, H, W] in [0, 1], of the same shape; that of a flipped image is the flipped map."""
+"""The map of images [B, 1, H, W] in [0, 1], of the same shape or of several channels; that of a flipped image is the flipped
+map, unless it is made `afresh`."""
 
 
 class TrainingMaps:
@@ -26,16 +27,26 @@ class TrainingMaps:
         images: training slices, float32 ``[N, 1, H, W]`` in [0, 1].
         settings: resolved `DiffusionSettings`.
         progress: shows the maps being made.
+        afresh: channels that are made of each batch anew, since they have directions that a flip would have to exchange.
 
     Attributes:
         kept: the maps that were made once, ``[N, 1, H, W]`` on the CPU.
     """
 
-    def __init__(self, makers: Mapping[str, Maker], images, settings: Any, progress: Progress):
+    def __init__(
+        self,
+        makers: Mapping[str, Maker],
+        images,
+        settings: Any,
+        progress: Progress,
+        afresh: Collection[str] = (),
+    ):
         self.makers = dict(makers)
         self.kept: dict[str, torch.Tensor] = {}
         if settings.blur == 0 and settings.affine == 0:
             for name, make in self.makers.items():
+                if name in afresh:
+                    continue
                 slices = (torch.from_numpy(image.copy())[None] for image in images)
                 tracked = progress.track(slices, f"{name} maps", total=len(images))
                 self.kept[name] = torch.cat([make(one) for one in tracked])
@@ -45,7 +56,7 @@ class TrainingMaps:
         return torch.cat([self.of(name, batch) for name in self.makers], 1) if self.makers else None
 
     def of(self, name: str, batch: Batch) -> torch.Tensor:
-        """One of the channels, [B, 1, H, W]."""
+        """One of the channels, [B, 1, H, W]; several where its maker makes several."""
         if name not in self.kept:
             return self.makers[name](batch.clean)
         kept = handed(self.kept[name][batch.index], str(batch.clean.device))

@@ -5,13 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from xmodbench.metrics import stats
 from xmodbench.metrics.registry import Metric
-from xmodbench.report.collect import CellResult
 from xmodbench.seeding import derive_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Scored(Protocol):
+    """A cell with its scores: `xmodbench.report.collect.CellResult`, or what was read of a finished run otherwise."""
+
+    @property
+    def cell(self) -> Any:
+        """Whose they are: its ``method`` names it in differences."""
+
+    @property
+    def image_scores(self) -> pd.DataFrame:
+        """A row for each test slice: id, subject and the per-image metrics, of several seeds their mean."""
+
+    @property
+    def runs(self) -> Sequence[Scored]:
+        """The same of each seed."""
+
+    @property
+    def distances(self) -> Mapping[str, Mapping[str, Any]]:
+        """By metric of a direction, its ``value`` and those ``without`` each subject."""
+
+    @property
+    def volumes(self) -> Mapping[str, Mapping[str, float | None]]:
+        """By subject, scores of the whole volume."""
+
+
+Item = TypeVar("Item", bound=Scored)
 
 
 @dataclass(frozen=True)
@@ -58,10 +88,10 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Generic[Item]):
     """All numbers of a cell that has scores."""
 
-    item: CellResult
+    item: Item
     metrics: Mapping[str, Metric]  # of the run
 
     @cached_property
