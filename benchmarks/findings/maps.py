@@ -3,9 +3,9 @@
     python benchmarks/findings/maps.py data/cohort64/sim_ixi
 
 The condition that MIDiffusion takes of the source alone is its LMI with itself. Spearman's correlation, over the
-pixels of a head, of that map with the local standard deviation and with Sobel's gradient of the same slice; and of
-each map of one contrast with the same map of the other, which is what a model trained on target maps alone has to
-rely on.
+pixels of a head and over those deep in it, of that map with the local standard deviation and with Sobel's gradient of
+the same slice; and of each map of one contrast with the same map of the other, which is what a model trained on target
+maps alone has to rely on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from page import PAGE, WIDTH, Answer, pyplot
+from finished import Estimate
+from page import PAGE, WIDTH, Answer, pyplot, with_interval
+from scipy.ndimage import binary_fill_holes, distance_transform_edt
 from scipy.stats import spearmanr
 
 from xmodbench.metrics import stats
@@ -27,7 +29,9 @@ from xmodbench.store import SliceStore
 
 NAMES = {"self": "LMI with itself", "std": "local standard deviation", "sobel": "Sobel's gradient"}
 HEAD = 0.05
-"""What is brighter in either contrast is looked at."""
+"""What is brighter in either contrast is head."""
+DEEP = 6.0
+"""Pixels from the head's outline; 22 mm in slices of 64 pixels and 240 mm."""
 
 
 def main() -> None:
@@ -40,12 +44,22 @@ def main() -> None:
     one, other = test.modalities
     slices = {name: np.array(test.array(name)) for name in (one, other)}
     maps = {name: maps_of(images) for name, images in slices.items()}
-    head = np.maximum(slices[one], slices[other]) > HEAD
-    found = pd.DataFrame(rows(maps, head, np.array(test.subjects), (one, other)))
+    subjects = np.array(test.subjects)
+    inside = regions(np.maximum(slices[one], slices[other]))
+    found = pd.concat(
+        [pd.DataFrame(rows(maps, part, subjects, (one, other))).assign(region=name) for name, part in inside.items()]
+    )
     answer = Answer("maps", given.page)
     answer.numbers(found)
     answer.figure(figure(pyplot(), slices, maps))
     answer.table(table(found), "A slice in both contrasts, and its maps")
+
+
+def regions(brightest: np.ndarray) -> dict[str, np.ndarray]:
+    """Where maps are compared, ``[N, H, W]``: the head, and what lies deep in it, without skull and scalp."""
+    head = brightest > HEAD
+    deep = np.stack([distance_transform_edt(np.pad(binary_fill_holes(one), 1))[1:-1, 1:-1] > DEEP for one in head])
+    return {"head": head, "depth": deep}
 
 
 def maps_of(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -86,16 +100,14 @@ def interval(values: np.ndarray) -> dict[str, float]:
 
 
 def table(found: pd.DataFrame) -> str:
-    """A line for each correlation."""
-    lines = ["| maps | of | Spearman's correlation |", "|---|---|---:|"]
-    for row in found.itertuples():
-        what = f"{NAMES[row.map]} and {NAMES[row.other]}" if row.map != row.other else NAMES[row.map]
-        where = (
-            row.where.replace("within ", "").upper() if row.where.startswith("within") else "one contrast and the other"
-        )
-        sign = "+" if "less" in row.where else ""
-        what = f"{NAMES['self']} less {NAMES[row.other]}" if sign else what
-        lines.append(f"| {what} | {where} | {row.value:{sign}.3f} [{row.low:{sign}.3f}, {row.high:{sign}.3f}] |")
+    """A line for each correlation, a column for each region."""
+    lines = ["| maps | of | whole head | deeper than skull and scalp |", "|---|---|---:|---:|"]
+    for (where, one, other), part in found.groupby(["where", "map", "other"], sort=False):
+        less = "less" in where
+        maps = NAMES[one] if one == other else f"{NAMES[one]} {'less' if less else 'and'} {NAMES[other]}"
+        of = where.removeprefix("within ").upper() if where.startswith("within") else "one contrast and the other"
+        cells = [with_interval(Estimate(row.value, row.low, row.high), 3, signed=less) for row in part.itertuples()]
+        lines.append(f"| {' | '.join([maps, of, *cells])} |")
     return "\n".join(lines)
 
 

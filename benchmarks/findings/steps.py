@@ -11,7 +11,7 @@ from finished import Finished
 from methods_side_by_side import METRICS, curve, frame, table
 from page import WIDTH, answered, heading, pyplot
 
-AGAINST, FAMILY = "ddim-sampling_steps-25", "ddim"
+AGAINST = "ddim-sampling_steps-25"
 PANELS = ("standard.psnr", "field.edges", "standard.frechet_hog")
 LOOKS = {
     "ddim": "#0072b2", "dpmpp_2m": "#d55e00", "unipc": "#cc79a7", "heun": "#009e73", "ancestral": "#777777",
@@ -20,20 +20,14 @@ LOOKS = {
 
 
 def main() -> None:
-    """Every sampler and number of steps beside 25 of DDIM, which the preset takes, or the most that there are."""
+    """Every sampler and number of steps beside 25 of DDIM, which the preset takes."""
     run, answer = answered(__doc__ or "", "steps")
-    methods = [name for name, method in run.plan.methods.items() if method.family in LOOKS]
-    against = AGAINST if AGAINST in methods else max(members(run, FAMILY), key=lambda name: cost(run, name))
-    rows = frame(run, methods, against)
+    methods = [cell.method for cell in run.competing(run.pairs[0])]
+    rows = frame(run, methods, AGAINST)
     rows.insert(3, "evaluations", [cost(run, name) for name in rows["method"]])
     answer.numbers(rows)
     answer.figure(figure(pyplot(), run))
-    answer.table(table(run, methods, against), "Quality against evaluations of the network")
-
-
-def members(run: Finished, family: str) -> list[str]:
-    """Of an entry of the config."""
-    return [name for name, method in run.plan.methods.items() if method.family == family]
+    answer.table(table(run, methods, AGAINST), "Quality against evaluations of the network")
 
 
 def cost(run: Finished, method: str) -> int:
@@ -50,9 +44,10 @@ def figure(plt, run: Finished):
     for row, pair in zip(axes, run.pairs, strict=True):
         for axis, metric in zip(row, PANELS, strict=True):
             for family, colour in LOOKS.items():
-                if names := members(run, family):
-                    label = run.plan.methods[names[0]].entry.label.replace("MIDiffusion, ", "")
-                    points = {cost(run, name): name for name in names}
+                members = [name for name, method in run.plan.methods.items() if method.family == family]
+                if members:
+                    label = run.plan.methods[members[0]].entry.label.replace("MIDiffusion, ", "")
+                    points = {cost(run, name): name for name in members}
                     curve(axis, run, pair, metric, points, color=colour, label=label)
             axis.set_xscale("log")
             axis.tick_params(labelsize=6)
