@@ -17,7 +17,7 @@ from results_page import COLOURS, WIDTH, heading
 from xmodbench.files import REPOSITORY, write_text
 from xmodbench.generate.markers import between
 
-__all__ = ["COLOURS", "WIDTH", "Answer", "answered", "heading", "pyplot", "with_interval"]
+__all__ = ["COLOURS", "WIDTH", "Answer", "answered", "arguments", "heading", "pyplot", "with_interval"]
 
 PAGE = REPOSITORY / "docs/findings.md"
 
@@ -55,12 +55,23 @@ class Answer:
         write_text(self.page, between(self.page.read_text(encoding="utf-8"), begin, end, made, self.page))
 
 
+def arguments(doc: str, results: bool | None = None) -> argparse.Namespace:
+    """What the command line says.
+
+    Args:
+        doc: the script's.
+        results: whether it wants the folder of a finished run; None: it takes none, False: it can do without.
+    """
+    options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if results is not None:
+        options.add_argument("results", type=Path, nargs=None if results else "?", help="folder of a finished run")
+    options.add_argument("--page", type=Path, default=PAGE, help="the page, if it is not docs/findings.md")
+    return options.parse_args()
+
+
 def answered(doc: str, question: str) -> tuple[Finished, Answer]:
     """The run that the command line names, and where what it says of the question goes."""
-    options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("results", type=Path, help="folder of a finished run")
-    options.add_argument("--page", type=Path, default=PAGE, help="the page, if it is not docs/findings.md")
-    given = options.parse_args()
+    given = arguments(doc, results=True)
     return Finished(given.results), Answer(question, given.page)
 
 

@@ -1,11 +1,12 @@
 """How sure is the paper's Table 1? Which of its bests could be chance, if its scores spread as ours do.
 
-    python benchmarks/findings/published_table.py results/extended
+    python benchmarks/findings/published_table.py [results/extended]
 
-The paper prints means without errors. Here each column gets the errors that its numbers would have had: of one training for
-each method, tested on as many subjects and images as the paper says, if differences between two methods spread as they do
-in a finished run of the paper's methods. FID, which has no scores of images, is left out, and so is SSIM-Src, of which more
-is not better.
+The paper prints means without errors. Here each column gets the errors that its numbers would have had: of one
+training for each method, tested on as many subjects and images as the paper says, if differences between two methods
+spread as they do in a finished run of the paper's methods: that of the command line, whose spread is kept beside the
+answer, or else the one that was kept. What needs no run: by how much subjects must differ for a lead to be chance.
+FID, which has no scores of images, is left out, and so is SSIM-Src, of which more is not better.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from finished import Finished
-from page import WIDTH, answered, pyplot
-from scipy.stats import chi2
+from page import WIDTH, Answer, arguments, pyplot
+from scipy.stats import chi2, t
 
 from xmodbench.metrics import stats
 from xmodbench.metrics.published import half_digit, table
@@ -25,8 +26,10 @@ TESTED = {"IXI": (25, 75), "GoldAtlas": (4, 227), "CuRIOUS": (5, 216)}
 """Test subjects and images as the paper says; `xmodbench/metrics/contradictions.csv` has what is doubtful about them."""
 HIGHER = {"ssim_tar": True, "mse": False, "mi": True, "psnr": True}
 """Columns, and whether more is better."""
-NAMES = {"ssim_tar": "SSIM-Tar", "mse": "MSE, log", "mi": "MI", "psnr": "PSNR, dB"}
-DIGITS = {"ssim_tar": 2, "mse": 2, "mi": 2, "psnr": 1}
+NAMES = {"ssim_tar": "SSIM-Tar", "mse": "MSE, natural log", "mi": "MI", "psnr": "PSNR, dB"}
+UNITS = {"ssim_tar": "", "mse": "", "mi": "", "psnr": ", dB"}
+COLOURS = {"#0072b2": "told apart, even with other trainings", "#56b4e9": "told apart, but for other trainings",
+           "#777777": "could be chance"}  # fmt: skip
 FACTORS = (1.0, 2.0, 4.0)
 """By which all standard deviations are multiplied: real people may differ by more than simulated ones."""
 DRAWS = 20_000
@@ -34,13 +37,19 @@ DRAWS = 20_000
 
 def main() -> None:
     """Take the spread from a run, judge every column by it, write."""
-    run, answer = answered(__doc__ or "", "published_table")
-    spread = spread_of(run)
+    given = arguments(__doc__ or "", results=False)
+    answer = Answer("published_table", given.page)
+    kept = answer.folder / "spread.csv"
+    if given.results is not None:
+        kept.parent.mkdir(exist_ok=True)
+        spread_of(Finished(given.results)).to_csv(kept, index_label="column", float_format="%.5g", lineterminator="\n")
+    spread = pd.read_csv(kept, index_col="column")
     found = pd.DataFrame([row for factor in FACTORS for row in judged(spread * factor**2, factor)])
     answer.numbers(found)
     plain = found[found["factor"] == 1]
     answer.figure(figure(pyplot(), plain))
-    answer.table(f"{markdown(plain)}\n\n{sensitivity(found)}", "The best of each column less the next, with intervals")
+    tables = (markdown(plain), enough(plain), sensitivity(found))
+    answer.table("\n\n".join(tables), "By how much the best of each column leads the next, with intervals")
 
 
 # -- how scores spread -----------------------------------------------------------------------------------------------------
@@ -96,7 +105,9 @@ def judged(spread: pd.DataFrame, factor: float) -> list[dict]:
 
     ``told_apart``: 0 lies outside the 95 % interval of the difference for the same trainings and other subjects;
     ``told_apart_trainings``: also for other trainings; ``best_again``: share of repetitions, with other subjects and
-    trainings, in which the same method is the best of the four.
+    trainings, in which the same method is the best of the four. ``chance_from_sd``: how much the difference has to vary
+    between subjects for 0 to lie in the first interval, whatever a run says; ``sd_of_subjects``: how much the means of
+    subjects with as many images vary by the run.
     """
     found, generator = [], np.random.default_rng(1)
     for (dataset, direction), group in table().groupby(["dataset", "direction"], sort=False):
@@ -120,6 +131,8 @@ def judged(spread: pd.DataFrame, factor: float) -> list[dict]:
                 "difference": gap, "half_width": halves[0], "half_width_trainings": halves[1],
                 "told_apart": gap > halves[0], "told_apart_trainings": gap > halves[1],
                 "best_again": float(np.mean(drawn.argmax(1) == values.index.get_loc(best))),
+                "chance_from_sd": max(0.0, gap - rounded) * np.sqrt(subjects) / float(t.ppf(0.975, subjects - 1)),
+                "sd_of_subjects": float(np.sqrt(one["subjects"] + one["images"] * subjects / images)),
                 **{f"sd_{name}": float(np.sqrt(value)) for name, value in one.items()},
             })  # fmt: skip
     return found
@@ -145,6 +158,24 @@ def markdown(found: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def enough(found: pd.DataFrame) -> str:
+    """How much subjects must differ for each lead to be chance."""
+    names = [f"{NAMES[name].split(',')[0]}{UNITS[name]}" for name in HIGHER]
+    lines = [f"| data set | direction | subjects | {' | '.join(names)} |", f"|---|---|---:|{'---:|' * len(names)}"]
+    for (dataset, direction), group in found.groupby(["dataset", "direction"], sort=False):
+        cells = [str(dataset), str(direction).replace("->", " → "), str(TESTED[str(dataset)][0])]
+        for row in group.itertuples():
+            from_sd, ours = (in_unit(row.column, value) for value in (row.chance_from_sd, row.sd_of_subjects))
+            cells.append(f"{from_sd} ({ours})")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def in_unit(column: str, value: float) -> str:
+    """A standard deviation; that of a logarithm as per cent."""
+    return f"{100 * np.expm1(value):.0f} %" if column == "mse" else f"{value:.{2 if column == 'psnr' else 3}f}"
+
+
 def sensitivity(found: pd.DataFrame) -> str:
     """How many bests are told apart where scores spread by other factors."""
     lines = ["| standard deviations | bests told apart, other subjects | and other trainings | best again in 95 % |"]
@@ -160,11 +191,11 @@ def sensitivity(found: pd.DataFrame) -> str:
 def figure(plt, found: pd.DataFrame):
     """The best's distance from the next in every column, with the interval that it would have had."""
     directions = list(found.groupby(["dataset", "direction"], sort=False).groups)
-    shown, axes = plt.subplots(1, len(HIGHER), figsize=(WIDTH, 2.6), layout="constrained", sharey=True)
+    shown, axes = plt.subplots(1, len(HIGHER), figsize=(WIDTH, 3.0), layout="constrained", sharey=True)
     for axis, column in zip(axes, HIGHER, strict=True):
         rows = found[found["column"] == column]
         for place, row in enumerate(rows.itertuples()):
-            colour = "#0072b2" if row.told_apart_trainings else "#56b4e9" if row.told_apart else "#777777"
+            colour = list(COLOURS)[0 if row.told_apart_trainings else 1 if row.told_apart else 2]
             for half, width in ((row.half_width_trainings, 0.6), (row.half_width, 2)):
                 ends = [row.difference - half, row.difference + half]
                 axis.plot(ends, [place, place], color=colour, linewidth=width)
@@ -179,7 +210,12 @@ def figure(plt, found: pd.DataFrame):
         axis.set_ylim(len(directions) - 0.5, -0.7)
         axis.grid(axis="x", linewidth=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    shown.supxlabel("best less next; 95 % intervals over subjects (thick), and over trainings too (thin)", fontsize=7)
+    shown.supxlabel(
+        "lead of a column's best (named) over its next, 95 % intervals: other subjects (thick), other trainings too (thin)",
+        fontsize=7,
+    )
+    marks = [axes[0].plot([], [], "o", color=colour, markersize=4, label=text)[0] for colour, text in COLOURS.items()]
+    shown.legend(handles=marks, loc="outside upper center", ncols=len(marks), fontsize=6.5, frameon=False)
     return shown
 
 

@@ -152,6 +152,14 @@ def test_a_run_of_its_config_is_answered(name, tmp_path, monkeypatch):
     assert "**-2.0 [-3.0, -0.5]**" in line
 
 
+def test_conditions_are_told_from_ways_of_sampling(tmp_path, monkeypatch):
+    made_up("steps", tmp_path)
+    run, information = script("finished").Finished(tmp_path), script("information")
+    monkeypatch.setattr(information, "AGAINST", "ddim-sampling_steps-25")
+    families = [name.partition("-")[0] for name in information.conditioned(run)]
+    assert families == ["ddim", *3 * ["released"], *3 * ["repaired"]]  # one training for all but these two forms
+
+
 def test_sources_are_compared_with_the_first(tmp_path, monkeypatch):
     sources, number = script("sources"), script("sources").Number
     made_up("contrasts", tmp_path)
@@ -183,6 +191,32 @@ def test_steps_are_counted_with_samples_and_second_stages(tmp_path):
     run = script("finished").Finished(tmp_path)
     wanted = {"ddim-sampling_steps-10": 10, "averaged-samples-4": 40, "heun-sampling_steps-5": 9}
     assert {name: steps.cost(run, name) for name in wanted} == wanted
+
+
+def test_maps_are_correlated_within_heads_and_between_contrasts(tmp_path, monkeypatch):
+    maps, page, rng = script("maps"), tmp_path / "found.md", np.random.default_rng(0)
+    with StoreWriter(tmp_path / "data/test", ["pd", "t1"], (16, 16), {"dataset": "toy"}) as writer:
+        for subject in "abc":
+            for place in range(2):
+                head = (rng.random((16, 16)) * 0.5 + 0.2).astype(np.float32)
+                writer.add({"pd": head, "t1": 1 - head}, id=f"{subject}-{place}", subject=subject, site="x",
+                           position_mm=float(place), affine="[]")  # fmt: skip
+    made = {"self": lambda x: x, "std": lambda x: x**3, "sobel": lambda x: np.abs(x - 0.5)}
+    monkeypatch.setattr(maps, "maps_of", lambda images: {name: make(images) for name, make in made.items()})
+    page.write_text("<!-- begin: maps -->\n<!-- end: maps -->\n")
+    monkeypatch.setattr(sys, "argv", ["maps", str(tmp_path / "data"), "--page", str(page)])
+    maps.main()
+    found = pd.read_csv(tmp_path / "found/maps.csv")
+    assert set(found["region"]) == {"head", "depth"}
+    found = found[found["region"] == "head"].set_index(["where", "map", "other"])
+    for contrast in ("pd", "t1"):
+        assert found.loc[(f"within {contrast}", "self", "std")]["value"] == pytest.approx(1)
+    assert found.loc[("between", "std", "std")]["value"] == pytest.approx(-1)
+    assert found.loc[("between", "sobel", "sobel")]["value"] == pytest.approx(1, abs=1e-3)  # as far from grey in both
+    assert found.loc[("between, self less other", "self", "sobel")]["value"] == pytest.approx(-2, abs=1e-3)
+    assert (
+        found["subjects"] == 3
+    ).all() and "| LMI with itself | one contrast and the other | -1.000" in page.read_text()
 
 
 # -- what metrics reward ------------------------------------------------------------
@@ -263,6 +297,27 @@ def test_metrics_are_judged_by_the_errors_of_tissues(run, built, tmp_path, monke
     assert {each.control for each in judged} <= {None, "copy_source", "mean_image", "shuffled_target"}
 
 
+def test_the_summary_says_where_orders_agree_and_controls_stand(tmp_path, monkeypatch):
+    summary, page = script("summary"), tmp_path / "found.md"
+    page.write_text("".join(f"<!-- begin: {name} -->\n<!-- end: {name} -->\n" for name in ("start_part", "orders")))
+    monkeypatch.setattr(sys, "argv", ["summary", "--page", str(page)])
+    summary.main()
+    rows = pd.read_csv(summary.SUMMARY)
+    part = rows[(rows["direction"] == "pd->t1") & (rows["supervision"] != "control")].sort_values("method")
+    psnr, edges, hog = (part[part["metric"] == name]["mean"] for name in ("standard.psnr", "field.edges", summary.REAL))
+    found = pd.read_csv(tmp_path / "found/orders.csv").set_index(["direction", "metric", "other"])
+    assert found.loc[("pd->t1", "standard.psnr", "field.edges")]["tau"] == pytest.approx(
+        kendalltau(psnr, edges).statistic, abs=1e-4
+    )
+    assert found.loc[("pd->t1", "field.edges", summary.REAL)]["tau"] == pytest.approx(
+        -kendalltau(edges, hog).statistic, abs=1e-4
+    )
+    mean = rows[(rows["direction"] == "pd->t1") & (rows["method"] == "mean_image")].set_index("metric")["mean"]
+    place = summary.place(rows[rows["direction"] == "pd->t1"], "mean_image", "standard.psnr")
+    assert place == 1 + (psnr > mean["standard.psnr"]).sum()
+    assert "| Fréchet-HOG ↓ |" in page.read_text() and "| PD → T1 | MIDiffusion |" in page.read_text()
+
+
 # -- the published table ------------------------------------------------------------
 def test_the_spread_of_scores_is_taken_apart():
     published, rng = script("published_table"), np.random.default_rng(0)
@@ -301,4 +356,11 @@ def test_the_published_table_is_shown(built, tmp_path, monkeypatch):
     monkeypatch.setattr(published, "spread_of", lambda run: spread)
     text, rows = answer_of("published_table", built, tmp_path / "found.md", monkeypatch, times=2)
     assert len(rows) == 24 * len(published.FACTORS)
+    # beyond what is said to be enough, a lead is chance
+    chance = rows["sd_of_subjects"] > rows["chance_from_sd"]
+    assert (chance == ~rows["told_apart"]).all() and 0 < chance.sum() < len(rows)
+    again = published.Answer("published_table", tmp_path / "found.md")
+    monkeypatch.setattr(sys, "argv", ["published_table", "--page", str(again.page)])  # by the spread that was kept
+    published.main()
+    pd.testing.assert_frame_equal(pd.read_csv(again.folder / "published_table.csv"), rows)
     assert "| IXI | PD → T1 |" in text and "as in our run" in text
