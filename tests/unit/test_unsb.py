@@ -281,5 +281,5 @@ def test_interrupted_training_ends_with_the_same_bits(tmp_path, quiet):
 def test_learns_a_globally_different_contrast(tmp_path, quiet):
     """Of unpaired slices, and over the whole bridge; copying the source leaves all of the error."""
     options = {"width": 8, "blocks": 1, "discriminator_width": 8, "projection_width": 64, "time_conditioned": True}
-    method = made("unsb", iterations=80, learning_rate=5e-3, slices=8, checkpoint_s=300, snapshots=0, **options)
+    method = made("unsb", iterations=80, learning_rate=2e-3, slices=8, checkpoint_s=300, snapshots=0, **options)
     assert left_of_copying(method, job(tmp_path, quiet)) < 0.4

@@ -133,7 +133,7 @@ def test_a_killed_training_is_noticed_and_tried_again(work, tmp_path):
     stand_in = StandIn("pbs", tmp_path / "scheduler")
     (stand_in.state / "kill-train").touch()
     shutil.rmtree(work.results / "models")
-    options = ["--workflow-profile", str(PROFILE), "--seconds-between-status-checks", "1", "--latency-wait", "5"]
+    options = ["--workflow-profile", str(PROFILE), "--seconds-between-status-checks", "1", "--latency-wait", "10"]
     command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--configfile", str(work.config)]
     done = subprocess.run(
         [*command, *options, "--", "results/tiny/models/gradient/heads/t1/record.json"],
