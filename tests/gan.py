@@ -6,6 +6,7 @@ import importlib
 
 import numpy as np
 
+from tests.paired import error_beside_copying
 from xmodbench.plugins import METHODS, TrainData, find
 from xmodbench.plugins.check import phantom
 from xmodbench.plugins.settings import validated
@@ -49,4 +50,4 @@ def left_of_copying(method, job):
     method.fit(TrainData(target, source), job)
     source, target = darkened(6, 2)
     found = method.translate(source, [ImageGenerator.of(1, str(k)) for k in range(6)])
-    return ((found - target) ** 2).mean() / ((source - target) ** 2).mean()
+    return error_beside_copying(found, source, target)

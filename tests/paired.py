@@ -61,6 +61,11 @@ def pairs(n: int = 8, seed: int = 1) -> TrainData:
     return TrainData(target=bright, source=(0.9 - 0.7 * bright).astype(np.float32))
 
 
+def error_beside_copying(found: np.ndarray, source: np.ndarray, target: np.ndarray) -> float:
+    """The squared error of translations, as a share of that of copying the source."""
+    return float(((found - target) ** 2).mean() / ((source - target) ** 2).mean())
+
+
 class Interrupted(Progress):
     """Dies before the given step."""
 

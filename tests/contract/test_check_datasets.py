@@ -21,6 +21,7 @@ class Config(Preparation):
     image_size: int = 16
     slices: SliceSelection = SliceSelection(count=2)
     subjects: int = 3
+    registration: str = "none"
 
 class Toy(Dataset):
     simulated = True
@@ -36,11 +37,13 @@ class Toy(Dataset):
         import nibabel
         z, y, x = np.mgrid[-1:1:8j, -1:1:24j, -1:1:24j]
         for number in range(self.settings.subjects):
-            head = (x**2 + y**2 < 0.6 - 0.02 * number) * (1.0 + x)
-            for name, volume in (("t1", head), ("t2", (2 - head) * (head > 0))):
+            tissues = np.random.default_rng(number).integers(1, 5, (8, 6, 6)).repeat(4, 1).repeat(4, 2)
+            head = (x**2 + y**2 < 0.6 - 0.02 * number) * tissues * (1 + 0.1 * x)
+            for name, volume in (("t1", head), ("t2", (6 - head) ** 2 * (head > 0))):
                 affine = np.diag([8.0, 8, 8, 1])
                 image = nibabel.Nifti1Image((100 * volume.T).astype(np.float32), affine)
                 image.header.set_sform(affine, 1)
+                image.header.set_xyzt_units("mm")
                 nibabel.save(image, raw_dir / f"p{number}-{name}.nii.gz")
 
     def volumes(self, raw_dir):
@@ -66,7 +69,7 @@ def server():
         yield running
 
 
-def found(root, server, name, change=("", ""), yaml=YAML, readme=True, seconds=20, **options):
+def found(root, server, name, change=("", ""), yaml=YAML, readme=True, seconds=120, **options):
     folder = root / "data_prep" / name
     folder.mkdir(parents=True)
     assert change[0] in SOUND
@@ -121,6 +124,50 @@ def test_a_breach_is_told_once(tmp_path, server, name, change, words):
         pytest.skip("this kernel has no Landlock")
     problems = [item.problem for item in found(tmp_path, server, name, change) if item.problem]
     assert len(problems) == 1 and words in problems[0], problems
+
+
+SAVED = '                nibabel.save(image, raw_dir / f"p{number}-{name}.nii.gz")\n'
+
+
+def saved(code):
+    """What becomes of the volumes that were made."""
+    return (SAVED, f"{SAVED}        {code}\n")
+
+
+FLIPPED = "                volume = volume[:, :, ::-1] if (number, name) == (0, 't2') else volume\n"
+MADE = "                image = nibabel.Nifti1Image("
+SUSPICIONS = {
+    "copies": (saved("import shutil; shutil.copy(raw_dir / 'p0-t2.nii.gz', raw_dir / 'p0-t1.nii.gz')"),
+               "p0: t1 and t2 are one scan"),
+    "everybody": (saved("import shutil; [shutil.copy(raw_dir / 'p0-t1.nii.gz', raw_dir / f'p{i}-t1.nii.gz') for i in '12']"),
+                  "no method can be tested on copies of one scan"),
+    "flipped": ((MADE, FLIPPED + MADE), "p0, pairing doubtful: "),
+    "unit": (('image.header.set_xyzt_units("mm")', "pass"), "p0, p1, p2, t1: its unit of length is not stated"),
+    "lone": (("subjects: int = 3", "subjects: int = 1"), "one subject, so tested on a block of its own slices"),
+    "useless": (volumes("found.append(SubjectRecord('p9', 'a', {}, 'its scan is damaged'))"),
+                "1 of 4 subjects are of no use, such as p9: its scan is damaged"),
+    "lacking": (volumes("found[1].files.pop('t2')"), "1 of 3 subjects lack a modality, such as p1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUSPICIONS)
+def test_what_prepare_would_say_of_suspicions_is_said(tmp_path, server, name):
+    change, words = SUSPICIONS[name]
+    told = found(tmp_path, server, name, change)
+    assert [item.problem for item in told] == [None] * 5
+    warnings = [text for item in told for text in item.warnings]
+    assert any(words in text for text in warnings), warnings
+
+
+def test_a_data_set_of_which_nothing_can_be_used_fails(tmp_path, server):
+    change = volumes("found = [SubjectRecord('p0', 'a', {}, 'its scan is damaged')]")
+    problems = [item.problem for item in found(tmp_path, server, "useless", change) if item.problem]
+    assert len(problems) == 1 and "volumes: no subject can be used, p0: its scan is damaged" in problems[0]
+
+
+def test_an_id_that_no_config_can_name_is_told(tmp_path, server):
+    (problem,) = [item.problem for item in found(tmp_path, server, "MyData") if item.problem]
+    assert "'MyData' is no id; configs refuse it; rename the folder: did you mean 'mydata'?" in problem
 
 
 def test_yaml_and_time_are_checked(tmp_path, server):

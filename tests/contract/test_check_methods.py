@@ -39,6 +39,11 @@ def test_what_is_sound_passes(tmp_path, server):
     assert [(item.problem, item.warnings) for item in found] == [(None, ())] * 6
 
 
+def test_an_id_that_no_config_can_name_is_told(tmp_path, server):
+    (problem,) = [item.problem for item in check(written(tmp_path, "MyNet"), start=server.start) if item.problem]
+    assert problem.endswith("MyNet: 'MyNet' is no id; configs refuse it; rename the folder: did you mean 'mynet'?")
+
+
 KERNEL = 'Path(os.environ["NUMBA_CACHE_DIR"], "kernel")'
 COMPILING = "import os\nfrom pathlib import Path\n" + SOUND.replace(FIT, FIT + f"        assert {KERNEL}.is_file()\n")
 COMPILING += f"""

@@ -54,6 +54,11 @@ def test_what_is_sound_passes(tmp_path, server):
     assert [(item.problem, item.warnings) for item in found(tmp_path, server, "sound")] == [(None, ())] * 6
 
 
+def test_an_id_that_no_config_can_name_is_told(tmp_path, server):
+    (problem,) = [item.problem for item in found(tmp_path, server, "2nd MAE") if item.problem]
+    assert "'2nd MAE' is no id; configs refuse it; rename the folder: begin with a small letter; then" in problem
+
+
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.paired import error_beside_copying
 from xmodbench.errors import UserError
 from xmodbench.learning.diffusion.batches import Batches
 from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.plugins import METHODS, Run, TrainData, find
 from xmodbench.plugins.check import phantom
 from xmodbench.plugins.settings import validated
+from xmodbench.progress import Progress
 from xmodbench.seeding import ImageGenerator
 
 CLS = find(METHODS, "contrast_randomised").cls
@@ -179,24 +181,32 @@ def stripes(count, seed):
     return ((columns > first + lean[0] * rows).astype(int) + (columns > second + lean[1] * rows))[:, None]
 
 
-@pytest.fixture(scope="module")
-def translator(tmp_path_factory):
-    """Trained once for the tests below, on contrasts that are functions of the grey levels and nothing else."""
-    from xmodbench.progress import Progress
-
-    chosen = {**CLEAN, "preset": "short", "width": 8, "iterations": 200, "batch_size": 8, "affine": 0.0, "flip": 0.0}
-    fast = {"loss": "l2", "gradient_weight": 0.0, "learning_rate": 8e-3, "mirrored": False, "snapshots": 0}
-    method = CLS(CLS.Config(**chosen, **fast))
-    train = TrainData(GREYS[stripes(40, 0)])
-    method.fit(train, Run(1, "cpu", tmp_path_factory.mktemp("state"), Progress(quiet=True)))
+def trained(folder, **changes):
+    """On contrasts that are functions of the grey levels and nothing else."""
+    chosen = {**CLEAN, "preset": "short", "width": 8, "batch_size": 8, "affine": 0.0, "flip": 0.0, "snapshots": 0}
+    method = CLS(CLS.Config(**{**chosen, "learning_rate": 8e-3, **changes}))
+    method.fit(TrainData(GREYS[stripes(40, 0)]), Run(1, "cpu", folder, Progress(quiet=True)))
     return method
 
 
-def mistaken(method, table):
-    """Share of each tissue's pixels that are off by 0.12, for new slices with these greys in place of the target's."""
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    """Trained once for the tests below."""
+    fast = {"iterations": 200, "loss": "l2", "gradient_weight": 0.0, "mirrored": False}
+    return trained(tmp_path_factory.mktemp("state"), **fast)
+
+
+def translated(method, table):
+    """New slices with these greys in place of the target's, translated; the slices, and their tissues."""
     tissues = stripes(12, 1)
-    generators = [ImageGenerator.of(1, str(place)) for place in range(12)]
-    found = method.translate(np.array(table, np.float32)[tissues], generators)
+    source = np.array(table, np.float32)[tissues]
+    found = method.translate(source, [ImageGenerator.of(1, str(place)) for place in range(12)])
+    return found, source, tissues
+
+
+def mistaken(method, table):
+    """Share of each tissue's pixels that are off by 0.12."""
+    found, _, tissues = translated(method, table)
     return [float((np.abs(found - GREYS[tissues]) > 0.12)[tissues == tissue].mean()) for tissue in range(3)]
 
 
@@ -210,3 +220,11 @@ def test_tissues_of_the_same_grey_cannot_be_told_apart(translator):
     first, second, third = mistaken(translator, (0.9, 0.4, 0.4))
     assert first < 0.05
     assert max(second, third) > 0.17
+
+
+@pytest.mark.slow
+def test_the_diffusion_learns_to_translate_contrasts_too(tmp_path):
+    method = trained(tmp_path, form="diffusion", iterations=100, sampling_steps=5)
+    for table in ((0.9, 0.2, 0.5), (0.5, 1.0, 0.1), (0.2, 0.9, 0.4)):
+        found, source, tissues = translated(method, table)
+        assert error_beside_copying(found, source, GREYS[tissues]) < 0.4

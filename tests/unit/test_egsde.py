@@ -174,7 +174,6 @@ def test_gradient_of_the_realistic_energy_equals_finite_differences():
         assert found[place].item() == pytest.approx((up - down).item() / 2e-6, rel=1e-6)
 
 
-@pytest.mark.slow
 def test_the_classifier_learns_and_the_realistic_energy_leads_away_from_the_source(trained):
     method, _, _ = trained
     loss = method.classifier_log.column("loss")

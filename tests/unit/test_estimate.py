@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,11 @@ def settings(name, **values):
     [
         ("midiffusion", {"preset": "short", "iterations": 1000, "batch_size": 2}, "train", 2000),
         ("midiffusion", {"epochs": 10, "batch_size": 4, "accumulation": 2}, "train", 10 * 13 * 8),
+        ("midiffusion", {"epochs": 10, "held_out": 0.2}, "train", 10 * 20 * 4),
+        ("midiffusion", {"preset": "own"}, "train", 2250 * 4),
+        ("midiffusion", {"preset": "own", "batch_size": 2, "accumulation": 3}, "train", 2250 * 6),
+        ("midiffusion", {"preset": "own", "held_out": 0, "iterations": 50}, "train", 50 * 4),
+        ("sdedit", {"preset": "own", "epochs": 2, "held_out": 0}, "train", 2 * 25 * 4),
         ("midiffusion", {"sampling_steps": 20, "sampler": "heun"}, "translate", 100 * 39),
         ("midiffusion", {"sampling_steps": 20, "samples": 8}, "translate", 100 * 160),
         ("sdedit", {"preset": "short", "sampling_steps": 20, "start": 0.4, "repeats": 2}, "translate", 100 * 20 * 0.4 * 2),
@@ -67,6 +73,45 @@ def settings(name, **values):
 )  # fmt: skip
 def test_what_is_to_be_done_is_counted(name, values, verb, amount):
     assert work(settings(name, **values), verb, 100, 128).amount == amount
+
+
+def own_presets():
+    for name in available(METHODS):
+        presets = getattr(find(METHODS, name).cls.Config, "PRESETS", {})
+        if "own" in presets and "held_out" in presets["own"] and not presets["own"]["epochs"]:
+            yield name
+
+
+def test_a_training_that_held_out_slices_end_is_the_most_that_it_can_be():
+    """As the training counts it: by slices, size and device; by the cap where slices are unknown."""
+    names = list(own_presets())
+    assert {"midiffusion", "sdedit", "contourdiff", "contrast_randomised", "fgdm"} <= set(names)
+    for name in names:
+        own = settings(name, preset="own")
+        batch = own.resolved().batch_size
+        found = {slices: work(own, "train", slices, 96) for slices in (30, 1000, None)}
+        assert {slices: done.amount / batch for slices, done in found.items()} == {30: 2025, 1000: 4000, None: 4000}, (
+            name
+        )
+        assert all(done.at_most for done in found.values())
+        assert work(own, "train", None, 192).amount == 1000 * batch
+        assert work(own, "train", None, 96, "cuda").amount == 40_000 * batch
+        assert work(own, "translate", None, 96) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "slices", "at_most"),
+    [
+        ({"preset": "short"}, None, False),  # so many steps, whatever there is
+        ({"preset": "own"}, 9, False),  # too few to hold any out
+        ({"preset": "own", "patience": 0}, 100, False),
+        ({"preset": "own", "patience": 0}, None, True),
+        ({"preset": "short", "held_out": 0.1, "patience": 3}, 100, True),
+    ],
+)
+def test_only_what_may_end_sooner_is_at_most(values, slices, at_most):
+    assert work(settings("midiffusion", **values), "train", slices, 96).at_most == at_most
+    assert work(settings("midiffusion", epochs=3), "train", None, 96) is None
 
 
 def test_every_method_that_trains_says_how_long():
@@ -112,9 +157,46 @@ def test_the_demo_is_estimated_within_a_factor_of_two():
     assert "(by its settings)" in told(estimate) and "about 13 min of one core" in told(estimate)
 
 
-@pytest.mark.parametrize("name", ["demo-all", "extended", "smoke", "share", "tradeoff"])
+def prepared(folder, size, train=33, test=11):
+    for split, count in (("train", train), ("test", test)):
+        write_json(folder / split / "manifest.json", {"subjects": ["a", "b"], "count": count, "shape": [size, size]})
+
+
+@pytest.mark.parametrize("name", ["demo-all", "extended", "smoke", "share", "tradeoff", "heads", "folder"])
 def test_no_method_of_a_shipped_config_for_a_processor_is_unknown(name):
+    if name in ("heads", "folder"):  # how many slices volumes of one's own have is known once they are prepared
+        prepared(Path("data/heads"), {"heads": 96, "folder": 64}[name])
     assert not total(Estimate(shipped(name)).cpu.values()).unknown
+
+
+def test_the_plan_for_heads_of_ones_own_says_how_long_at_most(elsewhere):
+    """Before they are prepared by the cap, of which the documentation speaks; no time of all of it while some is unknown."""
+    estimate = Estimate(shipped("heads"))
+    assert 2 * 30 * 60 < estimate.cpu["train"].known < 2 * 45 * 60
+    assert total(estimate.cpu.values()).unknown == ["prepare heads", "translate midiffusion"]
+    text = told(estimate)
+    assert (
+        "unknown, for want of a measured rate or the number of slices: prepare heads, translate midiffusion\n" in text
+    )
+    assert "of one core at most: " in text and "train 78 min at most" in text and "at best" not in text
+    prepared(elsewhere / "data/heads", 96)
+    estimate = Estimate(shipped("heads"))
+    assert estimate.cpu["prepare"].known == pytest.approx(4 * 9.5)
+    text = told(estimate)
+    assert "at best, if nothing else runs and trainings take their most" in text and "unknown" not in text
+    assert "not measured: taken as for a registered pair of IXI" in text
+    values = as_values(estimate)["cpu_seconds"]
+    assert values["train"]["at_most"] and not values["translate"]["at_most"]
+
+
+def test_a_lone_subject_is_divided_by_slices():
+    volumes = {"patterns": {"a": "a.nii", "b": "b.nii"}, "slices": {"count": 20}, "split": {"test_fraction": 0.25}}
+    raw = Path("raw")
+    raw.mkdir()
+    for name in ("a.nii", "b.nii"):
+        (raw / name).touch()
+    found = Estimate(plan(datasets={"folder": {"raw": "raw", "settings": volumes}})).slices["folder"]
+    assert (found.subjects, found.train, found.test) == (1, 15, 5)
 
 
 def test_what_takes_as_long_with_any_settings_has_one_rate(tmp_path):
@@ -179,6 +261,28 @@ def test_ones_own_records_come_before_the_table(tmp_path):
     )
     rate = Rates(tmp_path / "results").find("sdedit", "translate", Work(1, "small", 16, 64), "cuda")
     assert rate.value == 500
+
+
+def test_a_machine_without_a_gpu_says_how_to_plan_for_one_that_has(monkeypatch):
+    method = {"sdedit": {"settings": {"preset": "short"}}}
+    text = told(Estimate(plan(method)))
+    assert "GPU time   none: no GPU here; for a machine with one: --set compute.device=cuda" in text
+    assert "none: `compute.device: cpu`; for a machine" in told(Estimate(plan(method, compute={"device": "cpu"})))
+    assert told(Estimate(plan())).count("GPU") == 1  # a control needs none
+    there = Estimate(plan(method, compute={"device": "cuda"}))
+    assert there.gpu["train"].unknown == ["train sdedit"] and not there.cpu["train"].unknown
+    trained = {"settings": {"preset": "short"}, "n_train": 12, "training_s": 7.0}
+    record(Path("results/there/models/sdedit/sim_ixi/t1"), "train", "sdedit", 11.0, device="cuda", **trained)
+    there = Estimate(plan(method, compute={"device": "cuda"}))
+    assert there.gpu["train"].known == pytest.approx(7 + there.rates.seconds("start:torch"))
+
+
+def test_a_training_of_ones_own_that_ended_sooner_counts_what_it_did(tmp_path):
+    folder = tmp_path / "results/other/models/sdedit/x/t1"
+    facts = {"n_train": 100, "training_s": 500.0, "steps": 500, "most_steps": 6750}
+    record(folder, "train", "sdedit", 510.0, settings={"preset": "own"}, **facts)
+    (rate,) = Rates(tmp_path / "results").own
+    assert rate.work.amount == pytest.approx(500 * 4) and not rate.work.at_most
 
 
 def test_a_method_of_others_is_timed_by_its_own_records(tmp_path):

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.paired import error_beside_copying
 from xmodbench.errors import UserError
 from xmodbench.learning.diffusion.batches import Batches
 from xmodbench.learning.diffusion.model import DiffusionModel
 from xmodbench.plugins import METHODS, Run, TrainData, find
 from xmodbench.plugins.check import phantom
 from xmodbench.plugins.settings import validated
+from xmodbench.progress import Progress
+from xmodbench.seeding import ImageGenerator
 
 CLS = find(METHODS, "fgdm").cls
 from xmodbench_methods.fgdm.edges import bilateral, edge_maps, source_edges  # noqa: E402
@@ -192,3 +195,22 @@ def test_settings_that_cannot_be_meant_are_refused(settings, message):
 def test_slices_too_small_for_the_judge_are_refused(quiet, tmp_path):
     with pytest.raises(UserError, match="slices of 32 pixels are too small for 6 halvings"):
         CLS(CLS.Config(**{**TINY, "judge_blocks": 6})).fit(TrainData(phantom(4, 1)), Run(3, "cpu", tmp_path, quiet))
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    """Trained on target slices of 16 pixels."""
+    small = {"width": 8, "judge_width": 4, "judge_blocks": 2, "batch_size": 8, "snapshots": 0}
+    method = CLS(CLS.Config(preset="short", iterations=60, learning_rate=4e-3, **small))
+    job = Run(3, "cpu", tmp_path_factory.mktemp("state"), Progress(quiet=True))
+    method.fit(TrainData(phantom(24, 1)[..., ::2, ::2].copy()), job)
+    return method
+
+
+@pytest.mark.parametrize("contrast", ["inverted", "dark"])
+def test_learns_of_the_target_alone_to_translate_another_contrast(contrast, translator):
+    target = phantom(6, 2)[..., ::2, ::2]
+    dark = (0.25 * target + 0.1 * (target > 0)).astype(np.float32)
+    source = {"inverted": phantom(6, 2, invert=True)[..., ::2, ::2].copy(), "dark": dark}[contrast]
+    found = translator.translate(source, [ImageGenerator.of(1, str(place)) for place in range(6)])
+    assert error_beside_copying(found, source, target) < 0.5

@@ -4,10 +4,13 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.plugins import write_method
+from xmodbench.cli.app import app
 from xmodbench.errors import UserError
 from xmodbench.files import PACKAGE_ROOT, REPOSITORY
+from xmodbench.plan.config import parse_config
 from xmodbench.plugins import METHODS, available, find
 from xmodbench.plugins.code_hash import modules_used
 
@@ -73,6 +76,16 @@ def test_broken_plugins_are_named(here, body, meta, expected, request):
     write_method(here, name, body, meta)
     with pytest.raises(UserError, match=expected):
         find(METHODS, name)
+
+
+def test_ids_that_no_config_can_name_are_listed_as_broken(here):
+    write_method(here, "MyNet")
+    done = CliRunner().invoke(app, ["plugins"])
+    assert done.exit_code == 1 and "1 of them cannot be used" in str(done.exception)
+    (line,) = [line for line in done.output.splitlines() if "MyNet" in line]
+    assert "BROKEN: method in" in line and "did you mean 'mynet'?" in line
+    with pytest.raises(UserError, match="methods.MyNet: 'MyNet' must match"):
+        parse_config({"run": "x", "datasets": {"ixi": {}}, "methods": {"MyNet": {}}}, "c.yaml")
 
 
 def test_no_supervision_is_refused(here):

@@ -44,9 +44,9 @@ def test_what_it_writes_passes_its_own_tests(here, kind):
     ("words", "expected"),
     [
         (("metod", "a"), "new: no such kind 'metod'; did you mean 'method'?"),
-        (("method", "9a"), "'9a': is no id; begin with a small letter"),
-        (("method", "A"), "'A': is no id"),
-        (("method", "../a"), "'../a': is no id"),
+        (("method", "9a"), "new: '9a' is no id; give another: begin with a small letter"),
+        (("method", "MyNet"), "new: 'MyNet' is no id; give another: did you mean 'mynet'?"),
+        (("method", "../a"), "'../a' is no id; give another: did you mean 'a'?"),
         (("method", "a" * 42), "is no id"),
         (("method", "oracle"), "oracle: this id is taken by a method in"),
         (("dataset", "ixi"), "ixi: this id is taken by a dataset in"),

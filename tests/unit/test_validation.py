@@ -10,8 +10,9 @@ import torch
 
 from xmodbench.errors import UserError
 from xmodbench.learning.diffusion import validation
+from xmodbench.learning.diffusion.length import most_steps
 from xmodbench.learning.diffusion.training import DiffusionTraining
-from xmodbench.learning.diffusion.validation import fixed_batches, held_out, look_every, most_steps
+from xmodbench.learning.diffusion.validation import fixed_batches, held_out, look_every
 from xmodbench.learning.training import loop
 from xmodbench.learning.training.log import VALIDATION
 from xmodbench.plugins import METHODS, Run, TrainData, find
@@ -41,6 +42,9 @@ def test_of_few_slices_none_are_held_out(count, share):
         (300, 96, "cpu", 4000),
         (300, 48, "cpu", 16000),
         (300, 96, "cuda", 22500),
+        (None, 96, "cpu", 4000),
+        (None, 192, "cuda", 10_000),
+        (None, 1024, "cpu", 1000),
     ],
 )
 def test_the_most_steps_follow_slices_size_and_device(slices, side, device, steps):

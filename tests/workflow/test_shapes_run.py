@@ -12,7 +12,7 @@ from xmodbench.store import SliceStore
 
 PATTERNS = {name: f"{{subject}}_{name.upper()}.nii.gz" for name in ("pd", "t1", "t2")}
 METHODS = {
-    "conv25d": {"settings": {"steps": 30}, "translate_jobs": 2},
+    "unet25d": {"settings": {"steps": 30}, "translate_jobs": 2},
     "two_sources": {},
     "volume_levels": {"translate_jobs": 2},
     "old": {},
@@ -58,7 +58,7 @@ def test_each_stands_where_it_can(done):
     assert {row["status"] for row in rows} <= {"complete", "not applicable"}
     found = {(row["method"], row["source"]) for row in rows}
     assert found == {
-        *((name, "pd") for name in ("conv25d", "volume_levels", "old", "copy_source", "oracle")),
+        *((name, "pd") for name in ("unet25d", "volume_levels", "old", "copy_source", "oracle")),
         *((name, "pd+t2") for name in ("two_sources", "copy_source", "oracle")),
     }
     record = json.loads((done.results / "models/two_sources/heads/t1-from-pd+t2/record.json").read_text())

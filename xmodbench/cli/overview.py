@@ -30,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the verbs of this group."""
     examples = ("xmodbench status", "xmodbench status demo --watch", "xmodbench status my.yaml --json")
     app.command(rich_help_panel=GROUP, epilog=example(*examples))(status)
-    planning = example("xmodbench plan demo", "xmodbench plan my.yaml --set compute.device=cpu --json")
+    planning = example("xmodbench plan demo", "xmodbench plan my.yaml --set compute.device=cuda --json")
     app.command("plan", rich_help_panel=GROUP, epilog=planning)(plan_)
     app.command(rich_help_panel=GROUP, epilog=example("xmodbench doctor", "xmodbench doctor paper"))(doctor)
 
@@ -87,7 +87,10 @@ def _watch(plan: Plan) -> None:
 
 
 def plan_(config: Config, set_: Set = None, as_json: AsJson = False) -> None:
-    """Say what a run will take: jobs by kind, download, disk, hours by measured rates. Runs nothing."""
+    """Say what a run will take: jobs by kind, download, disk, hours by measured rates. Runs nothing.
+
+    As on this machine; for another one with a GPU: --set compute.device=cuda.
+    """
     from xmodbench.plan.estimate import Estimate
     from xmodbench.plan.estimate_text import as_values, told
 

@@ -110,8 +110,8 @@ def check(
     kind: KindName = None,
     raw: Annotated[Path | None, typer.Option(help="A data set: folder of raw volumes to try it on.")] = None,
     settings: Annotated[str | None, typer.Option(help="Its settings as JSON; `smoke` of its YAML if left out.")] = None,
-    limit: Annotated[float, typer.Option(min=1, help="Seconds that each of its processes may take.")] = 60,
-    memory: Annotated[int, typer.Option(min=256, help="MiB that each of its processes may take.")] = 8192,
+    limit: Annotated[float, typer.Option(min=1, help="Seconds for each of its processes, not for all.")] = 60,
+    memory: Annotated[int, typer.Option(min=256, help="MiB for each of its processes.")] = 8192,
 ) -> None:
     """Check that a plugin keeps its contract, on small data behind the wall; or that a config can be planned."""
     found = _of_kind(name, kind)

@@ -30,15 +30,17 @@ NOTHING_S = 0.6
 
 @dataclass
 class Sum:
-    """Known values added up, and what of it is unknown."""
+    """Known values added up, what of it is unknown, and whether some of the values are the most that it can be."""
 
     known: float = 0
     unknown: list[str] = field(default_factory=list)
+    at_most: bool = False
 
-    def add(self, value: float | None, what: str) -> None:
+    def add(self, value: float | None, what: str, at_most: bool = False) -> None:
         """Add a value, or note that it is unknown."""
         if value is not None:
             self.known += value
+            self.at_most |= at_most
         elif what not in self.unknown:
             self.unknown.append(what)
 
@@ -49,7 +51,7 @@ class Estimate:
     Attributes:
         slices: numbers by data set.
         cpu, gpu: seconds, of one core and of one GPU, by rule.
-        basis: the rates that were used, by machine or records.
+        basis: the rates that were used, by machine or records, and for how many jobs.
     """
 
     def __init__(self, plan: Plan):
@@ -60,7 +62,7 @@ class Estimate:
         self.basis: dict[str, int] = {}
         for job in self.to_do:
             sums = self.gpu if self._on_gpu(job) else self.cpu
-            sums[job.rule].add(self.seconds(job), self.what(job))
+            sums[job.rule].add(self.seconds(job), self.what(job), self.ends_sooner(job))
 
     @property
     def to_do(self) -> list[Job]:
@@ -111,8 +113,16 @@ class Estimate:
         rate = None if done is None else self._rate(job, done)
         if done is None or rate is None:
             return None
-        self.basis[rate.machine] = self.basis.get(rate.machine, 0) + 1
+        self._note(rate)
         return self.start(job) + rate.of(done)
+
+    def _note(self, rate: Rate) -> None:
+        self.basis[rate.machine] = self.basis.get(rate.machine, 0) + 1
+
+    def ends_sooner(self, job: Job) -> bool:
+        """Whether `seconds` of a job are the most that it may take."""
+        done = self.work(job) if job.rule in OF_METHODS and not self.is_plain(job) else None
+        return done is not None and done.at_most
 
     def start(self, job: Job) -> float:
         """Seconds of a method's job before it does anything."""
@@ -120,21 +130,23 @@ class Estimate:
         return self.rates.seconds("start:torch") + compiles
 
     def work(self, job: Job) -> Work | None:
-        """What a method's job has to do; None where the number of slices is not known yet."""
+        """What a method's job has to do; None where that takes the number of slices, which is not known yet."""
         found, training = self.slices[str(job.dataset)], self._training(job)
         model = None
         if training is not None:
             model = validated(training.plugin.cls.Config, json.loads(training.settings), "plan")
         if job.cell is None:
-            return None if found.train is None else counted(model, job.rule, found.train, found.size)
-        if found.test is None:
-            return None
+            return counted(model, job.rule, found.train, found.size, self._device(job))
         settings = laid_over(self.plan.methods[job.cell.method].settings[job.cell.dataset], model)
-        return counted(settings, "translate", max(1, round(found.test / job.parts)), found.size)
+        tested = None if found.test is None else max(1, round(found.test / job.parts))
+        return counted(settings, "translate", tested, found.size)
+
+    def _device(self, job: Job) -> str:
+        return "cuda" if self._on_gpu(job) else "cpu"
 
     def _rate(self, job: Job, done: Work) -> Rate | None:
         """That of the method, or of the one whose models it uses, which does the like."""
-        verb, device = job.rule.removesuffix("_part"), "cuda" if self._on_gpu(job) else "cpu"
+        verb, device = job.rule.removesuffix("_part"), self._device(job)
         training = self._training(job)
         plugins = [self.plugin(job).id, *([training.plugin.id] if training else [])]
         return next((rate for name in plugins if (rate := self.rates.find(name, verb, done, device))), None)
@@ -159,6 +171,8 @@ class Estimate:
         scale = getattr(self.plan.datasets[name].settings, "scale", 1.0)
         done = Work(subjects, "", 1, scale**-1.5)  # its square goes with the number of voxels
         rate = self.rates.find(plugin, verb, done)
+        if rate and verb != "raw":
+            self._note(rate)
         return rate.of(done) if rate else None
 
     # -- download and disk ------------------------------------------------------------------------------------------
@@ -213,6 +227,6 @@ def total(sums: Iterable[Sum]) -> Sum:
     """All of them."""
     whole = Sum()
     for one in sums:
-        whole.known += one.known
+        whole.known, whole.at_most = whole.known + one.known, whole.at_most or one.at_most
         whole.unknown += [what for what in one.unknown if what not in whole.unknown]
     return whole

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from xmodbench.data.download.remote import human_size
-from xmodbench.plan.estimate import Estimate, Sum, total
+from xmodbench.errors import amount
+from xmodbench.plan.estimate import OF_METHODS, Estimate, Sum, total
 from xmodbench.plugins.shape import Shape
 
 UNKNOWN = "unknown"
@@ -72,29 +73,54 @@ def _sized(one: Sum) -> str:
 
 
 def _hours(estimate: Estimate) -> Iterator[str]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for name, unit, sums in (("CPU", "core", estimate.cpu), ("GPU", "GPU", estimate.gpu)):
         whole = total(sums.values())
         if not sums:
-            yield f"{name} time   none" + (": no GPU here, or `compute.device: cpu`" if name == "GPU" else "")
+            yield f"{name} time   none" + (_no_gpu(estimate) if name == "GPU" else "")
             continue
-        parts = ", ".join(f"{rule} {duration(one.known)}" for rule, one in sums.items() if one.known)
-        unknown = f"{UNKNOWN}, for want of a measured rate: {', '.join(whole.unknown)}"
-        if not whole.known:
-            yield f"{name} time   {unknown}"
-            continue
-        yield f"{name} time   about {duration(whole.known)} of one {unit}: {parts} (estimates)"
+        head = f"{name} time   "
         if whole.unknown:
-            yield f"           and {unknown}"
-        if name == "CPU":
-            yield f"           on the {cores} cores here {duration(whole.known / cores)} at best, if nothing else runs"
+            yield f"{head}{UNKNOWN}, for want of {_lacking(estimate)}: {', '.join(whole.unknown)}"
+            head = "           the rest "
+        if whole.known:
+            parts = ", ".join(f"{rule} {_spent(one)}" for rule, one in sums.items() if one.known)
+            yield f"{head}about {duration(whole.known)} of one {unit}{_at_most(whole)}: {parts} (estimates)"
+        if name == "CPU" and whole.known and not whole.unknown:  # of a part it would say nothing of the whole
+            yield _on_these_cores(whole)
+
+
+def _no_gpu(estimate: Estimate) -> str:
+    """Why there is none, and how to plan for a machine that has one."""
+    if not any(job.rule in OF_METHODS and not estimate.is_plain(job) for job in estimate.to_do):
+        return ""
+    why = "`compute.device: cpu`" if estimate.plan.config.compute.device == "cpu" else "no GPU here"
+    return f": {why}; for a machine with one: --set compute.device=cuda"
+
+
+def _lacking(estimate: Estimate) -> str:
+    known = all(found.train is not None and found.test is not None for found in estimate.slices.values())
+    return "a measured rate" if known else "a measured rate or the number of slices"
+
+
+def _on_these_cores(whole: Sum) -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    line = f"           on the {cores} cores here {duration(whole.known / cores)} at best, if nothing else runs"
+    return line + (" and trainings take their most" if whole.at_most else "")
+
+
+def _spent(one: Sum) -> str:
+    return duration(one.known) + _at_most(one)
+
+
+def _at_most(one: Sum) -> str:
+    return " at most" if one.at_most else ""
 
 
 def _basis(estimate: Estimate) -> Iterator[str]:
     if estimate.basis:
         yield ""
-        yield "rates of methods were measured on:"
-        yield from (f"  {machine} ({count} jobs)" for machine, count in estimate.basis.items())
+        yield "rates come from:"
+        yield from (f"  {machine} ({amount(count, 'job')})" for machine, count in estimate.basis.items())
 
 
 def duration(seconds: float) -> str:
@@ -111,7 +137,7 @@ def as_values(estimate: Estimate) -> dict[str, Any]:
     """The same as JSON-able values: bytes, seconds, and what is unknown."""
 
     def values(one: Sum) -> dict[str, Any]:
-        return {"known": one.known, "unknown": one.unknown}
+        return {"known": one.known, "unknown": one.unknown, "at_most": one.at_most}
 
     return {
         "run": estimate.plan.config.run,

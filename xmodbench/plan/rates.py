@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,13 @@ def _rate(folder: Path, record: dict[str, Any]) -> Iterator[Rate]:
     )
     cls = find(METHODS, record["plugin"]).cls
     settings = validated(cls.Config, record["settings"], str(folder))
-    done = counted(settings, verb, record["n_test"] if translated else record["n_train"], size)
+    device = record.get("device", "cpu")
+    done = counted(settings, verb, record["n_test"] if translated else record["n_train"], size, device)
+    if done is None:
+        return
+    if "most_steps" in record and not translated:  # it ended where held-out slices said so
+        done = replace(done, amount=done.amount * record["steps"] / record["most_steps"], at_most=False)
     # of a short job most is its beginning, which says nothing of a longer one
     spent = record.get("training_s") or (record["duration_s"] - 4)
     if done.cost > 0 and spent > 5:
-        yield Rate(record["plugin"], verb, record.get("device", "cpu"), done, spent, f"{OWN}: {folder}")
+        yield Rate(record["plugin"], verb, device, done, spent, f"{OWN}: {folder}")

@@ -40,8 +40,8 @@ def slices(plan: Plan, dataset: str) -> Slices:
     subjects, basis = _subjects(plan, dataset)
     each = _per_subject(settings)
     if subjects is not None and each is not None:
-        trained, tested = _split(getattr(settings, "split", None), subjects)
-        return Slices(subjects, trained * each, tested * each, size, basis)
+        trained, tested = _split(getattr(settings, "split", None), subjects, each)
+        return Slices(subjects, trained, tested, size, basis)
     published = plan.dataset_plugins[dataset].meta.get("slices_published")
     if published:
         train, test = published["train"], published["test"]
@@ -70,11 +70,17 @@ def _per_subject(settings: Any) -> int | None:
     return chosen.count or (len(chosen.fractions) if chosen.fractions else None)
 
 
-def _split(split: Any, subjects: int) -> tuple[int, int]:
-    """Training and test subjects, as `xmodbench.data.volumes.split` divides them, but for sites of which each is divided."""
+def _split(split: Any, subjects: int, each: int) -> tuple[int, int]:
+    """Training and test slices, as `xmodbench.data.volumes.split` divides subjects, but for sites of which each is divided.
+
+    A lone subject's slices are divided themselves; those in the gap between the parts are counted as training.
+    """
     if split is None:
-        return subjects, subjects
+        return subjects * each, subjects * each
     if split.train_subjects and split.test_subjects:
-        return len(split.train_subjects), len(split.test_subjects)
+        return len(split.train_subjects) * each, len(split.test_subjects) * each
+    if subjects == 1:
+        tested = max(1, round(split.test_fraction * each))
+        return max(0, each - tested), tested
     tested = split.n_test or max(1, round(split.test_fraction * subjects))
-    return split.n_train or max(0, subjects - tested), tested
+    return (split.n_train or max(0, subjects - tested)) * each, tested * each

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xmodbench.files import sha256_json
+from xmodbench.learning.diffusion.length import count_held_out, most_steps
 
 VERBS = ("pretrain", "train", "translate")
 
@@ -20,12 +21,15 @@ class Work:
         network: which kind of network it is; amounts of different kinds cannot be compared.
         width: its channels; what a slice costs grows with the square.
         size: height and width of the slices as the network sees them, pixels; what a slice costs grows with the square.
+        at_most: whether it may end sooner: where slices that are held out say when more no longer helps, or where nobody
+            knows yet how many slices there are.
     """
 
     amount: float
     network: str = ""
     width: float = 1
     size: float = 1
+    at_most: bool = False
 
     @property
     def unit(self) -> float:
@@ -38,14 +42,15 @@ class Work:
         return self.amount * self.unit
 
 
-def work(settings: Any, verb: str, slices: int, size: int) -> Work | None:
+def work(settings: Any, verb: str, slices: int | None, size: int, device: str = "cpu") -> Work | None:
     """What a job of a method has to do; None where its settings do not say, as those of other authors' methods may not.
 
     Args:
         settings: those of a training, whole; of a borrower's translation, laid over those of the model.
         verb: ``pretrain``, ``train`` or ``translate``.
-        slices: training slices for a training, else those to translate.
+        slices: training slices for a training, else those to translate; None where nobody knows how many.
         size: their height and width, pixels.
+        device: what it computes on: where nothing else ends a training, one on a GPU may take more steps.
     """
     nearest = 2 ** max(1, round(math.log2(max(2, size))))
     if hasattr(settings, "kimg"):
@@ -57,30 +62,50 @@ def work(settings: Any, verb: str, slices: int, size: int) -> Work | None:
     if width is None:
         return None
     if verb == "translate":
-        return Work(slices * _evaluations(found), network, width, size)
+        return None if slices is None else Work(slices * _evaluations(found), network, width, size)
     if verb == "train" and hasattr(found, "classifier_iterations"):  # the second phase, after a diffusion model
         images = found.classifier_iterations * found.classifier_batch
         return Work(images, "classifier", found.classifier_width, size)
-    steps, batch = _steps(found, slices), getattr(found, "batch_size", None)
-    return None if steps is None or batch is None else Work(steps * batch, network, width, size)
+    steps = _steps(found, slices, size, device)
+    return None if steps is None else Work(steps * found.batch_size, network, width, size, _ends_sooner(found, slices))
 
 
-def counted(settings: Any, verb: str, slices: int, size: int) -> Work:
+def counted(settings: Any, verb: str, slices: int | None, size: int, device: str = "cpu") -> Work | None:
     """As `work`; what settings do not say is as much as another job with the same settings did, slice by slice."""
-    alike = Work(slices, f"settings {sha256_json(settings.model_dump_json())[:12]}", 1, size)
-    return work(settings, verb, slices, size) or alike
+    done = work(settings, verb, slices, size, device)
+    if done is None and slices is not None:
+        return Work(slices, f"settings {sha256_json(settings.model_dump_json())[:12]}", 1, size)
+    return done
 
 
-def _steps(found: Any, slices: int) -> float | None:
-    """Optimiser steps, each of `accumulation` batches."""
+def _steps(found: Any, slices: int | None, size: int, device: str) -> float | None:
+    """Batches that are trained on: optimiser steps, each of `accumulation` of them."""
+    if getattr(found, "batch_size", None) is None:
+        return None
     accumulation = getattr(found, "accumulation", 1)
+    per_step = found.batch_size * accumulation
+    trained = None if slices is None else slices - _held_out(found, slices)
     if getattr(found, "iterations", None):
         return found.iterations * accumulation
-    epochs = getattr(found, "epochs", None)
-    if not epochs:
+    if epochs := getattr(found, "epochs", None):
+        epochs += getattr(found, "decay_epochs", None) or 0
+        return None if trained is None else epochs * math.ceil(trained / per_step) * accumulation
+    if not hasattr(found, "held_out"):
         return None
-    epochs += getattr(found, "decay_epochs", None) or 0
-    return epochs * math.ceil(slices / (found.batch_size * accumulation)) * accumulation
+    return most_steps(trained, per_step, (size, size), device) * accumulation
+
+
+def _held_out(found: Any, slices: int) -> int:
+    return count_held_out(slices, getattr(found, "held_out", 0))
+
+
+def _ends_sooner(found: Any, slices: int | None) -> bool:
+    """Whether a training may end before its last step, or that one is not known yet."""
+    open_end = slices is None and not getattr(found, "iterations", None)
+    looks = getattr(found, "patience", 0) and (
+        getattr(found, "held_out", 0) if slices is None else _held_out(found, slices)
+    )
+    return bool(open_end or looks)
 
 
 def _evaluations(found: Any) -> float:
@@ -93,11 +118,13 @@ def _evaluations(found: Any) -> float:
     return steps * (getattr(found, "start", None) or 1) * (getattr(found, "repeats", None) or 1)
 
 
-def _gan_with_encoder(found: Any, verb: str, slices: int) -> Work:
+def _gan_with_encoder(found: Any, verb: str, slices: int | None) -> Work | None:
+    if verb == "translate" and slices is None:
+        return None
     amounts = {
         "pretrain": 1000 * found.kimg,
         "train": found.encoder_iterations * found.encoder_batch,
-        "translate": slices * found.inversion_steps,
+        "translate": (slices or 0) * found.inversion_steps,
     }
     return Work(amounts[verb], found.preset, 1, found.resolution)
 

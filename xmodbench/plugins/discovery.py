@@ -28,6 +28,7 @@ from xmodbench.plugins.code_hash import folder_hash
 from xmodbench.plugins.dataset import Dataset
 from xmodbench.plugins.method import Control, FewShot, Method, Supervision, TwoPhase
 from xmodbench.plugins.metric import ImageMetric
+from xmodbench.plugins.settings import check_id
 from xmodbench.plugins.shape import Shape
 from xmodbench.plugins.wellformed import check_metadata, check_signatures
 from xmodbench.yaml_text import parse_yaml
@@ -185,8 +186,10 @@ def load(location: Location[P]) -> Plugin[P]:
     """Import a plugin that was located.
 
     Raises:
-        UserError: it cannot be imported, or it breaks the contract.
+        UserError: its id is none that a config can name, it cannot be imported, or it breaks the contract.
     """
+    renamed = "rename the entry point" if location.entry else "rename the folder"
+    check_id(location.id, f"{location.kind.name} in {location.folder}", f"configs refuse it; {renamed}")
     cls = _class_of_entry(location) if location.entry else _class_in_folder(location)
     return _checked(Plugin(location.id, location.kind, cls, location.meta(), location.folder))
 

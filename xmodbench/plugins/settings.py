@@ -12,10 +12,19 @@ from xmodbench.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+ID = r"^[a-z][a-z0-9_-]{0,40}$"
+Id = Annotated[str, StringConstraints(pattern=ID)]
 """Ids become folder names and shell words: nothing else is let through."""
+ID_FORM = "begin with a small letter; then small letters, digits, hyphens, underscores, at most 41 in all"
 NAME = "[a-z][a-z0-9_]{0,20}"
 Modality = Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
+
+
+def check_id(text: str, place: object, fix: str) -> None:
+    """Raise UserError unless a text is an id, as configs ask for; `fix` says how to give another."""
+    if not re.fullmatch(ID, text):
+        near = _like(text, ID)
+        raise UserError(f"'{text:.60}' is no id", place, f"{fix}: {near or ID_FORM}")
 
 
 def no_truth(model: type[BaseModel], value: Any, info: ValidationInfo) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from xmodbench.data.volumes.names import check_names
+from xmodbench.data.volumes.remarks import alone, assumed, doubtful, left_out
 from xmodbench.data.volumes.settings import Preparation, Split
 from xmodbench.data.volumes.split import split_blocks, split_subjects
 from xmodbench.data.volumes.split_file import SPLIT_FILE, write_split
@@ -55,7 +56,7 @@ def prepare_dataset(
     sites = {record.subject: record.site for record in found}
     records, excluded = _usable(found, modalities, settings, raw_dir)
     for item in excluded:
-        progress.say(f"{item['subject']} left out: {item['reason']}")
+        progress.say(left_out(item))
     parts = None
     if len(records) > 1:
         names = [record.subject for record in records]
@@ -67,29 +68,26 @@ def prepare_dataset(
     with scratch_dir(out_dir / "spool") as spool:
         tasks = _tasks(records, modalities, settings, raw_dir, spool, seed)
         outcomes = list(progress.track(_run(tasks, threads), f"prepare {dataset_id}", total=len(tasks)))
-        _say_remarks(outcomes, progress)
+        for line in assumed({outcome.subject: outcome.facts for outcome in outcomes}):
+            progress.say(line)
         failed = [{"subject": o.subject, "reason": o.failure} for o in outcomes if o.failure]
         for item in failed:
-            progress.say(f"{item['subject']} left out: {item['reason']}")
+            progress.say(left_out(item))
         copies = check_identity([scan for o in outcomes if not o.failure for scan in o.scans()], parts, raw_dir)
         for line in copies:
             progress.say(line)
         done = [(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failure]
         _judge_pairs(done, progress)
         rows = _assign(done, parts, settings, seed, failed)
-        left_out = [_portable(item, raw_dir) for item in excluded + failed]
-        manifest = _manifest(dataset, dataset_id, seed, parts, left_out, done, rows)
+        unused = [_portable(item, raw_dir) for item in excluded + failed]
+        manifest = _manifest(dataset, dataset_id, seed, parts, unused, done, rows)
         manifest |= {"copies": copies} if copies else {}
         _write(out_dir, rows, modalities, settings, manifest)
         _write_split(out_dir, manifest, sites)
     counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
     progress.say(f"{dataset_id}: {counts} slices of {len(done)} subject{'s' if len(done) > 1 else ''}")
     if parts is None:
-        gap = f"{settings.split.gap_mm:g} mm"
-        progress.say(
-            f"{dataset_id}: one subject, so tested on a block of its own slices, {gap} from those it trains on, which says "
-            "nothing of other heads or bodies; with a second subject one is trained on and the other tested"
-        )
+        progress.say(f"{dataset_id}: {alone(settings.split.gap_mm)}")
 
 
 def _check_names(modalities, settings: Preparation, dataset_id: str) -> None:
@@ -183,17 +181,6 @@ def _mark(task: Task) -> Path:
     return task.spool.with_suffix(".busy")
 
 
-def _say_remarks(outcomes: list[Outcome], progress: Progress) -> None:
-    """What was assumed of files, a line for all subjects that it is the same for."""
-    subjects: dict[tuple[str, str], list[str]] = {}
-    for outcome in outcomes:
-        for item in outcome.facts.get("headers", {}).items():
-            subjects.setdefault(item, []).append(outcome.subject)
-    for (modality, remark), names in subjects.items():
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        progress.say(f"{', '.join(names[:3])}{more}, {modality}: {remark}")
-
-
 def _assign(done, parts, settings: Preparation, seed: int, failed) -> dict[str, list[tuple[Task, int, dict]]]:
     """The rows of each split: (task, index of the image in its spool file, row)."""
     if not done:
@@ -227,9 +214,8 @@ def _judge_pairs(done: list[tuple[Task, Outcome]], progress: Progress) -> None:
     found = judge([(outcome.subject, outcome.pairing) for _, outcome in done])
     for _, outcome in done:
         outcome.facts["pairing"] = [item.facts() for item in found[outcome.subject]]
-        for item in found[outcome.subject]:
-            if item.suspected:
-                progress.say(f"{outcome.subject}, pairing doubtful: {item.suspected}")
+    for line in doubtful({outcome.subject: outcome.facts for _, outcome in done}):
+        progress.say(line)
 
 
 def _portable(item: dict[str, str], raw_dir: Path) -> dict[str, str]:

@@ -18,9 +18,10 @@ from xmodbench.plugins import Run
 from xmodbench.seeding import derive_seed
 
 from .batches import Batch, Batches
+from .length import most_steps
 from .model import DiffusionModel
 from .snapshot import Translate, lent, snapshot
-from .validation import fixed_batches, held_out, look_every, most_steps
+from .validation import fixed_batches, held_out, look_every
 
 Channels = Callable[[Batch], torch.Tensor | None]
 """Extra input channels [B, k, H, W] of a training batch."""

@@ -14,22 +14,17 @@ import torch
 from xmodbench.seeding import derive_seed
 
 from .batches import Batch
+from .length import count_held_out
 
-FEWEST = 10
-"""Slices below which none are held out: they are needed to train."""
 RUNS = 3
 """Runs of neighbouring slices that are held out: a slice between two that are trained on would be no test."""
 LOOKS = 64
 """Noisy images that a look takes, each at a time of its own: as much work as a few steps."""
-PASSES, LEAST = 300, 1000
-"""Passes over the slices and, at least, steps that training may take where nobody says."""
-MOST = {"cpu": 4000, "cuda": 40_000}
-"""Steps at most with slices of 96 pixels, in inverse proportion to their area: forty minutes of one core or so."""
 
 
 def held_out(count: int, share: float) -> np.ndarray:
     """Rows of ``count`` slices that are held out: a `share` of them in runs spread evenly; none of few."""
-    wanted = max(2, round(share * count)) if share and count >= FEWEST else 0
+    wanted = count_held_out(count, share)
     if not wanted:
         return np.arange(0)
     runs = min(RUNS, max(1, wanted // 2))
@@ -37,12 +32,6 @@ def held_out(count: int, share: float) -> np.ndarray:
     middles = [count * (2 * run + 1) / (2 * runs) for run in range(runs)]
     starts = [round(middle - size / 2) for middle, size in zip(middles, sizes, strict=True)]
     return np.concatenate([np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)])
-
-
-def most_steps(slices: int, per_step: int, shape: tuple[int, ...], device: str) -> int:
-    """Optimiser steps at most for so many training slices [H, W], by device."""
-    most = round(MOST["cpu" if device == "cpu" else "cuda"] * 96**2 / math.prod(shape))
-    return max(LEAST, min(most, math.ceil(PASSES * slices / per_step)))
 
 
 def look_every(steps: int) -> int:

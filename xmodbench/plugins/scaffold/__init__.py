@@ -11,12 +11,10 @@ import re
 from pathlib import Path
 from string import Template
 
-from pydantic import TypeAdapter, ValidationError
-
 from xmodbench.errors import UserError
 from xmodbench.files import atomic_dir
 from xmodbench.plugins.discovery import Kind, available, plugin_roots
-from xmodbench.plugins.settings import Id
+from xmodbench.plugins.settings import check_id
 
 TEMPLATES = Path(__file__).parent
 USED = frozenset({"Config", "Field", "ImageMetric", "Method", "Modality", "Path", "PatternConfig", "PatternDataset"})
@@ -29,11 +27,7 @@ def write_plugin(kind: Kind, plugin_id: str, project: Path) -> list[Path]:
     Raises:
         UserError: the id is none, is taken, or something is there already.
     """
-    try:
-        TypeAdapter(Id).validate_python(plugin_id)
-    except ValidationError:
-        fix = "begin with a small letter; then small letters, digits, hyphens, underscores, at most 41 in all"
-        raise UserError("is no id", f"'{plugin_id:.60}'", fix) from None
+    check_id(plugin_id, "new", "give another")
     folder = project / kind.folder / plugin_id
     if folder.exists() or folder.is_symlink():
         raise UserError("is there already", folder, "choose another id, or remove it")

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from xmodbench.data.volumes.names import check_names
+from xmodbench.data.volumes.remarks import remarks
 from xmodbench.errors import UserError, did_you_mean
 from xmodbench.plugins import Dataset, SubjectRecord
 from xmodbench.plugins.discovery import Location
@@ -102,13 +103,24 @@ class _Checked:
             raise UserError("the subjects are not sorted", where, "sorted(records, key=lambda record: record.subject)")
         if found != again:
             raise UserError("two calls answer differently", where, "sort what a folder lists, and draw nothing")
-        lacking = [item["subject"] for item in found if set(self.modalities) - set(item["files"])]
-        if len(lacking) == len(found):
-            absent = sorted(set(self.modalities) - set(found[0]["files"]))
-            problem = f"no subject has every modality: {found[0]['subject']} lacks {', '.join(absent)}"
+        self._check_usable(found, where)
+
+    def _check_usable(self, found: list[dict[str, Any]], where: str) -> None:
+        """Some subject has all that it needs."""
+        useless = [item for item in found if item["problem"]]
+        if useless:
+            problem = f"{useless[0]['subject']}: {useless[0]['problem']}"
+            if len(useless) == len(found):
+                raise UserError(f"no subject can be used, {problem}", where, "mend that, or give others")
+            self.room.warn(f"{len(useless)} of {len(found)} subjects are of no use, such as {problem}")
+        lacking = [item for item in found if not item["problem"] and set(self.modalities) - set(item["files"])]
+        if len(lacking) + len(useless) == len(found):
+            absent = sorted(set(self.modalities) - set(lacking[0]["files"]))
+            problem = f"no subject has every modality: {lacking[0]['subject']} lacks {', '.join(absent)}"
             raise UserError(problem, where, "name the files by the ids that modalities() gives")
         if lacking:
-            self.room.warn(f"{len(lacking)} of {len(found)} subjects lack a modality, such as {lacking[0]}")
+            first = lacking[0]["subject"]
+            self.room.warn(f"{len(lacking)} of {len(found)} subjects lack a modality, such as {first}")
 
     def _check_record(self, item: dict[str, Any], where: str) -> None:
         subject = item["subject"]
@@ -137,8 +149,8 @@ class _Checked:
                     if np.ptp(np.asarray(store.array(name))) == 0:
                         problem, fix = f"all slices of {name} are constant", "see `normalise`, and the volumes' values"
                         raise UserError(problem, f"dataset '{self.location.id}', prepare", fix)
-                for item in store.manifest.get("excluded", []):
-                    self.room.warn(f"{item['subject']} left out: {item['reason']}")
+                for line in remarks(store.manifest):
+                    self.room.warn(line)
 
     def _process(self, what: str, read: tuple[Path, ...] = (), write: tuple[Path, ...] = ()) -> PlainProcess:
         return PlainProcess(self.room, self.location, TASKS, what, self.settings, read, write)

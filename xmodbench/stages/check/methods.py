@@ -5,7 +5,7 @@ It is trained and translates in processes like those of its jobs, behind the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from xmodbench.plugins.environment import environment_of
 from xmodbench.plugins.model_files import check_saved
 from xmodbench.progress import Progress
 from xmodbench.stages.check.findings import Check, Finding, Room, check_readme, findings
-from xmodbench.stages.check.slices import SEED, SUBJECTS, WAYS, Handing
+from xmodbench.stages.check.slices import BY_ITSELF, RESEEDED, SEED, SUBJECTS, WAYS, Handing, Way
 from xmodbench.stages.wall.compiled import compiled
 from xmodbench.stages.wall.method_job import Described, MethodJob
 from xmodbench.stages.wall.process import NONE, PluginProcess
@@ -31,6 +31,7 @@ from xmodbench.store import mapped
 TASKS = "xmodbench.stages.check.method_tasks:ExaminedMethod"
 COMPILING = 10  # times as long as an answer may take, once for each version of the code; for slow and for busy machines
 RANDOM = "take all randomness from generators[i], one for each image, and keep nothing from one call to the next"
+SEEDED = "take all randomness from run.seed"
 
 
 def check_method(location: Location[Method], where: Room, settings: dict[str, Any] | None = None) -> Iterator[Finding]:
@@ -94,7 +95,7 @@ class _Checked:
     def translates(self) -> None:
         """All slices at once; in the same process once more, one by one, and in another order."""
         # a control is asked about a whole test set at once
-        self.ways = WAYS[:2] if self.method.control else Handing(self.method.shape).ways
+        self.ways = WAYS[:2] if self.method.control else [*Handing(self.method.shape).ways, RESEEDED]
         self.whole, *self.others = self._translate(self.model, self.ways)
         images = self.whole.reshape(N_TEST, -1)
         if (np.ptp(images, axis=1) == 0).all():
@@ -104,9 +105,11 @@ class _Checked:
 
     def is_independent(self) -> None:
         """However the slices were put together, each image is the same."""
-        for other, (_, size) in zip(self.others, self.ways[1:], strict=True):
-            if other is not self.others[0]:
-                what = "batch size" if size != N_TEST else "order"
+        for other, way in zip(self.others, self.ways[1:], strict=True):
+            if way is RESEEDED:
+                self._depends_on_seeds(other, lambda: self._translate(self.model, [BY_ITSELF])[0], "translate", RANDOM)
+            elif other is not self.others[0]:
+                what = "batch size" if way.size != N_TEST else "order"
                 fix = "treat each image by itself: no statistics over the batch, no randomness but generators[i]"
                 self._same(other, f"images change with the {what}", fix)
             else:
@@ -119,6 +122,13 @@ class _Checked:
         self._continues()
         if self.trained.two_phase:
             self._has_phases()
+        if self.trainer is self.job:
+            self._depends_on_seeds(
+                self._trained_with("another-seed", seed=SEED + 1),
+                lambda: self._trained_with("own-seeds", own_seeds=True),
+                "fit",
+                SEEDED,
+            )
 
     def _continues(self) -> None:
         model = self._interrupted()
@@ -127,14 +137,40 @@ class _Checked:
         (again,) = self._translate(model, WAYS[:1])
         if np.array_equal(again, self.whole):
             return
-        (plain,) = self._translate(self._train("third")[0], WAYS[:1])
-        self._same(plain, "two trainings with the same seed differ", "take all randomness from run.seed", "fit")
+        plain = self._trained_with("third")
+        self._same(plain, "two trainings with the same seed differ", SEEDED, "fit")
         fix = "keep in run.state_dir all that changes (weights, optimiser, random generators, step), and load it again"
         self._same(again, "a training that was killed and continued ends otherwise than one that was not", fix, "fit")
 
+    def _depends_on_seeds(self, reseeded: np.ndarray, by_itself: Callable[[], np.ndarray], what: str, fix: str) -> None:
+        """Chance follows the seeds that it is handed; there is none in what says so.
+
+        Args:
+            reseeded: translations after `what` was handed another seed.
+            by_itself: makes those where it was handed the same, and what it seeds by itself has another.
+        """
+        said = self.location.meta().get("deterministic", False)
+        if not np.array_equal(reseeded, self.whole):
+            if said:
+                problem = "another seed changes the images, though method.yaml says `deterministic: true`"
+                raise UserError(problem, f"method '{self.location.id}', {what}", "take that out of method.yaml")
+            return
+        if said:
+            return
+        try:
+            other = by_itself()
+        except UserError:  # an experiment of ours, which may not suit it
+            return
+        if not np.array_equal(other, self.whole):
+            self.room.warn(f"{what}: draws by a seed of its own, so that another seed changes nothing; {fix}")
+
+    def _trained_with(self, name: str, **options: Any) -> np.ndarray:
+        """Translations by another model."""
+        return self._translate(self._train(name, **options)[0], WAYS[:1])[0]
+
     def _has_phases(self) -> None:
         first, _ = self._train("phase-1", verb="pretrain")
-        (apart,) = self._translate(self._train("phase-2", pretrained=first)[0], WAYS[:1])
+        apart = self._trained_with("phase-2", pretrained=first)
         self._same(apart, "phases in jobs of their own give another model", "seed each by run.seed", "fit_pretrained")
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
@@ -155,7 +191,13 @@ class _Checked:
         return self.kept[job.location.id]
 
     def _train(
-        self, name: str, verb: str = "train", pretrained: Path | None = None, interrupt: dict[str, int] | None = None
+        self,
+        name: str,
+        verb: str = "train",
+        pretrained: Path | None = None,
+        interrupt: dict[str, int] | None = None,
+        seed: int = SEED,
+        own_seeds: bool = False,
     ) -> tuple[Path, dict[str, Any]]:
         """A training in a folder of its own; the model's folder, and what the training says of itself."""
         state, saved, model = (self.room.folder / f"{part}-{name}" for part in ("state", "saved", "model"))
@@ -163,7 +205,7 @@ class _Checked:
         state.mkdir(exist_ok=True)
         read = (pretrained,) if pretrained else ()
         options = {"read": read, "write": (state, saved), "available": N_TRAIN}
-        with self._process(verb, self.trainer, **options) as process:
+        with self._process(verb, replace(self.trainer, seed=seed), **options) as process:
             method = process.described
             drawn = method.supervision in ("few-shot", "paired")
             rows = draw(method.wanted_slices, N_TRAIN, SEED)
@@ -175,6 +217,7 @@ class _Checked:
                 pretrained=pretrained and str(pretrained),
                 out=str(saved),
                 interrupt=interrupt or {},
+                own_seeds=own_seeds,
             )
         self._look(done)
         check_saved(saved)
@@ -195,17 +238,16 @@ class _Checked:
             saved.rename(saved.with_name("saved-killed"))
         return self._train("second")[0]
 
-    def _translate(self, model: Path | None, ways: Sequence[tuple[list[int], int]]) -> list[np.ndarray]:
+    def _translate(self, model: Path | None, ways: Sequence[Way]) -> list[np.ndarray]:
         """Translations of the test slices in the given orders and batch sizes; each in order of id."""
         found = []
         lender = self.trainer.location if self.trainer is not self.job else None
         with self._process("translate", self.job, read=(model,) if model else (), lender=lender) as process:
             target, asked, handing = phantom(N_TEST, 2), [], Handing(self.method.shape)
-            for number, (order, size) in enumerate(ways):
+            for number, way in enumerate(ways):
                 out = process.out / str(number)
                 out.mkdir()
-                given = handing.test(process.data, number, order)
-                asked.append({**given, "batch_size": size, "out": str(out)})
+                asked.append({**handing.test(process.data, number, way), "out": str(out)})
             done = process.perform(
                 "translate",
                 ways=asked,
@@ -217,10 +259,10 @@ class _Checked:
                 seed=7,
             )
             names = ["t1", *checked_names(done["intermediates"])]
-            for number, (order, _) in enumerate(ways):
+            for number, way in enumerate(ways):
                 arrays = [mapped(process.out / str(number) / f"{name}.npy", "return an array") for name in names]
                 images = [checked_images(np.array(array), target.shape) for array in arrays]
-                found.append(images[0][np.argsort(order)])
+                found.append(images[0][np.argsort(way.order)])
         self._look(done)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,23 @@ SUBJECTS = ["a", "a", "b", "b", "c"]
 TRAIN_STACKS, TEST_STACKS = [[0, 1, 2], [3, 4, 5, 6, 7]], [[0, 1], [2, 3], [4]]
 """Rows of each subject's slices."""
 INORDER, OTHERS = list(range(N_TEST)), [4, 2, 0, 1, 3]
-WAYS = [(INORDER, N_TEST), (INORDER, N_TEST), (INORDER, 1), (OTHERS, N_TEST)]
-"""Orders and batch sizes that the test slices are translated in."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the test slices are translated: their order, the batch size, the seed of their generators.
+
+    ``own_seeds``: what the method seeds by itself gets another seed.
+    """
+
+    order: Sequence[int]
+    size: int = N_TEST
+    seed: int = SEED
+    own_seeds: bool = False
+
+
+WAYS = [Way(INORDER), Way(INORDER), Way(INORDER, 1), Way(OTHERS)]
+RESEEDED, BY_ITSELF = Way(INORDER, seed=SEED + 1), Way(INORDER, own_seeds=True)
 
 
 @dataclass(frozen=True)
@@ -29,7 +45,7 @@ class Handing:
     shape: Shape
 
     @property
-    def ways(self) -> list[tuple[list[int], int]]:
+    def ways(self) -> list[Way]:
         """As `WAYS`; volumes come one at a time, in two orders."""
         return [WAYS[0], WAYS[1], WAYS[3]] if self.shape.volumes else WAYS
 
@@ -57,9 +73,10 @@ class Handing:
             found["source"] = _write(folder / "pd.npy", arrays, table if rows is None else table[rows])
         return found
 
-    def test(self, folder: Path, number: int, order: list[int]) -> dict[str, Any]:
-        """Write the test slices in an order; what the task is told of them, the generators' seeds included."""
+    def test(self, folder: Path, number: int, way: Way) -> dict[str, Any]:
+        """Write the test slices for a way; what the task is told of them, the generators' seeds included."""
         arrays, table = _sources(N_TEST, 2, self.sources), beside(TEST_STACKS, self.shape.neighbours)
+        order = list(way.order)
         found: dict[str, Any] = {"source": _write(folder / f"pd{number}.npy", arrays, table[order])}
         names = [f"image{index}" for index in order]
         if self.shape.volumes:
@@ -67,7 +84,8 @@ class Handing:
             volumes = [[place[row] for row in stack] for stack in TEST_STACKS]
             found["stacks"] = sorted(volumes, key=min)
             names = [names[stack[0]] for stack in found["stacks"]]
-        return {**found, "seeds": [derive_seed(SEED, "image", name) for name in names]}
+        found |= {"batch_size": way.size, "own_seeds": way.own_seeds}
+        return {**found, "seeds": [derive_seed(way.seed, "image", name) for name in names]}
 
 
 def _sources(count: int, seed: int, sources: int) -> list[np.ndarray]:
