@@ -258,7 +258,7 @@ def test_what_a_profile_leaves_to_a_site_is_known_to_the_plugin(profile, plugin)
 
 @pytest.mark.parametrize("profile", ["slurm", "generic"])
 def test_a_clusters_profile_leaves_limits_to_the_workflow(profile):
-    """Of two profiles that are read, Snakemake takes the `resources` of one, the default one's; a job gets those of neither."""
+    """Of two profiles that are read, Snakemake takes the `resources` of one, the default one's; a job gets none."""
     values = yaml.safe_load((REPOSITORY / "profiles" / profile / "profile.yaml").read_text())
     assert not {"resources", "set-resource-scopes"} & set(values)
     assert "one_at_a_time" in " ".join(values["default-resources"])
