@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from xmodbench.data.volumes.elsewhere import volume_sha256
-from xmodbench.files import files_below, sha256_file, sha256_files, sha256_json
+from xmodbench.files import sha256_file, sha256_json
 from xmodbench.plugins.code_hash import files_hash
 from xmodbench.records import versions
 from xmodbench.stages.apply_items import Item
 from xmodbench.stages.apply_model import Model, Wish
-from xmodbench.stages.apply_outputs import Earlier
+from xmodbench.stages.apply_outputs import Earlier, output_sha256
 from xmodbench.stages.wall.may_read import named_files
 from xmodbench.stages.wall.method_job import MethodJob
 
@@ -43,7 +43,7 @@ def asked_sha256(decides: dict[str, Any], item: Item) -> str | None:
 
 
 def _contents(path: Path) -> str:
-    return sha256_files(files_below(path), path) if path.is_dir() else volume_sha256(path)
+    return output_sha256(path) if path.is_dir() else volume_sha256(path)
 
 
 def is_there(item: Item, earlier: Earlier, asked: str | None, samples: int) -> bool:
