@@ -243,7 +243,7 @@ def test_cluster_profiles_plan(fresh, option, profile):
     What is planned on a machine without a GPU is what the cluster's nodes are asked for.
     """
     asked = asked_by_jobs(fresh, "auto", option, str(REPOSITORY / "profiles" / profile))
-    assert {"mem_mb=16000", "gpu=4"} <= asked
+    assert {"mem_mb=16000", "gpu=4", "one_at_a_time=1"} <= asked
     assert not any(word.startswith("local_gpu=") for word in asked)
 
 
@@ -261,11 +261,11 @@ def test_a_clusters_profile_leaves_limits_to_the_workflow(profile):
     """Of two profiles that are read, Snakemake takes the `resources` of one, the default one's; a job gets none."""
     values = yaml.safe_load((REPOSITORY / "profiles" / profile / "profile.yaml").read_text())
     assert not {"resources", "set-resource-scopes"} & set(values)
-    assert "one_at_a_time" in " ".join(values["default-resources"])
 
 
 def test_one_gpu_job_at_a_time_runs_on_this_machine(fresh):
-    assert {"gpu=4", "local_gpu=1"} <= asked_by_jobs(fresh, "cuda", "--cores", "2")
+    asked = asked_by_jobs(fresh, "cuda", "--cores", "2")
+    assert {"gpu=4", "local_gpu=1"} <= asked and "one_at_a_time=1" not in asked
 
 
 def asked_by_jobs(work, device: str, *options: str) -> set[str]:

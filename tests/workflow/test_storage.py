@@ -298,3 +298,4 @@ def test_kubernetes_profiles_plan(fresh, plugins, profile):
     said = done.stdout + done.stderr
     (train,) = re.findall(r"^rule train:\n(?:    .*\n)+", said, re.MULTILINE)
     assert "gpu=1" in train and "gpu_manufacturer=nvidia" in train and "scale=0" in train
+    assert "one_at_a_time=1" in train

@@ -21,6 +21,7 @@ rule train:
     resources:
         gpu=jobs.asks.gpu,
         local_gpu=jobs.asks.local_gpu,
+        one_at_a_time=jobs.asks.one_at_a_time,
         gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,
@@ -119,6 +120,7 @@ rule translate:
     resources:
         gpu=jobs.asks.gpu,
         local_gpu=jobs.asks.local_gpu,
+        one_at_a_time=jobs.asks.one_at_a_time,
         gres=jobs.asks.gres,
         mem_mb=jobs.asks.mem_mb,
         runtime=jobs.asks.runtime,

@@ -72,6 +72,10 @@ class Resources:
         alike = self.compute.nodes == 1 and not (self.site(GRES) and self.compute.processes > 1)
         return self._model(wildcards) if self.site(PER_MODEL) and alike else None
 
+    def one_at_a_time(self, wildcards) -> int | None:
+        """Keeps jobs of a group from standing side by side, in what they ask for and where they run; None on this machine."""
+        return None if self.runs_here() else 1
+
     def _model(self, wildcards) -> str | None:
         """Name of a model, of its training and of its own method's translations; None for what others share or borrow."""
         verb = verb_of(wildcards)
