@@ -95,6 +95,13 @@ def row_key(row: dict) -> tuple[str, str, str]:
     return row["source"], row["target"], row["method"]
 
 
+def dress(axis, along: str = "both", size: float = 6) -> None:
+    """Small numbers and thin lines `along` x, y or both, and no frame above and on the right."""
+    axis.tick_params(axis=along, labelsize=size)
+    axis.grid(axis=along, linewidth=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
 def heading(direction: str) -> str:
     """A direction for people."""
     return direction.replace("->", " → ").upper()
@@ -150,12 +157,10 @@ def plot(plt, by_direction: dict[str, pd.DataFrame]):
             axis.plot([row.ci_low, row.ci_high], [place, place], color=COLOURS[row.supervision], linewidth=1.2)
             axis.plot(row.mean, place, "o", color=COLOURS[row.supervision], markersize=4)
         axis.set_yticks(range(len(rows)), list(rows["label"]), fontsize=6.5)
-        axis.tick_params(axis="x", labelsize=7)
+        dress(axis, "x", 7)
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.set_xlabel("PSNR (dB)", fontsize=7)
         axis.set_title(heading(name), fontsize=8)
-        axis.grid(axis="x", linewidth=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
     handles = [
         plt.Line2D([], [], color=colour, marker="o", markersize=4, label=name) for name, colour in COLOURS.items()
     ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 from finished import Finished, Pair
-from page import WIDTH, heading, with_interval
+from page import WIDTH, dress, heading, with_interval
 from results_page import SHOWN
 
 METRICS = {**SHOWN, "standard.ssim_src": ("SSIM-Src", 3)}
@@ -74,9 +74,7 @@ def differences(plt, run: Finished, methods: Sequence[str], against: str, metric
             axis.plot(less.value, place, "o", color=colour, markersize=4)
         axis.axvline(0, color="black", linewidth=0.6)
         axis.set_title(f"{METRICS[metric][0][:-2]}\n{heading('->'.join(pair))}", fontsize=7)
-        axis.tick_params(axis="x", labelsize=6)
-        axis.grid(axis="x", linewidth=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+        dress(axis, "x")
         if not run.metrics[metric].higher_is_better:
             axis.invert_xaxis()
         axis.set_yticks(range(len(methods)), [run.plan.method_label(name) for name in methods], fontsize=6.5)
@@ -88,6 +86,27 @@ def differences(plt, run: Finished, methods: Sequence[str], against: str, metric
 def frame(run: Finished, methods: Sequence[str], against: str) -> pd.DataFrame:
     """`rows` as a table."""
     return pd.DataFrame(rows(run, methods, against))
+
+
+def swept(plt, run: Finished, metrics: Sequence[str], height: float, across: str, draw: Callable) -> tuple:
+    """A panel for each metric, a row for each direction, over a swept number; the figure, and what a legend takes.
+
+    Args:
+        height: of the figure, inches.
+        across: says what is swept.
+        draw: draws on an axis, which is logarithmic, what there is in a direction and a metric.
+    """
+    shown, axes = plt.subplots(
+        len(run.pairs), len(metrics), figsize=(WIDTH, height), layout="constrained", squeeze=False
+    )
+    for row, pair in zip(axes, run.pairs, strict=True):
+        for axis, metric in zip(row, metrics, strict=True):
+            axis.set_xscale("log")
+            draw(axis, pair, metric)
+            axis.set_title(f"{METRICS[metric][0]}, {heading('->'.join(pair))}", fontsize=7)
+            axis.set_xlabel(across, fontsize=6.5)
+            dress(axis)
+    return shown, axes[0][0].get_legend_handles_labels()
 
 
 def curve(axis, run: Finished, pair: Pair, metric: str, points: dict[float, str], **look) -> None:

@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from finished import Finished
-from page import WIDTH, Answer, arguments, pyplot
+from page import WIDTH, Answer, arguments, dress, pyplot
 from scipy.stats import chi2, t
 
 from xmodbench.metrics import stats
@@ -205,11 +205,9 @@ def figure(plt, found: pd.DataFrame):
             )
         axis.axvline(0, color="black", linewidth=0.6)
         axis.set_yticks(range(len(directions)), [f"{a}\n{b}".replace("->", " → ") for a, b in directions], fontsize=6)
-        axis.tick_params(axis="x", labelsize=6)
+        dress(axis, "x")
         axis.set_title(NAMES[column], fontsize=7)
         axis.set_ylim(len(directions) - 0.5, -0.7)
-        axis.grid(axis="x", linewidth=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
     shown.supxlabel(
         "lead of a column's best (named) over its next, 95 % intervals: other subjects (thick), other trainings too (thin)",
         fontsize=7,

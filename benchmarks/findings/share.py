@@ -7,8 +7,8 @@ python benchmarks/findings/share.py results/share
 from __future__ import annotations
 
 from finished import Finished
-from methods_side_by_side import METRICS, curve, frame, level, table
-from page import COLOURS, WIDTH, answered, heading, pyplot
+from methods_side_by_side import curve, frame, level, swept, table
+from page import COLOURS, answered, pyplot
 
 AGAINST, OPTION = "midiffusion", "slices"
 SWEPT = {"cyclegan": COLOURS["few-shot"], "cut": "#cc79a7"}
@@ -26,28 +26,20 @@ def main() -> None:
 
 
 def figure(plt, run: Finished):
-    """A panel for each metric, a row for each direction."""
-    shown, axes = plt.subplots(
-        len(run.pairs), len(PANELS), figsize=(WIDTH, 2.3 * len(run.pairs) + 0.3), layout="constrained", squeeze=False
-    )
-    for row, pair in zip(axes, run.pairs, strict=True):
-        for axis, metric in zip(row, PANELS, strict=True):
-            for method, colour in LEVELS.items():
-                level(axis, run, pair, metric, method, colour)
-            for family, colour in SWEPT.items():
-                points = {m.point[OPTION]: name for name, m in run.plan.methods.items() if m.family == family}
-                plugin = run.plan.methods[next(iter(points.values()))].plugin
-                curve(axis, run, pair, metric, points, color=colour, label=plugin.label)
-            axis.set_xscale("log")
-            values = sorted({m.point[OPTION] for m in run.plan.methods.values() if OPTION in m.point})
-            axis.set_xticks(values, [f"{value:g}" for value in values])
-            axis.minorticks_off()
-            axis.tick_params(labelsize=6)
-            axis.set_title(f"{METRICS[metric][0]}, {heading('->'.join(pair))}", fontsize=7)
-            axis.set_xlabel("source slices seen", fontsize=6.5)
-            axis.grid(linewidth=0.3)
-            axis.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes[0][0].get_legend_handles_labels()
+    """Curves of what sees more and more slices, and levels of what sees none or all."""
+
+    def draw(axis, pair, metric):
+        for method, colour in LEVELS.items():
+            level(axis, run, pair, metric, method, colour)
+        for family, colour in SWEPT.items():
+            points = {m.point[OPTION]: name for name, m in run.plan.methods.items() if m.family == family}
+            plugin = run.plan.methods[next(iter(points.values()))].plugin
+            curve(axis, run, pair, metric, points, color=colour, label=plugin.label)
+        values = sorted({m.point[OPTION] for m in run.plan.methods.values() if OPTION in m.point})
+        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.minorticks_off()
+
+    shown, (handles, labels) = swept(plt, run, PANELS, 2.3 * len(run.pairs) + 0.3, "source slices seen", draw)
     shown.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=6.5, frameon=False)
     return shown
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from finished import Estimate, Finished, Pair
 from methods_side_by_side import METRICS, frame, table
-from page import COLOURS, WIDTH, answered, pyplot, with_interval
+from page import COLOURS, WIDTH, answered, dress, pyplot, with_interval
 
 from xmodbench.metrics.stats import t_interval
 from xmodbench.metrics.uncertainty import Number
@@ -105,10 +105,8 @@ def figure(plt, run: Finished, methods: list[str]):
             label = run.plan.method_label(method)
             axis.plot([x for x, _ in known], [one.value for _, one in known], "o", markersize=3.5, label=label, **look)
         axis.set_xticks(range(len(run.pairs)), [pair[0].upper() for pair in run.pairs], fontsize=6.5)
-        axis.tick_params(axis="y", labelsize=6)
+        dress(axis, "y")
         axis.set_title(METRICS[metric][0], fontsize=7)
-        axis.grid(axis="y", linewidth=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     shown.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=6.5, frameon=False)
     return shown

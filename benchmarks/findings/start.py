@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from finished import Finished, Pair
 from methods_side_by_side import METRICS, frame, table
-from page import COLOURS, WIDTH, answered, heading, pyplot
+from page import COLOURS, WIDTH, answered, dress, heading, pyplot
 
 AGAINST = "midiffusion"
 PLUGINS = {"sdedit": "#0072b2", "egsde_zero_shot": "#d55e00", "ilvr": "#009e73", "midiffusion": "#000000"}
@@ -54,9 +54,7 @@ def figure(plt, run: Finished, methods: list[str], controls: list[str]):
             axis.set_xlabel(f"{METRICS[faithful][0]}, {heading('->'.join(pair))}", fontsize=7)
             axis.set_ylabel(METRICS[REAL][0], fontsize=7)
             axis.invert_yaxis()
-            axis.tick_params(labelsize=6)
-            axis.grid(linewidth=0.3)
-            axis.spines[["top", "right"]].set_visible(False)
+            dress(axis)
     handles, labels = axes[0][0].get_legend_handles_labels()
     shown.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=6.5, frameon=False)
     return shown

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from common import evaluations
 from finished import Finished
-from methods_side_by_side import METRICS, curve, frame, table
-from page import WIDTH, answered, heading, pyplot
+from methods_side_by_side import curve, frame, swept, table
+from page import answered, pyplot
 
 AGAINST = "ddim-sampling_steps-25"
 PANELS = ("standard.psnr", "field.edges", "standard.frechet_hog")
@@ -37,25 +37,17 @@ def cost(run: Finished, method: str) -> int:
 
 
 def figure(plt, run: Finished):
-    """A panel for each metric, a row for each direction, a line for each entry of the config."""
-    shown, axes = plt.subplots(
-        len(run.pairs), len(PANELS), figsize=(WIDTH, 2.4 * len(run.pairs) + 0.4), layout="constrained", squeeze=False
-    )
-    for row, pair in zip(axes, run.pairs, strict=True):
-        for axis, metric in zip(row, PANELS, strict=True):
-            for family, colour in LOOKS.items():
-                members = [name for name, method in run.plan.methods.items() if method.family == family]
-                if members:
-                    label = run.plan.methods[members[0]].entry.label.replace("MIDiffusion, ", "")
-                    points = {cost(run, name): name for name in members}
-                    curve(axis, run, pair, metric, points, color=colour, label=label)
-            axis.set_xscale("log")
-            axis.tick_params(labelsize=6)
-            axis.set_title(f"{METRICS[metric][0]}, {heading('->'.join(pair))}", fontsize=7)
-            axis.set_xlabel("evaluations a slice", fontsize=6.5)
-            axis.grid(linewidth=0.3)
-            axis.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes[0][0].get_legend_handles_labels()
+    """A line for each entry of the config."""
+
+    def draw(axis, pair, metric):
+        for family, colour in LOOKS.items():
+            members = [name for name, method in run.plan.methods.items() if method.family == family]
+            if members:
+                label = run.plan.methods[members[0]].entry.label.replace("MIDiffusion, ", "")
+                points = {cost(run, name): name for name in members}
+                curve(axis, run, pair, metric, points, color=colour, label=label)
+
+    shown, (handles, labels) = swept(plt, run, PANELS, 2.4 * len(run.pairs) + 0.4, "evaluations a slice", draw)
     shown.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=6.5, frameon=False)
     return shown
 

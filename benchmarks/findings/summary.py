@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from finished import Estimate
 from methods_side_by_side import METRICS
-from page import WIDTH, Answer, arguments, heading, pyplot, with_interval
+from page import WIDTH, Answer, arguments, dress, heading, pyplot, with_interval
 from rewards import tau_b
 from scipy.stats import norm
 
@@ -101,9 +101,7 @@ def plane(plt, rows: pd.DataFrame):
         axis.set_xlabel(f"nearness to the true target: {METRICS[FAITHFUL][0]}", fontsize=7)
         axis.set_title(heading(direction), fontsize=8)
         axis.margins(0.1, 0.08)
-        axis.tick_params(labelsize=6.5)
-        axis.grid(linewidth=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+        dress(axis, size=6.5)
     axes[0].set_ylabel(f"realism: {METRICS[REAL][0]}", fontsize=7)
     axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
