@@ -73,7 +73,7 @@ class Resources:
         return self._model(wildcards) if self.site(PER_MODEL) and alike else None
 
     def one_at_a_time(self, wildcards) -> int | None:
-        """Keeps jobs of a group from standing side by side, in what they ask for and where they run; None on this machine."""
+        """Keeps jobs of a group from standing side by side, in what they ask for and where they run; None here."""
         return None if self.runs_here() else 1
 
     def _model(self, wildcards) -> str | None:
