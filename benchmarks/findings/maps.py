@@ -10,16 +10,14 @@ maps alone has to rely on.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from finished import Estimate
-from page import PAGE, WIDTH, Answer, pyplot, with_interval
+from page import WIDTH, Answer, arguments, pyplot, with_interval
 from scipy.ndimage import binary_fill_holes, distance_transform_edt
 from scipy.stats import spearmanr
 
@@ -36,10 +34,7 @@ DEEP = 6.0
 
 def main() -> None:
     """Make maps, correlate, write."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("data", type=Path, help="a data set's prepared folder, with two modalities")
-    options.add_argument("--page", type=Path, default=PAGE, help="the page, if it is not docs/findings.md")
-    given = options.parse_args()
+    given = arguments(__doc__ or "", data="a data set's prepared folder, with two modalities")
     test = SliceStore(given.data / "test")
     one, other = test.modalities
     slices = {name: np.array(test.array(name)) for name in (one, other)}

@@ -55,16 +55,19 @@ class Answer:
         write_text(self.page, between(self.page.read_text(encoding="utf-8"), begin, end, made, self.page))
 
 
-def arguments(doc: str, results: bool | None = None) -> argparse.Namespace:
+def arguments(doc: str, results: bool | None = None, data: str | None = None) -> argparse.Namespace:
     """What the command line says.
 
     Args:
         doc: the script's.
         results: whether it wants the folder of a finished run; None: it takes none, False: it can do without.
+        data: what is wanted of prepared data, if any.
     """
     options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if results is not None:
         options.add_argument("results", type=Path, nargs=None if results else "?", help="folder of a finished run")
+    if data is not None:
+        options.add_argument("data", type=Path, help=data)
     options.add_argument("--page", type=Path, default=PAGE, help="the page, if it is not docs/findings.md")
     return options.parse_args()
 
