@@ -102,6 +102,12 @@ def dress(axis, along: str = "both", size: float = 6) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
+def legend(figure, handles: list, columns: int | None = None, size: float = 6.5, place: str = "lower", **gaps) -> None:
+    """What marks mean, outside the panels, `lower` or `upper`; in one row, or in `columns`, with `gaps` of matplotlib's."""
+    columns = columns or len(handles)
+    figure.legend(handles=handles, loc=f"outside {place} center", ncols=columns, fontsize=size, frameon=False, **gaps)
+
+
 def heading(direction: str) -> str:
     """A direction for people."""
     return direction.replace("->", " → ").upper()
@@ -164,7 +170,7 @@ def plot(plt, by_direction: dict[str, pd.DataFrame]):
     handles = [
         plt.Line2D([], [], color=colour, marker="o", markersize=4, label=name) for name, colour in COLOURS.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7, frameon=False)
+    legend(figure, handles, size=7)
     return figure
 
 

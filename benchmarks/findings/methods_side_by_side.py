@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 from finished import Finished, Pair
-from page import WIDTH, dress, heading, with_interval
+from page import WIDTH, dress, heading, legend, with_interval
 from results_page import SHOWN
 
 METRICS = {**SHOWN, "standard.ssim_src": ("SSIM-Src", 3)}
@@ -88,13 +88,16 @@ def frame(run: Finished, methods: Sequence[str], against: str) -> pd.DataFrame:
     return pd.DataFrame(rows(run, methods, against))
 
 
-def swept(plt, run: Finished, metrics: Sequence[str], height: float, across: str, draw: Callable) -> tuple:
-    """A panel for each metric, a row for each direction, over a swept number; the figure, and what a legend takes.
+def swept(
+    plt, run: Finished, metrics: Sequence[str], height: float, across: str, draw: Callable, columns: int | None = None
+):
+    """A panel for each metric, a row for each direction, over a swept number, and a legend below.
 
     Args:
         height: of the figure, inches.
         across: says what is swept.
         draw: draws on an axis, which is logarithmic, what there is in a direction and a metric.
+        columns: of the legend; None: one row.
     """
     shown, axes = plt.subplots(
         len(run.pairs), len(metrics), figsize=(WIDTH, height), layout="constrained", squeeze=False
@@ -106,7 +109,8 @@ def swept(plt, run: Finished, metrics: Sequence[str], height: float, across: str
             axis.set_title(f"{METRICS[metric][0]}, {heading('->'.join(pair))}", fontsize=7)
             axis.set_xlabel(across, fontsize=6.5)
             dress(axis)
-    return shown, axes[0][0].get_legend_handles_labels()
+    legend(shown, axes[0][0].get_legend_handles_labels()[0], columns)
+    return shown
 
 
 def curve(axis, run: Finished, pair: Pair, metric: str, points: dict[float, str], **look) -> None:

@@ -12,12 +12,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from finished import Estimate, Finished
-from results_page import COLOURS, WIDTH, dress, heading
+from results_page import COLOURS, WIDTH, dress, heading, legend
 
 from xmodbench.files import REPOSITORY, write_text
 from xmodbench.generate.markers import between
 
-__all__ = ["COLOURS", "WIDTH", "Answer", "answered", "arguments", "dress", "heading", "pyplot", "with_interval"]
+__all__ = [
+    "COLOURS",
+    "WIDTH",
+    "Answer",
+    "answered",
+    "arguments",
+    "dress",
+    "heading",
+    "legend",
+    "pyplot",
+    "with_interval",
+]
 
 PAGE = REPOSITORY / "docs/findings.md"
 

@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from finished import Finished
-from page import WIDTH, Answer, arguments, dress, pyplot
+from page import WIDTH, Answer, arguments, dress, legend, pyplot
 from scipy.stats import chi2, t
 
 from xmodbench.metrics import stats
@@ -213,7 +213,7 @@ def figure(plt, found: pd.DataFrame):
         fontsize=7,
     )
     marks = [axes[0].plot([], [], "o", color=colour, markersize=4, label=text)[0] for colour, text in COLOURS.items()]
-    shown.legend(handles=marks, loc="outside upper center", ncols=len(marks), fontsize=6.5, frameon=False)
+    legend(shown, marks, place="upper")
     return shown
 
 

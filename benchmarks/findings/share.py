@@ -39,9 +39,7 @@ def figure(plt, run: Finished):
         axis.set_xticks(values, [f"{value:g}" for value in values])
         axis.minorticks_off()
 
-    shown, (handles, labels) = swept(plt, run, PANELS, 2.3 * len(run.pairs) + 0.3, "source slices seen", draw)
-    shown.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=6.5, frameon=False)
-    return shown
+    return swept(plt, run, PANELS, 2.3 * len(run.pairs) + 0.3, "source slices seen", draw)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from finished import Estimate, Finished, Pair
 from methods_side_by_side import METRICS, frame, table
-from page import COLOURS, WIDTH, answered, dress, pyplot, with_interval
+from page import COLOURS, WIDTH, answered, dress, legend, pyplot, with_interval
 
 from xmodbench.metrics.stats import t_interval
 from xmodbench.metrics.uncertainty import Number
@@ -107,8 +107,7 @@ def figure(plt, run: Finished, methods: list[str]):
         axis.set_xticks(range(len(run.pairs)), [pair[0].upper() for pair in run.pairs], fontsize=6.5)
         dress(axis, "y")
         axis.set_title(METRICS[metric][0], fontsize=7)
-    handles, labels = axes[0].get_legend_handles_labels()
-    shown.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=6.5, frameon=False)
+    legend(shown, axes[0].get_legend_handles_labels()[0])
     return shown
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from finished import Finished, Pair
 from methods_side_by_side import METRICS, frame, table
-from page import COLOURS, WIDTH, answered, dress, heading, pyplot
+from page import COLOURS, WIDTH, answered, dress, heading, legend, pyplot
 
 AGAINST = "midiffusion"
 PLUGINS = {"sdedit": "#0072b2", "egsde_zero_shot": "#d55e00", "ilvr": "#009e73", "midiffusion": "#000000"}
@@ -55,8 +55,7 @@ def figure(plt, run: Finished, methods: list[str], controls: list[str]):
             axis.set_ylabel(METRICS[REAL][0], fontsize=7)
             axis.invert_yaxis()
             dress(axis)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    shown.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=6.5, frameon=False)
+    legend(shown, axes[0][0].get_legend_handles_labels()[0])
     return shown
 
 

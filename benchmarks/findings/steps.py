@@ -47,9 +47,7 @@ def figure(plt, run: Finished):
                 points = {cost(run, name): name for name in members}
                 curve(axis, run, pair, metric, points, color=colour, label=label)
 
-    shown, (handles, labels) = swept(plt, run, PANELS, 2.4 * len(run.pairs) + 0.4, "evaluations a slice", draw)
-    shown.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=6.5, frameon=False)
-    return shown
+    return swept(plt, run, PANELS, 2.4 * len(run.pairs) + 0.4, "evaluations a slice", draw, columns=4)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from finished import Estimate
 from methods_side_by_side import METRICS
-from page import WIDTH, Answer, arguments, dress, heading, pyplot, with_interval
+from page import WIDTH, Answer, arguments, dress, heading, legend, pyplot, with_interval
 from rewards import tau_b
 from scipy.stats import norm
 
@@ -104,17 +104,7 @@ def plane(plt, rows: pd.DataFrame):
         dress(axis, size=6.5)
     axes[0].set_ylabel(f"realism: {METRICS[REAL][0]}", fontsize=7)
     axes[0].invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    shown.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=len(labels),
-        fontsize=6.5,
-        frameon=False,
-        columnspacing=1,
-        handletextpad=0.2,
-    )
+    legend(shown, axes[0].get_legend_handles_labels()[0], columnspacing=1, handletextpad=0.2)
     return shown
 
 
